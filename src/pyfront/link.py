@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client's conversation with its node's daemon: blocking requests from any thread over one Unix socket.
+
+Shared by drivers and workers, below both. A reader thread, started with the first request (or by `start`), hands
+replies to the threads that wait for them and pushes to a callback. Nothing of a call or a result passes here.
+
+After `os.fork` the child's copy is closed at once: the connection stays the parent's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TypeVar, cast
+from weakref import WeakSet
+
+from shoal.errors import ForkedProcessError, NodeDiedError, NodeStartError, NotConnectedError, ShoalError
+from shoal.protocol.framing import HEADER, MAX_REQUEST_ID, FrameError, decode_header, encode_frame
+from shoal.protocol.messages import (
+    DaemonMessage,
+    Hello,
+    MessageError,
+    Push,
+    Refused,
+    Reply,
+    Request,
+    Welcome,
+    decode_daemon,
+    encode,
+)
+
+R = TypeVar("R", bound=Reply)
+
+HELLO_ID = 1
+WELCOME_DESCRIPTORS = 2
+
+_links: WeakSet[Link] = WeakSet()
+
+
+class RequestRefused(ShoalError):
+    """The daemon did not do what was asked. `kind` is a constant of `messages.Refused`."""
+
+    kind: str = ""
+
+
+class Link:
+    """One client's connection. Owns the socket.
+
+    `on_push` gets every `LogLines` and `Warn`, and `on_lost` is called once if the daemon goes away by itself; both run
+    on the reader thread and must not raise.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        on_push: Callable[[Push], None] | None = None,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
+        self._sock = sock
+        self.on_push = on_push
+        self.on_lost = on_lost
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
+        self._last_id = HELLO_ID
+        self._waiting: dict[int, SimpleQueue[DaemonMessage | None]] = {}
+        self._reader: threading.Thread | None = None
+        self._is_closed = False
+        self._is_lost = False
+        _links.add(self)
+
+    def hello(self, message: Hello, timeout_s: float) -> tuple[Welcome, int, int]:
+        """Introduce a driver -> (welcome, segment fd, poke fd). Raises NodeStartError."""
+        try:
+            self._sock.settimeout(timeout_s)
+            self._sock.sendall(encode_frame(HELLO_ID, encode(message)))
+        except OSError as error:
+            raise NodeStartError(f"the daemon closed the connection before it answered ({error})") from error
+        return self.receive_welcome(timeout_s)
+
+    def receive_welcome(self, timeout_s: float | None = None) -> tuple[Welcome, int, int]:
+        """Wait for the daemon's first message -> (welcome, segment fd, poke fd). Call it once, before any request.
+
+        The caller owns the descriptors. Raises NodeStartError if the daemon goes away, refuses or takes longer than
+        `timeout_s` (None: no limit).
+        """
+        descriptors: list[int] = []
+        try:
+            self._sock.settimeout(timeout_s)
+            header, descriptors, _, _ = socket.recv_fds(
+                self._sock, HEADER.size, WELCOME_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
+            header += self._receive(HEADER.size - len(header)) if header else b""
+            size, _ = decode_header(header) if header else (0, 0)
+            message = decode_daemon(self._receive(size)) if header else None
+            self._sock.settimeout(None)
+        except (OSError, EOFError, FrameError, MessageError) as error:
+            _close_all(descriptors)
+            text = f"the daemon did not answer within {timeout_s} s" if isinstance(error, TimeoutError) else str(error)
+            raise NodeStartError(f"the node did not take this process: {text}") from error
+        if isinstance(message, Welcome) and len(descriptors) == WELCOME_DESCRIPTORS:
+            return message, descriptors[0], descriptors[1]
+        _close_all(descriptors)
+        said = message.text if isinstance(message, Refused) else "the daemon went away before it answered"
+        raise NodeStartError(f"the node did not take this process: {said}")
+
+    def start(self) -> None:
+        """Start reading now, so that pushes arrive before the first request. Repeating it has no effect."""
+        self._check_usable()
+        with self._lock:
+            self._start_reader()
+
+    def request(self, message: Request[R]) -> R:
+        """Ask and wait for the reply. Any thread; signals interrupt the wait.
+
+        Raises RequestRefused, NodeDiedError if the daemon is gone, NotConnectedError after `close`,
+        ForkedProcessError in a forked child, FrameError for a message over 512 MiB.
+        """
+        self._check_usable()
+        body = encode(message)
+        box: SimpleQueue[DaemonMessage | None] = SimpleQueue()
+        with self._lock:
+            self._start_reader()
+            request_id = self._take_id()
+            frame = encode_frame(request_id, body)
+            self._waiting[request_id] = box
+            try:
+                if not self._is_lost:  # set before the reader answers what waits, so either it or this sees the other
+                    self._sock.sendall(frame)
+            except OSError as error:
+                self._waiting.pop(request_id, None)
+                raise self._gone() from error
+        try:
+            reply = None if self._is_lost else box.get()
+        finally:
+            self._waiting.pop(request_id, None)
+        if reply is None:
+            raise self._gone()
+        if isinstance(reply, Refused):
+            refusal = RequestRefused(reply.text)
+            refusal.kind = reply.kind
+            raise refusal
+        return cast(R, reply)  # the daemon answers a request with the reply that its type names
+
+    def close(self) -> None:
+        """End the connection. Waiting requests raise NotConnectedError. Any thread; repeating it has no effect."""
+        if self._is_closed or os.getpid() != self._pid:
+            return
+        self._is_closed = True
+        with suppress(OSError):  # the daemon was faster
+            self._sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, which a mere close would not
+        reader = self._reader
+        if reader is not None and reader is not threading.current_thread():
+            reader.join()
+        self._sock.close()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a request could be sent from this process."""
+        return not (self._is_closed or self._is_lost) and os.getpid() == self._pid
+
+    # -- inside
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._pid:
+            raise ForkedProcessError(
+                "this process was forked from one that uses Shoal; the connection stayed with the parent: "
+                "call shoal.init() here for a node of its own"
+            )
+        if self._is_closed or self._is_lost:
+            raise self._gone()
+
+    def _gone(self) -> ShoalError:
+        if self._is_closed:
+            return NotConnectedError("the connection to the node was closed; call shoal.init() again")
+        return NodeDiedError("the node's daemon is gone, and its workers and objects with it; call shoal.init() again")
+
+    def _take_id(self) -> int:
+        self._last_id = self._last_id % MAX_REQUEST_ID + 1
+        return self._last_id
+
+    def _start_reader(self) -> None:
+        if self._reader is None:
+            self._reader = threading.Thread(target=self._read_all, name="shoal-link", daemon=True)
+            self._reader.start()
+
+    def _read_all(self) -> None:
+        try:
+            while True:
+                size, request_id = decode_header(self._receive(HEADER.size))
+                self._dispatch(request_id, decode_daemon(self._receive(size)))
+        except (OSError, EOFError, FrameError, MessageError):
+            self._is_lost = True
+        for box in list(self._waiting.values()):
+            box.put(None)
+        if self.on_lost is not None and not self._is_closed:
+            self.on_lost()
+
+    def _dispatch(self, request_id: int, message: DaemonMessage) -> None:
+        if isinstance(message, Push):
+            if self.on_push is not None:
+                self.on_push(message)
+            return
+        box = self._waiting.get(request_id)
+        if box is not None:  # None: its waiter was interrupted
+            box.put(message)
+
+    def _receive(self, size: int) -> bytearray:
+        data = bytearray(size)
+        view = memoryview(data)
+        while view:
+            count = self._sock.recv_into(view)
+            if count == 0:
+                raise EOFError("the daemon closed the connection")
+            view = view[count:]
+        return data
+
+    def _abandon(self) -> None:
+        self._is_closed = True
+        self._reader = None
+        self._sock.close()
+
+
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _abandon_all() -> None:
+    for link in list(_links):
+        link._abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,416 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every message between a node's processes, as tagged msgpack structs. Cold paths only: no call or result passes here.
+
+Three conversations. A *client* (driver or worker) sends a `Request` and gets the reply that its type names, or
+`Refused`; the daemon may send a `Push` at any time. The daemon sends the zygote an `Order` and gets `Report`s.
+Descriptors travel beside the bytes: [segment, poke] with `Welcome`; [link, stdout, stderr] with `StartOrder`;
+[pidfd] with `Started`.
+
+Amounts of resources are floats in the unit of the user; `memory` is in bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, TypeVar
+
+import msgspec
+
+
+class Reply(msgspec.Struct, frozen=True, tag=True):
+    """Base of what the daemon answers."""
+
+
+R = TypeVar("R", bound=Reply, covariant=True)
+
+
+class Request(msgspec.Struct, Generic[R], frozen=True, tag=True):
+    """Base of what a client asks; `R` is the reply to expect."""
+
+
+class Push(msgspec.Struct, frozen=True, tag=True):
+    """Base of what the daemon says unasked."""
+
+
+# -- replies
+
+
+class Ok(Reply, frozen=True):
+    """Done."""
+
+
+class Refused(Reply, frozen=True):
+    """Not done; nothing has changed."""
+
+    kind: str  # one of the constants below
+    text: str  # which, why and what to do
+
+    BAD_REQUEST: ClassVar[str] = "bad request"
+    NAME_TAKEN: ClassVar[str] = "name taken"
+    NOT_FOUND: ClassVar[str] = "not found"
+    STOPPING: ClassVar[str] = "stopping"
+    FULL: ClassVar[str] = "full"  # no room for one more record in the node
+    NOT_WELCOME: ClassVar[str] = "not welcome"  # the node does not start, or does not take this client
+
+
+class NodeConfig(msgspec.Struct, frozen=True):
+    """What a client may want to know of its node."""
+
+    node_id: str
+    session: str
+    runtime_dir: str  # path of the session's folder, holds daemon.sock
+    daemon_pid: int
+    resources: dict[str, float]
+    store_bytes: int
+
+
+class Welcome(Reply, frozen=True):
+    """The client is registered. Comes with two descriptors: segment and poke."""
+
+    index: int
+    epoch: int
+    root: int  # number of the job
+    namespace: str  # of named actors, unless a call gives another
+    config: NodeConfig
+
+
+class FunctionBlob(Reply, frozen=True):
+    """A stored pickle."""
+
+    blob: bytes
+    name: str
+
+
+class ClassId(Reply, frozen=True):
+    """A scheduling class of this job."""
+
+    class_id: int
+    warning: str | None = None  # the demand can not be met here as things are; tell the user
+
+
+class ActorClass(Reply, frozen=True):
+    """A new actor, whose constructor may now be called."""
+
+    class_id: int
+    warning: str | None = None
+
+
+class ActorInfo(Reply, frozen=True):
+    """A living actor: its class, the entry of its handle object, and its methods."""
+
+    class_id: int
+    index: int
+    generation: int
+    meta: bytes
+    class_name: str
+
+
+class Death(Reply, frozen=True):
+    """How a process ended. Unknown parts are None, zero or empty."""
+
+    pid: int = 0
+    exit_code: int | None = None
+    signal: int | None = None
+    stderr: list[str] = []
+    name: str = ""  # of the actor, or of the last task that printed
+    log_path: str | None = None
+    reason: str = ""  # what the process or the daemon said about it
+    payload: bytes = b""  # the error that an actor's constructor raised, as the worker wrote it
+
+
+class RefLocation(Reply, frozen=True):
+    """Where an exported object's entry is."""
+
+    index: int
+    generation: int
+
+
+class Amounts(Reply, frozen=True):
+    """Resources by name."""
+
+    amounts: dict[str, float]
+
+
+class NodeInfo(msgspec.Struct, frozen=True):
+    """One node of the cluster."""
+
+    node_id: str
+    hostname: str
+    is_alive: bool
+    resources: dict[str, float]
+    runtime_dir: str
+    daemon_pid: int
+
+
+class NodeList(Reply, frozen=True):
+    """All nodes."""
+
+    nodes: list[NodeInfo]
+
+
+# -- requests
+
+
+class Hello(Request[Welcome], frozen=True):
+    """A driver's first message; anything else before it ends the connection."""
+
+    pid: int
+    python: str  # "3.11"
+    cwd: str
+    sys_path: list[str]
+    argv0: str
+    namespace: str | None = None  # default: one for this driver alone
+
+
+class PutFunction(Request[Ok], frozen=True):
+    """Store a pickled function or class under the hash of its content. Repeating it is harmless."""
+
+    key: bytes
+    blob: bytes
+    name: str
+
+
+class GetFunction(Request[FunctionBlob], frozen=True):
+    """Fetch it; refused with NOT_FOUND."""
+
+    key: bytes
+
+
+class DefineClass(Request[ClassId], frozen=True):
+    """The scheduling class of tasks with this resource shape. Same shape, same answer."""
+
+    resources: dict[str, float]
+
+
+class CreateActor(Request[ActorClass], frozen=True):
+    """Reserve an actor and start its process; refused with NAME_TAKEN."""
+
+    cls_key: bytes
+    class_name: str
+    resources: dict[str, float]
+    max_concurrency: int
+    is_async: bool
+    meta: bytes
+    name: str | None = None
+    namespace: str | None = None
+
+
+class RegisterActorHandle(Request[Ok], frozen=True):
+    """The entry that the constructor's call will fill: from now on `GetActor` finds the actor."""
+
+    class_id: int
+    index: int
+    generation: int
+
+
+class GetActor(Request[ActorInfo], frozen=True):
+    """Find a named actor; refused with NOT_FOUND. Waits for a creation that is under way."""
+
+    name: str
+    namespace: str | None = None
+
+
+class KillActor(Request[Ok], frozen=True):
+    """End an actor's process now. Of a dead actor: no effect."""
+
+    class_id: int
+
+
+class ExitReason(Request[Ok], frozen=True):
+    """A worker says why it is about to exit; `Death` repeats it."""
+
+    text: str
+    payload: bytes = b""
+
+
+class DescribeDeath(Request[Death], frozen=True):
+    """How a process ended: by client record, or by class of an actor (-1: not given). Waits until it is known."""
+
+    index: int
+    epoch: int
+    class_id: int = -1
+
+
+class ExportRef(Request[Ok], frozen=True):
+    """Keep this object until the job ends: its id has left the node's own bookkeeping."""
+
+    object_id: bytes
+    index: int
+    generation: int
+
+
+class ImportRef(Request[RefLocation], frozen=True):
+    """Find an exported object; refused with NOT_FOUND."""
+
+    object_id: bytes
+
+
+class ClusterResources(Request[Amounts], frozen=True):
+    """All resources there are."""
+
+
+class AvailableResources(Request[Amounts], frozen=True):
+    """Resources that nobody holds now."""
+
+
+class ListNodes(Request[NodeList], frozen=True):
+    """All nodes."""
+
+
+class Shutdown(Request[Ok], frozen=True):
+    """Stop the node. Refused unless the driver that started the node asks."""
+
+
+# -- pushes
+
+
+class LogLine(msgspec.Struct, frozen=True, array_like=True):
+    """One line that a worker printed, or several equal ones in a row."""
+
+    pid: int
+    name: str
+    text: str
+    is_stderr: bool
+    count: int = 1
+
+
+class LogLines(Push, frozen=True):
+    """What the job's workers printed."""
+
+    lines: list[LogLine]
+    n_dropped: int = 0  # lines left out before these because the driver read too slowly
+
+
+class Warn(Push, frozen=True):
+    """Something the user should know; print it."""
+
+    text: str
+
+
+# -- daemon and zygote
+
+
+class ActorOrder(msgspec.Struct, frozen=True):
+    """What a process needs to know to be an actor."""
+
+    class_id: int
+    cls_key: bytes
+    class_name: str
+    name: str | None
+    namespace: str
+    max_concurrency: int
+    is_async: bool
+    meta: bytes
+
+
+class StartOrder(msgspec.Struct, frozen=True, tag=True):
+    """Fork one worker. Comes with three descriptors: the worker's link, stdout and stderr."""
+
+    number: int  # identifies the order in the reports
+    root: int
+    cwd: str
+    sys_path: list[str]
+    actor: ActorOrder | None = None
+
+
+class Preload(msgspec.Struct, frozen=True, tag=True):
+    """Import these modules, so that later workers share their pages. One that fails to import is skipped."""
+
+    modules: list[str]
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The zygote has done its imports."""
+
+    pid: int
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """An order was executed. Comes with the new process's pidfd."""
+
+    number: int
+    pid: int
+
+
+class NotStarted(msgspec.Struct, frozen=True, tag=True):
+    """An order failed."""
+
+    number: int
+    text: str
+
+
+class Exited(msgspec.Struct, frozen=True, tag=True):
+    """A worker was reaped."""
+
+    pid: int
+    status: int  # as waitpid gives it
+
+
+ClientRequest = (
+    Hello
+    | PutFunction
+    | GetFunction
+    | DefineClass
+    | CreateActor
+    | RegisterActorHandle
+    | GetActor
+    | KillActor
+    | ExitReason
+    | DescribeDeath
+    | ExportRef
+    | ImportRef
+    | ClusterResources
+    | AvailableResources
+    | ListNodes
+    | Shutdown
+)
+DaemonMessage = (
+    Ok
+    | Refused
+    | Welcome
+    | FunctionBlob
+    | ClassId
+    | ActorClass
+    | ActorInfo
+    | Death
+    | RefLocation
+    | Amounts
+    | NodeList
+    | LogLines
+    | Warn
+)
+ZygoteOrder = StartOrder | Preload
+ZygoteReport = Ready | Started | NotStarted | Exited
+
+M = TypeVar("M")
+
+
+class MessageError(ValueError):
+    """A body is not a message of the expected conversation."""
+
+
+class Decoder(Generic[M]):
+    """Bytes to a message of one conversation."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decoder = msgspec.msgpack.Decoder(kind)
+
+    def __call__(self, body: bytes | bytearray) -> M:
+        """Raises MessageError for anything else than one whole message."""
+        try:
+            message: M = self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise MessageError(f"not a message: {error}") from error
+        return message
+
+
+decode_request: Decoder[ClientRequest] = Decoder(ClientRequest)
+decode_daemon: Decoder[DaemonMessage] = Decoder(DaemonMessage)
+decode_order: Decoder[ZygoteOrder] = Decoder(ZygoteOrder)
+decode_report: Decoder[ZygoteReport] = Decoder(ZygoteReport)
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """The body of a frame."""
+    return _encoder.encode(message)
