@@ -60,7 +60,13 @@ def is_current(obj: Path, command: str) -> bool:
 
 
 def compile_one(
-    compile_always: Callable[..., None], obj: str, src: str, ext: str, cc_args: list[str], extra: list[str], pp: list[str]
+    compile_always: Callable[..., None],
+    obj: str,
+    src: str,
+    ext: str,
+    cc_args: list[str],
+    extra: list[str],
+    pp: list[str],
 ) -> None:
     """Stands in for distutils' CCompiler._compile: same arguments, our warnings for our sources, no needless work."""
     warnings = WARNINGS if Path(src).is_relative_to(CORE) else []

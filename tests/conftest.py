@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for every test, and the guard that a test session leaves no process of Shoal behind."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from types import ModuleType
+
+import psutil
+import pytest
+
+# Inherited by every process that a test starts, however it is started and whoever adopts it later.
+MARK = "SHOAL_TEST_SESSION"
+EXIT_TIMEOUT_S = 10.0  # a node's processes end within one repair tick of its daemon; generous for a loaded machine
+
+
+def descendants(mark: str) -> list[psutil.Process]:
+    """The live processes that this session started, orphans included."""
+    own = psutil.Process()
+    children = {child.pid for child in own.children(recursive=True)}
+
+    def is_ours(process: psutil.Process) -> bool:
+        try:
+            marked = process.pid in children or process.environ().get(MARK) == mark
+            return marked and process != own and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:  # gone meanwhile, or another user's
+            return False
+
+    return list(filter(is_ours, psutil.process_iter()))
+
+
+def command_line(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid}: {' '.join(process.cmdline())}"
+    except psutil.Error:
+        return f"{process.pid}: gone while we looked"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left_behind() -> Iterator[None]:
+    mark = os.environ[MARK] = uuid.uuid4().hex
+    yield
+    _, alive = psutil.wait_procs(descendants(mark), timeout=EXIT_TIMEOUT_S)
+    del os.environ[MARK]
+    if alive:
+        listing = "\n".join(map(command_line, alive))
+        pytest.fail(f"processes left {EXIT_TIMEOUT_S:g} s after the last test:\n{listing}", pytrace=False)
+
+
+@pytest.fixture
+def shoal_node() -> Iterator[ModuleType]:
+    """A fresh node with two CPUs, shut down after the test."""
+    import shoal
+
+    shoal.init(num_cpus=2)
+    yield shoal
+    shoal.shutdown()
