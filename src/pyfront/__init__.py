@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Distributed futures for Python: stateless tasks, stateful actors and immutable objects at memory speed.
+
+General layout: `api` is what users call, `remote_function`, `actor_class` and `actor` are what `@remote` makes.
+`runtime` is this process's connection; `driver` and `node.launch` make it in a driver, `worker.main` gets it from the
+zygote. `task`, `serialization` and `protocol` are pure. `node` is the daemon; `_core` is the compiled store, queue
+and graph, which alone stands on the path of a call. Imports point down this list: api, worker, driver, actor,
+runtime, node_calls, link, protocol, serialization, task, config, ids, errors, _core (tests/meta holds it)."""
+
+from __future__ import annotations
+
+from shoal import store
+from shoal._core._node import ObjectRef
+from shoal.actor import ActorHandle, method
+from shoal.actor_class import get_actor
+from shoal.actor_exit import exit_actor
+from shoal.api import (
+    available_resources,
+    cluster_resources,
+    get,
+    init,
+    is_initialized,
+    kill,
+    nodes,
+    put,
+    remote,
+    shutdown,
+    wait,
+)
+from shoal.errors import (
+    ActorDiedError,
+    ActorError,
+    ActorNameTakenError,
+    ActorNotFoundError,
+    AlreadyInitializedError,
+    ForkedProcessError,
+    GetTimeoutError,
+    InfeasibleResourcesWarning,
+    NodeDiedError,
+    NodeNotFoundError,
+    NodeStartError,
+    NodeStoppingError,
+    NotConnectedError,
+    ObjectLostError,
+    ObjectStoreFullError,
+    SerializationError,
+    ShoalError,
+    TaskCancelledError,
+    TaskError,
+    UnsupportedOptionError,
+    WorkerCrashedError,
+)
+from shoal.runtime_context import get_gpu_ids, get_runtime_context
+from shoal.version import __version__
+
+__all__ = [
+    "ActorDiedError",
+    "ActorError",
+    "ActorHandle",
+    "ActorNameTakenError",
+    "ActorNotFoundError",
+    "AlreadyInitializedError",
+    "ForkedProcessError",
+    "GetTimeoutError",
+    "InfeasibleResourcesWarning",
+    "NodeDiedError",
+    "NodeNotFoundError",
+    "NodeStartError",
+    "NodeStoppingError",
+    "NotConnectedError",
+    "ObjectLostError",
+    "ObjectRef",
+    "ObjectStoreFullError",
+    "SerializationError",
+    "ShoalError",
+    "TaskCancelledError",
+    "TaskError",
+    "UnsupportedOptionError",
+    "WorkerCrashedError",
+    "__version__",
+    "available_resources",
+    "cluster_resources",
+    "exit_actor",
+    "get",
+    "get_actor",
+    "get_gpu_ids",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "kill",
+    "method",
+    "nodes",
+    "put",
+    "remote",
+    "shutdown",
+    "store",
+    "wait",
+]

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Handles to actors, and the methods called through them.
+
+A handle keeps its actor alive by the ref of the creating call, which is the actor's handle object. Methods hold that
+ref, never the handle, so dropping the last handle frees the ref at once instead of at the next garbage collection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
+
+from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal.ids import method_key
+from shoal.runtime import connected
+from shoal.task.options import check_method
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+NUM_RETURNS_ATTRIBUTE = "__shoal_num_returns__"
+
+
+class ActorIdentity:
+    """Which actor a handle means: shared by the handle and the methods made from it."""
+
+    __slots__ = ("class_id", "class_name", "methods", "ref")
+
+    def __init__(self, ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapping[str, int]) -> None:
+        self.ref = ref  # the creating call's return: the actor lives while anyone holds it
+        self.class_id = class_id
+        self.class_name = class_name
+        self.methods = methods  # name -> num_returns
+
+
+class ActorMethod:
+    """One method of one actor. Call it with `.remote(...)`."""
+
+    __slots__ = ("_identity", "_name", "remote")
+
+    def __init__(self, identity: ActorIdentity, name: str, num_returns: int) -> None:
+        self._identity = identity
+        self._name = name
+        self.remote: Callable[..., Any] = Caller(partial(_bind, identity, name, num_returns))
+
+    def options(self, **options: Any) -> ActorMethod:
+        """This method with another number of returns: `handle.method.options(num_returns=2).remote()`."""
+        declared = self._identity.methods[self._name]
+        return ActorMethod(self._identity, self._name, check_method({"num_returns": declared, **options}))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        name = self._name
+        raise TypeError(f"{name} runs in the actor's process: call it with handle.{name}.remote(...)")
+
+    def __repr__(self) -> str:
+        return f"<method {self._name} of actor {self._identity.class_name} {self._identity.ref.hex()[:12]}>"
+
+
+class ActorHandle(Generic[T]):
+    """A handle to an actor of class T. It can be passed to tasks and actors, and inside containers.
+
+    The actor exits when the last handle anywhere is gone and its calls are done.
+    """
+
+    if TYPE_CHECKING:
+        _shoal_identity: ActorIdentity
+
+    def __init__(self, identity: ActorIdentity) -> None:
+        self.__dict__["_shoal_identity"] = identity
+
+    def __getattr__(self, name: str) -> ActorMethod:
+        identity = self._shoal_identity
+        num_returns = identity.methods.get(name)
+        if num_returns is None:
+            known = ", ".join(sorted(m for m in identity.methods if not m.startswith("_")))
+            raise AttributeError(f"actor {identity.class_name} has no method {name!r}; its methods are: {known}")
+        # Kept in the instance, so the next `handle.method` is a plain attribute.
+        method = self.__dict__[name] = ActorMethod(identity, name, num_returns)
+        return method
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"cannot set {name!r}: the actor's state is in its own process; add a method that sets it")
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._shoal_identity.methods)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorHandle) and self._shoal_identity.ref == other._shoal_identity.ref
+
+    def __hash__(self) -> int:
+        return hash(self._shoal_identity.ref)
+
+    def __repr__(self) -> str:
+        identity = self._shoal_identity
+        return f"<handle to actor {identity.class_name} {identity.ref.hex()[:12]}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        identity = self._shoal_identity
+        return handle_of, (identity.ref, identity.class_id, identity.class_name, dict(identity.methods))
+
+
+def handle_of(ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapping[str, int]) -> ActorHandle[Any]:
+    """A handle from its parts; what a pickled handle turns into."""
+    return ActorHandle(ActorIdentity(ref, class_id, class_name, methods))
+
+
+def _bind(identity: ActorIdentity, name: str, num_returns: int) -> CallTemplate:
+    return CallTemplate(
+        connected().client,
+        key=method_key(name),
+        class_id=identity.class_id,
+        num_returns=num_returns,
+        is_actor_call=True,
+        keep=identity.ref,
+    )
+
+
+@overload
+def method(function: F, /) -> F: ...
+@overload
+def method(**options: Any) -> Callable[[F], F]: ...
+def method(*args: Any, **options: Any) -> Any:
+    """Options of one method of an actor's class: `@method(num_returns=2)`."""
+    num_returns = check_method(options)
+
+    def declare(function: F) -> F:
+        setattr(function, NUM_RETURNS_ATTRIBUTE, num_returns)
+        return function
+
+    if args:
+        if len(args) != 1 or options or not callable(args[0]):
+            raise TypeError("use @method or @method(num_returns=...) on a method of an actor's class")
+        return declare(args[0])
+    return declare

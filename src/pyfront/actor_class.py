@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`@remote` classes: how an actor is created and found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+
+from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal.actor import NUM_RETURNS_ATTRIBUTE, ActorHandle, handle_of
+from shoal.errors import ActorNameTakenError, ActorNotFoundError, UnsupportedOptionError
+from shoal.ids import CONSTRUCTOR_KEY, FunctionKey
+from shoal.runtime import Runtime, current
+from shoal.task.options import ActorOptions, merge_actor
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 10 ms to import
+CO_COROUTINE = 0x80
+CO_ASYNC_GENERATOR = 0x200
+
+ASYNC_CONCURRENCY = 1000
+"""Calls in flight of an actor with async methods, unless `max_concurrency` says otherwise."""
+
+
+class ActorClass(Generic[T]):
+    """A class whose instances are actors. Made by `@remote`; create one with `.remote(...)`."""
+
+    def __init__(self, cls: type[T], options: ActorOptions, exported: tuple[str, FunctionKey] | None = None) -> None:
+        self.__wrapped__ = cls
+        self.__name__ = cls.__name__
+        self.__qualname__ = cls.__qualname__
+        self.__module__ = cls.__module__
+        self.__doc__ = cls.__doc__
+        self._options = options
+        self._exported = exported
+
+    def options(self, **options: Any) -> ActorClass[T]:
+        """This class with other options, e.g. `A.options(name="a").remote()`; raises as `remote`."""
+        return ActorClass(self.__wrapped__, merge_actor(self._options, options), self._exported)
+
+    def remote(self, *args: Any, **kwargs: Any) -> ActorHandle[T]:
+        """Create an actor and return its handle at once; the constructor runs in the actor's process.
+
+        Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), SerializationError for an
+        argument that cannot be pickled. An error of the constructor is raised by whoever waits for a call."""
+        runtime = current()
+        while True:
+            if self._options.get_if_exists:
+                found = _find(runtime, str(self._options.name), self._options.namespace or runtime.namespace)
+                if found is not None:
+                    return found
+            try:
+                return self._create(runtime, args, kwargs)
+            except ActorNameTakenError:
+                if not self._options.get_if_exists:
+                    raise
+                # Somebody created it between our look and our attempt: look again.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        name = self.__name__
+        raise TypeError(f"{name} is an actor's class: create an actor with {name}.remote(...)")
+
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        return (self.__wrapped__,)  # `class B(A)` derives from the plain class; decorate B to make it an actor
+
+    def __repr__(self) -> str:
+        return f"<actor class {self.__module__}.{self.__qualname__}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ActorClass, (self.__wrapped__, self._options, self._exported)
+
+    def _create(self, runtime: Runtime, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActorHandle[T]:
+        options = self._options
+        methods, is_async = methods_of(self.__wrapped__)
+        class_id = runtime.calls.create_actor(
+            key=self._key(runtime),
+            name=options.name,
+            namespace=options.namespace or runtime.namespace,
+            class_name=self.__qualname__,
+            resources=options.demands(),
+            max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
+            is_async=is_async,
+            methods=methods,
+        )
+        construct = Caller(
+            lambda: CallTemplate(
+                runtime.client, key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True
+            )
+        )
+        try:
+            ref: ObjectRef[Any] = construct(*args, **kwargs)
+        except BaseException:
+            runtime.calls.kill_actor(class_id)
+            raise
+        runtime.calls.register_actor_handle(class_id, ref)
+        return handle_of(ref, class_id, self.__qualname__, methods)
+
+    def _key(self, runtime: Runtime) -> FunctionKey:
+        if self._exported is None or self._exported[0] != runtime.session:
+            self._exported = (runtime.session, runtime.functions.export(self.__qualname__, self.__wrapped__))
+        return self._exported[1]
+
+
+def methods_of(cls: type) -> tuple[dict[str, int], bool]:
+    """The methods that can be called remotely, with their numbers of returns, and whether any of them is async.
+
+    Raises UnsupportedOptionError for a generator method, whose returns would have to be streamed.
+    """
+    methods: dict[str, int] = {}
+    is_async = False
+    for name in dir(cls):
+        attribute = getattr(cls, name, None)
+        if not callable(attribute) or isinstance(attribute, type) or attribute is getattr(object, name, None):
+            continue
+        if name in ("__init__", "__new__", "__init_subclass__", "__subclasshook__", "__class_getitem__"):
+            continue
+        flags = _code_flags(attribute)
+        num_returns: int = getattr(attribute, NUM_RETURNS_ATTRIBUTE, 1)
+        if flags & CO_ASYNC_GENERATOR or (flags & CO_GENERATOR and num_returns < 2 and not name.startswith("__")):
+            error = UnsupportedOptionError(
+                f"{cls.__qualname__}.{name} is a generator: streaming returns are not supported by this release; "
+                "return a list, or declare the number of yields with @method(num_returns=...)"
+            )
+            error.option = "num_returns"
+            raise error
+        is_async = is_async or bool(flags & CO_COROUTINE)
+        methods[name] = num_returns
+    return methods, is_async
+
+
+def _code_flags(attribute: Callable[..., Any]) -> int:
+    function = getattr(attribute, "__func__", attribute)
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    return 0 if code is None else int(code.co_flags)
+
+
+def _find(runtime: Runtime, name: str, namespace: str) -> ActorHandle[Any] | None:
+    info = runtime.calls.get_actor(name, namespace)
+    if info is None:
+        return None
+    ref = runtime.client.adopt(info.handle.index, info.handle.generation)
+    return handle_of(ref, info.class_id, info.class_name, info.methods)
+
+
+def get_actor(name: str, namespace: str | None = None) -> ActorHandle[Any]:
+    """A handle to the living actor of this name.
+
+    `namespace`: default the one given to `init`, else one of this driver's own. Raises ActorNotFoundError (a
+    ValueError)."""
+    if not name:
+        raise ValueError(f"an actor's name is a non-empty string, not {name!r}")
+    runtime = current()
+    handle = _find(runtime, name, namespace or runtime.namespace)
+    if handle is None:
+        error = ActorNotFoundError(
+            f"no living actor is called {name!r} in namespace {namespace or runtime.namespace!r}; it may have exited "
+            "when its last handle went, or live in another namespace (give namespace= to get_actor)"
+        )
+        error.actor_name = name
+        raise error
+    return handle

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an actor ends itself from inside one of its methods."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+
+class ActorExit(SystemExit):
+    """Raised by `exit_actor`; not meant to be caught."""
+
+
+def exit_actor() -> NoReturn:
+    """End the actor whose method calls this. The call in progress and all later ones get ActorDiedError."""
+    raise ActorExit(0)

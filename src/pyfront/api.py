@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What users call: `init shutdown is_initialized remote get put wait kill`, and questions about the cluster.
+
+Names, defaults and semantics are those of Ray core. Everything that runs per call is one thin function over the
+compiled client; the first of them connects if nobody called `init`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+
+from shoal import driver, runtime, store
+from shoal._core._node import ObjectRef
+from shoal.actor import ActorHandle
+from shoal.actor_class import ActorClass
+from shoal.context import Context
+from shoal.errors import AlreadyInitializedError
+from shoal.remote_function import RemoteFunction, check_function
+from shoal.task.options import ActorOptions, TaskOptions, check_init, merge_actor, merge_task
+
+if TYPE_CHECKING:
+    from shoal.protocol.messages import NodeInfo
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+# -- the connection
+
+
+def init(
+    address: str | None = None,
+    *,
+    num_cpus: float | None = None,
+    num_gpus: float | None = None,
+    resources: Mapping[str, float] | None = None,
+    object_store_memory: int | None = None,
+    namespace: str | None = None,
+    ignore_reinit_error: bool = False,
+    log_to_driver: bool | None = None,
+    **later: Any,
+) -> Context:
+    """Connect this process to a node, starting one if `address` is None or "local".
+
+    `address`: "auto" attaches to the newest running node of this user, a path to the one whose folder or socket it
+    is; default the variable SHOAL_ADDRESS. `num_cpus` and `num_gpus`: default what the machine has and this process
+    may use. `resources`: custom kinds by name. `object_store_memory`: bytes, default 30 % of the memory. `namespace`:
+    of named actors, default one of this driver's own. `log_to_driver`: print what workers print, default yes.
+
+    Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
+    with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
+    NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; UnsupportedOptionError for an option
+    of a later release."""
+    check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace)
+    if runtime.connection is not None:
+        if ignore_reinit_error:
+            return Context(runtime.connection)
+        raise AlreadyInitializedError(
+            "this process is connected already, by init() or by a first use; call shoal.shutdown() first, or pass "
+            "ignore_reinit_error=True to keep the connection"
+        )
+    return Context(
+        driver.connect(
+            driver.NodeOptions(address, num_cpus, num_gpus, resources, object_store_memory, namespace, log_to_driver)
+        )
+    )
+
+
+def shutdown() -> None:
+    """End the connection, and the node with everything on it if this process started it. Repeating it has no effect."""
+    driver.disconnect()
+
+
+def is_initialized() -> bool:
+    """Whether this process is connected to a node."""
+    return runtime.connection is not None
+
+
+runtime.on_first_use(lambda: driver.connect(driver.NodeOptions()))
+
+
+# -- tasks and actors
+
+
+class Decorator(Protocol):
+    """What `remote(num_cpus=...)` returns."""
+
+    @overload
+    def __call__(self, target: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-overlap]  # the first wins
+    @overload
+    def __call__(self, target: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+
+
+@overload
+def remote(target: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-overlap]  # a class is callable too
+@overload
+def remote(target: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+@overload
+def remote(**options: Any) -> Decorator: ...
+def remote(*args: Any, **options: Any) -> Any:
+    """Make a function a task, or a class an actor: `@remote`, or `@remote(num_cpus=2, ...)`.
+
+    Functions take `num_cpus=1 num_gpus=0 resources memory num_returns=1 max_retries=3 name`; classes take `num_cpus=0
+    num_gpus=0 resources memory max_concurrency=1 name namespace get_if_exists`. An actor holds its resources while it
+    lives; by default that is no CPU at all.
+
+    Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release.
+    """
+    if args:
+        if len(args) != 1 or options:
+            raise TypeError("use @remote on a function or class, or @remote(option=value, ...)")
+        return _make_remote(args[0], {})
+    if not options:
+        raise TypeError("use @remote without parentheses, or with options in them: @remote(num_cpus=2)")
+    return lambda target: _make_remote(target, options)
+
+
+def _make_remote(target: Any, options: Mapping[str, Any]) -> Any:
+    if isinstance(target, type):
+        return ActorClass(target, merge_actor(ActorOptions(), options))
+    if isinstance(target, (RemoteFunction, ActorClass)):
+        raise TypeError(f"{target!r} is remote already; use .options(...) to change its options")
+    if not callable(target):
+        raise TypeError(f"remote takes a function or a class, not {type(target).__name__}")
+    merged = merge_task(TaskOptions(), options)
+    check_function(target, merged)
+    return RemoteFunction(target, merged)
+
+
+def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
+    """End an actor's process now. Its unfinished and later calls raise ActorDiedError. Killing it again has no
+    effect.
+    """
+    if not isinstance(actor, ActorHandle):
+        raise TypeError(f"kill takes the handle of an actor, not {type(actor).__name__}")
+    runtime.connected().calls.kill_actor(actor._shoal_identity.class_id)
+
+
+# -- objects
+
+
+@overload
+def get(refs: ObjectRef[R], *, timeout: float | None = None) -> R: ...
+@overload
+def get(refs: Sequence[ObjectRef[R]], *, timeout: float | None = None) -> list[R]: ...
+def get(refs: Any, *, timeout: float | None = None) -> Any:
+    """The value of a ref, or the values of a list of refs, waiting until they are there.
+
+    Arrays come without a copy and read-only. `timeout`: seconds. Raises the error that a task ended in (TaskError and
+    its kin), GetTimeoutError (a TimeoutError), TypeError for anything that is not a ref."""
+    client = (runtime.connection or runtime.current()).client
+    if type(refs) is ObjectRef:
+        return client.get(refs, timeout)
+    if isinstance(refs, (list, tuple)):
+        return client.get_many(refs, timeout)
+    raise TypeError(f"get takes an ObjectRef or a list of them, not {type(refs).__name__}")
+
+
+def put(value: R) -> ObjectRef[R]:
+    """Store a value -> a ref to it. An array of `shoal.store.empty` is sealed in place, anything else is copied once.
+
+    Raises SerializationError with the path to what cannot be pickled, ObjectStoreFullError, TypeError for a ref.
+    """
+    client = (runtime.connection or runtime.current()).client
+    if type(value) is ObjectRef:
+        raise TypeError("put of an ObjectRef: it names an object that is stored already; put a list to store the ref")
+    if store.unsealed:
+        sealed = store.seal(value)
+        if sealed is not None:
+            return sealed
+    return client.put(value)
+
+
+def wait(
+    refs: list[ObjectRef[R]], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+) -> tuple[list[ObjectRef[R]], list[ObjectRef[R]]]:
+    """Wait until `num_returns` of the refs are resolved, or `timeout` seconds are over -> (ready, not ready).
+
+    Both lists keep the order of `refs`, and `ready` has at most `num_returns`. A ref is ready when its task has a
+    value or an error. `fetch_local` has no effect on one node. Raises TypeError unless `refs` is a list of refs,
+    ValueError for a ref that is there twice, for `num_returns` out of range and for a negative `timeout`."""
+    client = (runtime.connection or runtime.current()).client
+    if type(refs) is not list:
+        raise TypeError(f"wait takes a list of ObjectRefs, not {type(refs).__name__}")
+    if timeout is not None and timeout < 0:
+        raise ValueError(f"timeout must be zero or more seconds, or None to wait without limit, not {timeout}")
+    if not refs:
+        return [], []
+    if not 0 < num_returns <= len(refs):
+        raise ValueError(f"num_returns must be from 1 to the number of refs ({len(refs)}), not {num_returns}")
+    return client.wait(refs, num_returns, timeout)
+
+
+# -- the cluster
+
+
+def nodes() -> list[dict[str, Any]]:
+    """The nodes, one dict each: NodeID, Alive, NodeManagerHostname, Resources."""
+    return [_node_dict(info) for info in runtime.current().calls.nodes()]
+
+
+def cluster_resources() -> dict[str, float]:
+    """All resources there are, e.g. `{"CPU": 2.0}`."""
+    return runtime.current().calls.cluster_resources()
+
+
+def available_resources() -> dict[str, float]:
+    """Resources that no task or actor holds now."""
+    return runtime.current().calls.available_resources()
+
+
+def _node_dict(info: NodeInfo) -> dict[str, Any]:
+    return {
+        "NodeID": info.node_id,
+        "Alive": info.is_alive,
+        "NodeManagerHostname": info.hostname,
+        "Resources": dict(info.resources),
+    }

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Refs in event loops: `await ref` and `ref.future()`.
+
+The core has one eventfd per process, readable when a watched ref resolves or (in an actor) a call arrives. Every loop
+that waits for a ref listens on it; whichever wakes first takes all news and passes each to the loop that asked.
+Futures that no loop listens for are served by a thread, which lives while there are any.
+
+Guarantees: a resolved ref is awaited without touching the eventfd; a cancelled await leaves the ref untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
+
+from shoal._core._node import Client, ObjectRef
+from shoal.runtime import Runtime, connected
+
+EVENTFD_BYTES = 8
+
+Notify = Callable[[], None]
+
+
+class Bridge:
+    """Passes the news of one client's eventfd on. Any thread."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._fd = client.wake_fd()
+        os.set_blocking(self._fd, False)  # several loops may be woken for one event
+        self._lock = threading.Lock()
+        self._waiting: dict[ObjectRef[Any], list[Notify]] = {}
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        self._n_futures = 0
+        self._thread: threading.Thread | None = None
+        self._claim: Callable[[], bool] | None = None
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let `loop` wake for news. Call it on the loop's thread."""
+        if loop not in self._loops:
+            self._loops.add(loop)
+            loop.add_reader(self._fd, self.on_ready)
+
+    def serve_calls(self, loop: asyncio.AbstractEventLoop, claim: Callable[[], bool]) -> None:
+        """Call `claim` on `loop` when calls may have arrived; it returns whether it could take more."""
+        self._claim = claim
+        self.listen(loop)
+        loop.call_soon(self.on_ready)
+
+    def notify(self, ref: ObjectRef[Any], tell: Notify) -> bool:
+        """Call `tell` (on any thread) once `ref` is resolved. True if it is already; then `tell` is not called."""
+        with self._lock:
+            others = self._waiting.get(ref)
+            if others is not None:
+                others.append(tell)
+                return False
+            if self._client.watch(ref):
+                return True
+            self._waiting[ref] = [tell]
+            return False
+
+    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """A future of the ref's value or error."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        if self.notify(ref, lambda: self._settle(future, ref)):
+            self._fill(future, ref)
+            return future
+        with self._lock:
+            self._n_futures += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve_futures, name="shoal-futures", daemon=True)
+                self._thread.start()
+        return future
+
+    def _settle(self, future: Future[Any], ref: ObjectRef[Any]) -> None:
+        with self._lock:
+            self._n_futures -= 1
+        self._fill(future, ref)
+
+    def _fill(self, future: Future[Any], ref: ObjectRef[Any]) -> None:
+        try:
+            value = self._client.get(ref)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+
+    def _serve_futures(self) -> None:
+        news = select.poll()
+        news.register(self._fd, select.POLLIN)
+        while True:
+            with self._lock:
+                if self._n_futures == 0:
+                    self._thread = None
+                    return
+            if any(event & ~select.POLLIN for _, event in news.poll()):
+                return  # the connection was closed
+            self.on_ready()
+
+    def on_ready(self) -> None:
+        """Take all news and pass it on, until there is none and the core is set to wake us for the next."""
+        with suppress(BlockingIOError):  # another loop was faster, or there was no event
+            os.read(self._fd, EVENTFD_BYTES)
+        while True:
+            for ref in self._client.drain_watched():
+                with self._lock:
+                    told = self._waiting.pop(ref, [])
+                for tell in told:
+                    tell()
+            wants_calls = self._claim is not None and self._claim()
+            if not self._client.rearm(wants_calls):
+                return
+
+
+_lock = threading.Lock()
+
+
+def bridge_of(runtime: Runtime) -> Bridge:
+    """The connection's bridge, made at first use."""
+    with _lock:
+        bridge = runtime.bridge
+        if not isinstance(bridge, Bridge):
+            bridge = runtime.bridge = Bridge(runtime.client)
+        return bridge
+
+
+def await_ref(ref: ObjectRef[Any]) -> Generator[Any, None, Any]:
+    """What `ref.__await__()` returns."""
+    return _resolved(ref).__await__()
+
+
+async def _resolved(ref: ObjectRef[Any]) -> Any:
+    runtime = connected()
+    client = runtime.client
+    if not client.is_resolved(ref):
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        bridge = bridge_of(runtime)
+        bridge.listen(loop)
+        if not bridge.notify(ref, lambda: _wake(loop, waiter)):
+            await waiter
+    return client.get(ref)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+    try:
+        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    if running is loop:
+        _set_done(waiter)
+    elif not loop.is_closed():
+        loop.call_soon_threadsafe(_set_done, waiter)
+
+
+def _set_done(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def future_of(ref: ObjectRef[Any]) -> Future[Any]:
+    """What `ref.future()` returns: a `concurrent.futures.Future` of the value."""
+    return bridge_of(connected()).future(ref)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `shoal`. Each subcommand imports what it needs when it runs, so `shoal version` answers at once."""
+
+from __future__ import annotations
+
+import platform
+
+import typer
+
+main = typer.Typer(name="shoal", help="Distributed futures at memory speed.", no_args_is_help=True)
+
+
+@main.command()
+def version() -> None:
+    """Print the versions of Shoal and Python."""
+    from shoal.version import __version__
+
+    typer.echo(f"shoal {__version__}, Python {platform.python_version()}, {platform.machine()}")
+
+
+@main.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def microbenchmark(context: typer.Context) -> None:
+    """Measure this machine: the rows of Ray's microbenchmark and more. Options: `shoal microbenchmark --help`."""
+    from shoal.microbenchmark.__main__ import microbenchmark as measure
+
+    command = typer.Typer()
+    command.command()(measure)
+    command(args=context.args, prog_name="shoal microbenchmark")

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the environment says to drivers and nodes; the only place of the front end that reads `os.environ`.
+
+| variable | meaning | default |
+|---|---|---|
+| `SHOAL_ADDRESS` | node to attach to, as `init(address=...)` | start one |
+| `SHOAL_NAMESPACE` | namespace of named actors | one per driver |
+| `SHOAL_LOG_TO_DRIVER` | `0`: do not print what workers print | `1` |
+| `NO_COLOR` | any value: never colour the prefix of workers' lines | unset |
+| `XDG_RUNTIME_DIR` | its folder `shoal` holds the sockets of this user's nodes | `/tmp/shoal-<uid>` |
+| `SHOAL_LOG_DIR` | folder for log files of nodes and their workers | no files |
+| `OMP_NUM_THREADS` | threads of numerical libraries in each worker | `1` |
+| `PYTHONHASHSEED` | the seed of all workers | `0` |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class DriverConfig(NamedTuple):
+    """Defaults for `init`."""
+
+    address: str | None
+    namespace: str | None
+    is_log_to_driver: bool
+    is_colour_allowed: bool
+
+
+def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
+    """Read the driver's settings. Empty variables count as unset."""
+    return DriverConfig(
+        address=environ.get("SHOAL_ADDRESS") or None,
+        namespace=environ.get("SHOAL_NAMESPACE") or None,
+        is_log_to_driver=environ.get("SHOAL_LOG_TO_DRIVER", "1") not in ("0", "false", "no"),
+        is_colour_allowed=not environ.get("NO_COLOR"),
+    )
+
+
+def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[str] | None:
+    """The accelerators that this process was started with, as CUDA names them; None if nothing restricts them."""
+    text = environ.get("CUDA_VISIBLE_DEVICES")
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def show_gpus(names: list[str]) -> None:
+    """Let CUDA see these accelerators only. Takes effect for libraries that have not looked yet."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+
+
+# -- of a node
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+HASH_SEED_VARIABLE = "PYTHONHASHSEED"
+
+
+def runtime_parent(environ: Mapping[str, str] = os.environ) -> str:
+    """The folder that holds one folder per running node of this user: below `XDG_RUNTIME_DIR` if that is set."""
+    given = environ.get("XDG_RUNTIME_DIR")
+    return os.path.join(given, "shoal") if given else f"/tmp/shoal-{os.getuid()}"
+
+
+def log_dir(environ: Mapping[str, str] = os.environ) -> str | None:
+    """`SHOAL_LOG_DIR`: where nodes keep log files; by default they keep none."""
+    return environ.get("SHOAL_LOG_DIR") or None
+
+
+def zygote_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment that workers begin with.
+
+    One seed, because workers that hash strings differently would iterate over equal sets differently. One thread for
+    numerical libraries unless the user says otherwise, because there is a worker per CPU already.
+    """
+    return {HASH_SEED_VARIABLE: "0", THREADS_VARIABLE: "1", **environ}
+
+
+def is_library_threaded(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether numerical libraries will start threads as soon as they are imported."""
+    return environ.get(THREADS_VARIABLE, "1") != "1"

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A driver's connection: started or attached by `connect`, ended by `disconnect` or at interpreter exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from shoal import runtime
+from shoal.config import driver_config
+
+if TYPE_CHECKING:
+    from shoal.node.launch import Connection
+    from shoal.runtime import Runtime
+
+LOCAL = "local"
+
+
+class NodeOptions(NamedTuple):
+    """What `init` was asked for; None: the default."""
+
+    address: str | None = None  # "local": start a node; "auto" or a path: attach to one
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    resources: Mapping[str, float] | None = None
+    object_store_memory: int | None = None  # bytes
+    namespace: str | None = None
+    log_to_driver: bool | None = None
+
+
+_connection: Connection | None = None
+
+
+def connect(options: NodeOptions) -> Runtime:
+    """Connect this process. Raises NodeStartError, NodeNotFoundError, ValueError for conflicting options."""
+    global _connection
+    from shoal.hooks import set_hooks
+    from shoal.log_printer import LogPrinter
+    from shoal.node.launch import attach_node, start_node
+    from shoal.protocol.messages import Hello
+
+    config = driver_config()
+    address = options.address or config.address or LOCAL
+    hello = Hello(
+        pid=os.getpid(),
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        cwd=os.getcwd(),
+        sys_path=[os.path.abspath(entry) for entry in sys.path],  # "" is the current folder, wherever a worker is
+        argv0=sys.argv[0] if sys.argv else "",
+        namespace=options.namespace or config.namespace,
+    )
+    if address == LOCAL:
+        connection = start_node(
+            hello,
+            num_cpus=options.num_cpus,
+            num_gpus=options.num_gpus,
+            resources=dict(options.resources or {}),
+            object_store_memory=options.object_store_memory,
+        )
+    else:
+        _refuse_node_options(options, address)
+        connection = attach_node(hello, address)
+    is_printing = config.is_log_to_driver if options.log_to_driver is None else options.log_to_driver
+    connection.link.on_push = LogPrinter(is_printing=is_printing, is_colour_allowed=config.is_colour_allowed)
+    connection.link.start()
+    made = runtime.Runtime(connection.client, connection.link, connection.welcome, is_driver=True)
+    set_hooks(connection.client, made.calls)
+    _connection = connection
+    runtime.install(made)
+    atexit.register(disconnect)
+    return made
+
+
+def disconnect() -> None:
+    """End the connection, and the node if this process started it. No effect without one, or in a forked child."""
+    global _connection
+    connection, _connection = _connection, None
+    if connection is None or runtime.connection is None:
+        return
+    runtime.install(None)
+    atexit.unregister(disconnect)
+    connection.close()
+
+
+def _refuse_node_options(options: NodeOptions, address: str) -> None:
+    for name in ("num_cpus", "num_gpus", "resources", "object_store_memory"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "
+                             f"leave {name} out, or leave address out to start a node")  # fmt: skip

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every public exception. All derive from `ShoalError`; each message says which, why, and what to do.
+
+Guarantees: every class here survives pickling with its fields, because the fields live in `__dict__` and `args` is only
+the message. Errors that the compiled core raises on its own (time-outs, a full store) are raised as the classes of this
+module: importing it registers them with the core.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shoal._core import status
+
+
+class ShoalError(Exception):
+    """Base of every error that Shoal raises."""
+
+
+# -- what a call can end in
+
+
+class TaskError(ShoalError):
+    """An exception was raised inside a task or an actor's method.
+
+    What `get` raises is also an instance of the original exception's class wherever that class allows it, so
+    `except ValueError` works across processes.
+    """
+
+    cause: BaseException | None
+    """The original exception; None if it could not be pickled (then only the text below is known)."""
+    type_name: str
+    """Qualified name of the original exception's class."""
+    message: str
+    """`str()` of the original exception."""
+    remote_traceback: str
+    """The traceback as the worker printed it."""
+    task_name: str
+    pid: int
+    node: str
+
+    # Declared without defaults: a class attribute here would hide one of the original class. For the same reason an
+    # original's own field of one of these names wins on the instance, and the text is kept apart.
+    _shoal_text: str
+    _shoal_reduce: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return self.__dict__.get("_shoal_text") or super().__str__()
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self.__dict__.get("_shoal_reduce") or super().__reduce__()
+
+
+class TaskCancelledError(ShoalError):
+    """The task was cancelled, or its job ended, before it had a result."""
+
+
+class WorkerCrashedError(ShoalError):
+    """The process that ran the task died, and the task has no retries left."""
+
+    pid: int = 0
+    signal: int | None = None
+    """Number of the signal that ended the process, if one did."""
+    exit_code: int | None = None
+    stderr: tuple[str, ...] = ()
+    """The last lines that the process printed to stderr."""
+
+
+class ActorError(ShoalError):
+    """Base of errors about an actor rather than about one call."""
+
+    actor_name: str = ""
+
+
+class ActorDiedError(ActorError):
+    """The actor is gone: it was killed, crashed, exited, or its constructor failed."""
+
+    cause: BaseException | None = None
+    """The constructor's error if that is why the actor died."""
+    pid: int = 0
+    signal: int | None = None
+    exit_code: int | None = None
+    stderr: tuple[str, ...] = ()
+
+
+class ActorNotFoundError(ActorError, ValueError):
+    """No living actor has this name in this namespace."""
+
+
+class ActorNameTakenError(ActorError, ValueError):
+    """Another living actor already has this name in this namespace."""
+
+
+class NodeDiedError(ShoalError):
+    """The node's daemon is gone, and the node with it."""
+
+
+# -- objects
+
+
+class SerializationError(ShoalError, TypeError):
+    """A value cannot be pickled, or a pickle cannot be loaded where it is needed."""
+
+    path: str = ""
+    """Where in the value the first part that cannot be pickled is, e.g. `args[0]['model'].lock`."""
+
+
+class ObjectLostError(ShoalError):
+    """The object's bytes are gone or were found damaged."""
+
+
+class GetTimeoutError(ShoalError, status.Timeout):
+    """A `get` or `await` ran out of time. Also a `TimeoutError`."""
+
+
+class ObjectStoreFullError(ShoalError, status.StoreFull):
+    """The node's segment has no room for one more object or record. Also a `MemoryError`."""
+
+
+# -- the connection
+
+
+class NotConnectedError(ShoalError, status.Closed):
+    """The object belongs to a connection that was shut down."""
+
+
+class ForkedProcessError(ShoalError, status.Forked):
+    """This process was forked from one that is connected; the connection stayed with the parent."""
+
+
+class NodeStoppingError(ShoalError, status.Fenced):
+    """The node is stopping, or has shut this process out."""
+
+
+class AlreadyInitializedError(ShoalError, RuntimeError):
+    """`init` was called twice without `ignore_reinit_error=True`."""
+
+
+class NodeNotFoundError(ShoalError, ConnectionError):
+    """No running node answers at the address."""
+
+
+class NodeStartError(ShoalError, RuntimeError):
+    """The node's daemon could not be started."""
+
+
+# -- demands
+
+
+class InfeasibleResourcesWarning(UserWarning):
+    """No node can grant the demanded resources as things are: the call waits until one can.
+
+    `warnings.simplefilter("error", shoal.InfeasibleResourcesWarning)` turns it into an error at the call.
+    """
+
+
+class UnsupportedOptionError(ShoalError, NotImplementedError):
+    """An option that Shoal knows but that this release does not provide."""
+
+    option: str = ""
+
+
+# The core looks its exception classes up in `status` when it raises, so `.remote()`, which has no Python layer, raises
+# the public classes too.
+CORE_ERRORS: dict[str, type[ShoalError]] = {
+    "Timeout": GetTimeoutError,
+    "StoreFull": ObjectStoreFullError,
+    "Closed": NotConnectedError,
+    "Forked": ForkedProcessError,
+    "Fenced": NodeStoppingError,
+}
+for _name, _public in CORE_ERRORS.items():
+    setattr(status, _name, _public)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the compiled client calls back into, imported when first needed: none of it is on the path of a plain call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shoal._core._node import Client, ObjectRef
+from shoal.node_calls import NodeCalls
+
+
+def set_hooks(client: Client, calls: NodeCalls) -> None:
+    """Give a fresh client its way into Python."""
+
+    def decode_system_error(code: int, info: dict[str, int]) -> BaseException:
+        from shoal.death import system_error
+
+        return system_error(code, info, calls.describe_death)
+
+    def import_ref(object_id: bytes) -> ObjectRef[Any]:
+        location = calls.import_ref(object_id)
+        return client.adopt(location.index, location.generation)
+
+    client.encode_fallback = _encode_fallback
+    client.decode_error = _decode_error
+    client.decode_system_error = decode_system_error
+    client.await_hook = _await_ref
+    client.future_hook = _future_of
+    client.import_ref = import_ref
+    client.export_ref = calls.export_ref
+
+
+def _encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list[Any]]:
+    from shoal.serialization.fallback import encode_fallback
+
+    return encode_fallback(value, error)
+
+
+def _decode_error(payload: bytes) -> BaseException:
+    from shoal.serialization.failure import decode_error
+
+    return decode_error(payload)
+
+
+def _await_ref(ref: ObjectRef[Any]) -> Any:
+    from shoal.asyncio_bridge import await_ref
+
+    return await_ref(ref)
+
+
+def _future_of(ref: ObjectRef[Any]) -> Any:
+    from shoal.asyncio_bridge import future_of
+
+    return future_of(ref)

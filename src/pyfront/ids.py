@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of things by content: functions, classes and methods.
+
+A key is 16 bytes and the same in every process, so the daemon stores each function once and a worker finds a method
+without a table that both sides must agree on.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NewType
+
+FunctionKey = NewType("FunctionKey", bytes)
+"""Content hash of a pickled function or class."""
+
+MethodKey = NewType("MethodKey", bytes)
+"""Hash of a method's name."""
+
+KEY_BYTES = 16
+
+
+def function_key(blob: bytes) -> FunctionKey:
+    """The key of a function or class from its pickle."""
+    return FunctionKey(blake2b(blob, digest_size=KEY_BYTES).digest())
+
+
+def method_key(name: str) -> MethodKey:
+    """The key of an actor's method from its name."""
+    return MethodKey(blake2b(name.encode(), digest_size=KEY_BYTES).digest())
+
+
+CONSTRUCTOR_KEY = method_key("__init__")
+"""Key of the call that creates an actor."""

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a client asks its daemon, as functions: messages in, values and public exceptions out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shoal._core._node import ObjectRef
+from shoal.errors import (
+    ActorNameTakenError,
+    InfeasibleResourcesWarning,
+    NodeStoppingError,
+    ObjectLostError,
+    ObjectStoreFullError,
+    ShoalError,
+)
+from shoal.ids import FunctionKey
+from shoal.link import Link, RequestRefused
+from shoal.protocol.messages import (
+    AvailableResources,
+    ClusterResources,
+    CreateActor,
+    Death,
+    DefineClass,
+    DescribeDeath,
+    ExitReason,
+    ExportRef,
+    GetActor,
+    GetFunction,
+    ImportRef,
+    KillActor,
+    ListNodes,
+    NodeInfo,
+    PutFunction,
+    R,
+    RefLocation,
+    Refused,
+    RegisterActorHandle,
+    Request,
+)
+
+REFUSALS: dict[str, type[ShoalError]] = {
+    Refused.NAME_TAKEN: ActorNameTakenError,
+    Refused.STOPPING: NodeStoppingError,
+    Refused.FULL: ObjectStoreFullError,
+}
+
+
+CALLER_DEPTH = 5  # frames from the warning up to the line that called `.remote()`
+
+
+class FoundActor(NamedTuple):
+    """A living actor, as the daemon knows it."""
+
+    class_id: int
+    handle: RefLocation
+    class_name: str
+    methods: dict[str, int]
+
+
+class NodeCalls:
+    """Requests over one link. Any thread; each waits for its reply.
+
+    Every method raises NodeDiedError if the daemon is gone and NotConnectedError after the link was closed.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def put_function(self, key: FunctionKey, blob: bytes, name: str) -> None:
+        """Store a function's record."""
+        self._ask(PutFunction(key=key, blob=blob, name=name))
+
+    def get_function(self, key: FunctionKey) -> bytes | None:
+        """A function's record; None if nobody exported it."""
+        reply = self._find(GetFunction(key=key))
+        return None if reply is None else reply.blob
+
+    def define_class(self, resources: dict[str, float]) -> int:
+        """The scheduling class of a resource shape. Warns if the node cannot meet it as things are."""
+        reply = self._ask(DefineClass(resources=resources))
+        _warn(reply.warning)
+        return reply.class_id
+
+    def create_actor(
+        self,
+        *,
+        key: FunctionKey,
+        name: str | None,
+        namespace: str,
+        class_name: str,
+        resources: dict[str, float],
+        max_concurrency: int,
+        is_async: bool,
+        methods: Mapping[str, int],
+    ) -> int:
+        """Reserve an actor -> its class id. Raises ActorNameTakenError; warns as `define_class`."""
+        reply = self._ask(
+            CreateActor(
+                cls_key=key,
+                class_name=class_name,
+                resources=resources,
+                max_concurrency=max_concurrency,
+                is_async=is_async,
+                meta=msgspec.msgpack.encode(methods),
+                name=name,
+                namespace=namespace,
+            )
+        )
+        _warn(reply.warning)
+        return reply.class_id
+
+    def register_actor_handle(self, class_id: int, ref: ObjectRef[Any]) -> None:
+        """Tell which object is the actor's handle: from now on it can be found by name."""
+        self._ask(RegisterActorHandle(class_id=class_id, index=ref.index, generation=ref.generation))
+
+    def get_actor(self, name: str, namespace: str) -> FoundActor | None:
+        """The living actor of this name, if there is one."""
+        reply = self._find(GetActor(name=name, namespace=namespace))
+        if reply is None:
+            return None
+        methods = msgspec.msgpack.decode(reply.meta, type=dict[str, int])
+        return FoundActor(reply.class_id, RefLocation(reply.index, reply.generation), reply.class_name, methods)
+
+    def kill_actor(self, class_id: int) -> None:
+        """End an actor's process now."""
+        self._ask(KillActor(class_id=class_id))
+
+    def explain_exit(self, text: str, payload: bytes = b"") -> None:
+        """Say why this worker is about to exit."""
+        self._ask(ExitReason(text=text, payload=payload))
+
+    def describe_death(self, index: int, epoch: int, class_id: int = -1) -> Death:
+        """How a process ended. Waits until the daemon knows."""
+        return self._ask(DescribeDeath(index=index, epoch=epoch, class_id=class_id))
+
+    def export_ref(self, ref: ObjectRef[Any]) -> bytes:
+        """Keep the object until the job ends -> the bytes that `import_ref` finds it by."""
+        object_id = ref.binary()
+        self._ask(ExportRef(object_id=object_id, index=ref.index, generation=ref.generation))
+        return object_id
+
+    def import_ref(self, object_id: bytes) -> RefLocation:
+        """Where an exported object is. Raises ObjectLostError if this node does not know it."""
+        reply = self._find(ImportRef(object_id=object_id))
+        if reply is None:
+            raise ObjectLostError(
+                f"object {object_id.hex()} is not known here: the job that pickled its ref has ended, or it belongs to "
+                "another node; pass refs as arguments or inside values instead of pickling them yourself"
+            )
+        return reply
+
+    def cluster_resources(self) -> dict[str, float]:
+        """All resources there are."""
+        return self._ask(ClusterResources()).amounts
+
+    def available_resources(self) -> dict[str, float]:
+        """Resources that nobody holds now."""
+        return self._ask(AvailableResources()).amounts
+
+    def nodes(self) -> list[NodeInfo]:
+        """All nodes."""
+        return self._ask(ListNodes()).nodes
+
+    def _ask(self, message: Request[R]) -> R:
+        try:
+            return self._link.request(message)
+        except RequestRefused as refused:
+            raise REFUSALS.get(refused.kind, ShoalError)(str(refused)) from None
+
+    def _find(self, message: Request[R]) -> R | None:
+        try:
+            return self._link.request(message)
+        except RequestRefused as refused:
+            if refused.kind == Refused.NOT_FOUND:
+                return None
+            raise REFUSALS.get(refused.kind, ShoalError)(str(refused)) from None
+
+
+def _warn(text: str | None) -> None:
+    if text is not None:
+        warnings.warn(text, InfeasibleResourcesWarning, stacklevel=CALLER_DEPTH)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`@remote` functions: what `.remote()` and `.options()` hang on.
+
+`f.remote` is the compiled `Caller` itself, so a call is one C function; it asks `_bind` for its template once per
+connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar
+
+from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal.errors import UnsupportedOptionError
+from shoal.ids import FunctionKey
+from shoal.runtime import Runtime, current
+from shoal.task.options import TaskOptions, merge_task
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 10 ms to import
+CO_COROUTINE = 0x80
+CO_ASYNC_GENERATOR = 0x200
+
+
+class Submit(Protocol[R]):
+    """Submits a call and returns at once. Arguments are values or refs to them, so their types are left open."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ObjectRef[R]: ...
+
+
+class RemoteFunction(Generic[P, R]):
+    """A function that runs as a task. Made by `@remote`; call it with `.remote(...)`."""
+
+    def __init__(
+        self, function: Callable[P, R], options: TaskOptions, exported: tuple[str, FunctionKey] | None = None
+    ) -> None:
+        self.__wrapped__ = function
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
+        self.__qualname__ = getattr(function, "__qualname__", self.__name__)
+        self.__module__ = getattr(function, "__module__", None) or "__main__"
+        self.__doc__ = function.__doc__
+        self._options = options
+        self._exported = exported  # (session, key): spares whoever unpickled us from pickling the function again
+        self.remote = Caller(self._bind)
+
+    if TYPE_CHECKING:
+        remote: Submit[R]
+
+    def options(self, **options: Any) -> RemoteFunction[P, R]:
+        """This function with other options, e.g. `f.options(num_cpus=2).remote()`.
+
+        Takes what `remote` takes; raises TypeError, ValueError or UnsupportedOptionError for a bad option.
+        """
+        merged = merge_task(self._options, options)
+        check_function(self.__wrapped__, merged)
+        is_renamed = merged.name != self._options.name
+        return RemoteFunction(self.__wrapped__, merged, None if is_renamed else self._exported)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        name = self.__name__
+        raise TypeError(f"{name} is a remote function: submit it with {name}.remote(...), or run it here with "
+                        f"{name}.__wrapped__(...)")  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<remote function {self.__module__}.{self.__qualname__}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteFunction, (self.__wrapped__, self._options, self._exported)
+
+    def _bind(self) -> CallTemplate:
+        runtime = current()
+        options = self._options
+        return CallTemplate(
+            runtime.client,
+            key=self._key(runtime),
+            class_id=runtime.class_for(options.demands()),
+            num_returns=options.num_returns,
+            max_retries=options.max_retries,
+        )
+
+    def _key(self, runtime: Runtime) -> FunctionKey:
+        if self._exported is None or self._exported[0] != runtime.session:
+            name = self._options.name or self.__qualname__
+            self._exported = (runtime.session, runtime.functions.export(name, self.__wrapped__))
+        return self._exported[1]
+
+
+def check_function(function: Callable[..., Any], options: TaskOptions) -> None:
+    """Refuse functions that cannot be tasks: coroutine functions, and generators without a fixed number of returns."""
+    name = getattr(function, "__qualname__", repr(function))
+    code = getattr(function, "__code__", None)
+    flags = 0 if code is None else int(code.co_flags)
+    if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
+        raise TypeError(f"{name} is an async function: make it a method of an actor, or call asyncio.run inside a task")
+    if flags & CO_GENERATOR and options.num_returns < 2:
+        error = UnsupportedOptionError(
+            f"{name} is a generator: streaming returns are not supported by this release; return a list, or give the "
+            "number of yields as num_returns"
+        )
+        error.option = "num_returns"
+        raise error

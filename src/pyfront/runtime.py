@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This process's connection to a node: the compiled client beside the socket to the daemon.
+
+There is at most one per process. A driver gets it from `init` (or from its first call), a worker is started with one. A
+forked child has none: the parent's stays with the parent.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+
+from shoal._core._node import Client
+from shoal.errors import ForkedProcessError, NotConnectedError
+from shoal.link import Link
+from shoal.node_calls import NodeCalls
+from shoal.protocol.messages import ActorOrder, Welcome
+from shoal.task.accelerators import Accelerators
+from shoal.task.function_table import FunctionTable
+
+
+class Runtime:
+    """One connection. Threads may share it."""
+
+    def __init__(self, client: Client, link: Link, welcome: Welcome, *, is_driver: bool) -> None:
+        self.client = client
+        self.link = link
+        self.calls = NodeCalls(link)
+        self.functions = FunctionTable(self.calls.put_function, self.calls.get_function)
+        self.config = welcome.config
+        self.session = welcome.config.session
+        self.node_id = welcome.config.node_id
+        self.root = welcome.root
+        self.namespace = welcome.namespace
+        self.is_driver = is_driver
+        self.actor: ActorOrder | None = None  # which actor this process is
+        self.accelerators: Accelerators | None = None  # of a worker
+        self.bridge: object = None  # the event loops' share of the connection, made when one is first used
+        self._classes: dict[frozenset[tuple[str, float]], int] = {}
+
+    def class_for(self, demands: Mapping[str, float]) -> int:
+        """The scheduling class of a resource shape. Warns (InfeasibleResourcesWarning) if the node cannot meet it."""
+        shape = frozenset(demands.items())
+        class_id = self._classes.get(shape)
+        if class_id is None:
+            class_id = self._classes[shape] = self.calls.define_class(dict(demands))
+        return class_id
+
+
+connection: Runtime | None = None
+"""This process's connection; hot paths read it themselves, everything else goes through `current`."""
+_is_forked = False
+_lock = threading.RLock()
+_connect: Callable[[], object] | None = None
+
+
+def current() -> Runtime:
+    """The connection, made now if there is none yet."""
+    runtime = connection
+    return runtime if runtime is not None else _first_use()
+
+
+def connected() -> Runtime:
+    """The connection. Raises NotConnectedError instead of making one."""
+    if connection is None:
+        raise NotConnectedError("Shoal is not initialized in this process; call shoal.init() first")
+    return connection
+
+
+def install(runtime: Runtime | None) -> None:
+    """Make `runtime` this process's connection, or leave the process without one."""
+    global connection, _is_forked
+    connection = runtime
+    _is_forked = False
+
+
+def on_first_use(connect: Callable[[], object]) -> None:
+    """What to call when something needs a connection and there is none."""
+    global _connect
+    _connect = connect
+
+
+def _first_use() -> Runtime:
+    with _lock:
+        if connection is None:
+            if _is_forked:
+                raise ForkedProcessError(
+                    "this process was forked from one that is connected to a Shoal node; call shoal.init() here first "
+                    "(refs and actor handles of the parent cannot be used)"
+                )
+            if _connect is not None:
+                _connect()
+        return connected()
+
+
+def _after_fork() -> None:
+    global connection, _is_forked, _lock
+    _is_forked = _is_forked or connection is not None
+    connection = None
+    _lock = threading.RLock()  # another thread of the parent may hold it, and does not exist here
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the calling code runs: `shoal.get_runtime_context()`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from shoal.runtime import Runtime, connected, current
+from shoal.task.running import running
+
+
+class RuntimeContext:
+    """The job, node, worker, task and actor of the calling code. Ids are hexadecimal strings."""
+
+    def __init__(self, connection: Runtime) -> None:
+        self._connection = connection
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that named actors of this job are in by default."""
+        return self._connection.namespace
+
+    @property
+    def was_current_actor_reconstructed(self) -> bool:
+        """Whether this actor was restarted; never yet."""
+        return False
+
+    def get_job_id(self) -> str:
+        """The job: one driver and everything it started."""
+        return f"{self._connection.root:08x}"
+
+    def get_node_id(self) -> str:
+        """The node."""
+        return self._connection.node_id
+
+    def get_worker_id(self) -> str:
+        """This process, unique on its node: client record, incarnation, pid."""
+        client = self._connection.client
+        return f"{client.index:08x}{client.epoch:08x}{os.getpid():08x}"
+
+    def get_task_id(self) -> str | None:
+        """The running task; None in a driver."""
+        here = running()
+        return None if here is None else here.task.id.hex()
+
+    def get_task_name(self) -> str | None:
+        """The running task's name, e.g. `simulate` or `Counter.increment`; None in a driver."""
+        here = running()
+        return None if here is None else here.name
+
+    def get_actor_id(self) -> str | None:
+        """The actor that this process is; None outside of one."""
+        actor = self._connection.actor
+        return None if actor is None else f"{self._connection.root:08x}{actor.class_id:08x}"
+
+    def get_actor_name(self) -> str | None:
+        """The name that the actor was created with; None without one."""
+        actor = self._connection.actor
+        return None if actor is None else actor.name
+
+    def get_accelerator_ids(self) -> dict[str, list[str]]:
+        """The accelerators of the running call, as CUDA names them."""
+        return {"GPU": gpu_ids()}
+
+    def __repr__(self) -> str:
+        return f"<runtime context of job {self.get_job_id()}, node {self.get_node_id()}, task {self.get_task_id()}>"
+
+
+def gpu_ids() -> list[str]:
+    """The GPUs of the running call, as CUDA names them; empty in a driver."""
+    here = running()
+    if here is None:
+        return []
+    accelerators = connected().accelerators
+    return [] if accelerators is None else accelerators.names(here.task.lease)
+
+
+def get_runtime_context() -> RuntimeContext:
+    """Where the calling code runs. Connects if this process is not connected yet."""
+    return RuntimeContext(current())
+
+
+def get_gpu_ids() -> list[Any]:
+    """The GPUs of the running call: numbers where CUDA numbers them, else its names."""
+    return [int(name) if name.isdigit() else name for name in gpu_ids()]

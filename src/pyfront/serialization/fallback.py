@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The second pickler: cloudpickle, where the C pickler failed or its bytes name `__main__`.
+
+The core calls `encode_fallback` while it collects the refs of one payload, so a ref or an actor handle met here
+becomes a row of that payload's ref table as it does on the fast path."""
+
+from __future__ import annotations
+
+from pickle import PickleBuffer
+from typing import Any
+
+import cloudpickle
+
+from shoal.serialization.blame import explain
+
+PROTOCOL = 5
+
+
+def encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list[Any]]:
+    """Pickle `value` by value where need be -> (pickle, its out-of-band buffers).
+
+    `error` is what the C pickler raised, or None if it succeeded with bytes that name `__main__`.
+    Raises SerializationError, naming the path to the part that cannot be pickled.
+    """
+    buffers: list[PickleBuffer] = []
+    try:
+        data: bytes = cloudpickle.dumps(value, protocol=PROTOCOL, buffer_callback=buffers.append)
+    except Exception as failure:
+        raise explain(value, failure) from (error or failure)
+    return data, buffers

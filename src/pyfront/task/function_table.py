@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions and classes by content: exported once by whoever calls them, loaded once by whoever runs them.
+
+A record is the cloudpickle of (name, function). Its key is a hash of the record, so two processes that ship the same
+function meet in the same entry, and a name given by `.options(name=...)` travels with the function it names.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from shoal.errors import SerializationError
+from shoal.ids import FunctionKey, function_key
+
+
+class Loaded(NamedTuple):
+    """A function or class ready to run."""
+
+    name: str
+    function: Callable[..., Any]
+
+
+class FunctionTable:
+    """One process's view of the node's functions.
+
+    `put(key, blob, name)` hands a record to the daemon, `fetch(key)` brings one back (None if nobody exported it).
+    """
+
+    def __init__(
+        self, put: Callable[[FunctionKey, bytes, str], None], fetch: Callable[[FunctionKey], bytes | None]
+    ) -> None:
+        self._put = put
+        self._fetch = fetch
+        self._exported: set[FunctionKey] = set()
+        self._loaded: dict[bytes, Loaded] = {}
+        self._key_by_id: dict[int, FunctionKey] = {}  # ids stay valid: `_loaded` keeps the functions
+
+    def export(self, name: str, function: Callable[..., Any]) -> FunctionKey:
+        """Make `function` known to the node -> its key. Raises SerializationError naming what cannot be shipped."""
+        # A function that was loaded here and calls itself keeps its key: pickling it again would make a second copy.
+        key = self._key_by_id.get(id(function))
+        if key is not None and self._loaded[key].name == name:
+            return key
+        blob = pickle_record(name, function)
+        key = function_key(blob)
+        if key not in self._exported:
+            self._put(key, blob, name)
+            self._exported.add(key)
+        return key
+
+    def load(self, key: bytes) -> Loaded:
+        """The function of `key`. Raises SerializationError if it is unknown or cannot be loaded in this process."""
+        loaded = self._loaded.get(key)
+        return loaded if loaded is not None else self._load(FunctionKey(key))
+
+    def _load(self, key: FunctionKey) -> Loaded:
+        blob = self._fetch(key)
+        if blob is None:
+            raise SerializationError(f"the node has no function {key.hex()}; it was exported by a node that is gone")
+        try:
+            loaded = Loaded(*pickle.loads(blob))
+        except Exception as failure:
+            raise SerializationError(
+                f"a function cannot be loaded on the worker: {type(failure).__name__}: {failure}; "
+                "workers import modules from the driver's sys.path and run the same Python"
+            ) from failure
+        self._loaded[key] = loaded
+        self._key_by_id[id(loaded.function)] = key
+        return loaded
+
+
+def pickle_record(name: str, function: Callable[..., Any]) -> bytes:
+    """The record of a function or class, with everything it captures."""
+    import cloudpickle  # 15 ms, paid at the first export instead of at import
+
+    from shoal.serialization.blame import explain_function
+
+    try:
+        record: bytes = cloudpickle.dumps((name, function), protocol=5)
+    except Exception as failure:
+        raise explain_function(function, name, failure) from failure
+    return record

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of tasks and actors: names, defaults, legal values, and the ones that this release refuses.
+
+Pure: no connection, no clock. `merge` is what `@remote(...)` and `.options(...)` call; a bad value is refused there, at
+the line that wrote it, not when the task runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from shoal.errors import UnsupportedOptionError
+
+RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
+NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+
+
+class TaskOptions(NamedTuple):
+    """How a remote function runs. Resources are amounts, not indices."""
+
+    num_cpus: float = 1
+    num_gpus: float = 0
+    resources: Mapping[str, float] = {}
+    memory: float = 0  # bytes
+    num_returns: int = 1
+    max_retries: int = 3  # on death of the worker; -1: without end
+    name: str | None = None
+
+    def demands(self) -> dict[str, float]:
+        """The resource shape, without zero amounts."""
+        return demands(self.num_cpus, self.num_gpus, self.memory, self.resources)
+
+
+class ActorOptions(NamedTuple):
+    """How an actor runs. By default an actor holds no CPU while it lives."""
+
+    num_cpus: float = 0
+    num_gpus: float = 0
+    resources: Mapping[str, float] = {}
+    memory: float = 0
+    max_concurrency: int | None = None  # None: 1, or 1000 for an actor with async methods
+    name: str | None = None
+    namespace: str | None = None
+    get_if_exists: bool = False
+
+    def demands(self) -> dict[str, float]:
+        """The resource shape that the actor holds while it lives, without zero amounts."""
+        return demands(self.num_cpus, self.num_gpus, self.memory, self.resources)
+
+
+def demands(num_cpus: float, num_gpus: float, memory: float, resources: Mapping[str, float]) -> dict[str, float]:
+    """One mapping of everything a call needs."""
+    shape = {"CPU": float(num_cpus), "GPU": float(num_gpus), "memory": float(memory)}
+    shape.update({kind: float(amount) for kind, amount in resources.items()})
+    return {kind: amount for kind, amount in shape.items() if amount > 0}
+
+
+# Options of Ray core that a later release brings: name -> (values that ask for nothing, what to do until then).
+LATER: dict[str, tuple[tuple[object, ...], str]] = {
+    "accelerator_type": ((None,), "use `num_gpus`, or a custom resource"),
+    "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
+    "concurrency_groups": ((None, {}), "use `max_concurrency`"),
+    "label_selector": ((None, {}), "use a custom resource"),
+    "lifetime": ((None, "non_detached"), "the actor lives as long as a handle to it"),
+    "max_calls": ((0, None), "workers are reused"),
+    "max_pending_calls": ((-1, None), "bound the calls in flight with `wait`"),
+    "max_restarts": ((0, None), "create a new actor when `ActorDiedError` is raised"),
+    "max_task_retries": ((0, None), "call again when `ActorDiedError` is raised"),
+    "placement_group": ((None, "default"), "use `resources`"),
+    "retry_exceptions": ((None, False), "retry inside the function; `max_retries` covers the death of a worker"),
+    "runtime_env": ((None, {}), "workers share the driver's environment"),
+    "scheduling_strategy": ((None, "DEFAULT"), "tasks run on this node"),
+}
+
+
+def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
+    """`base` with the given options put over it.
+
+    Raises TypeError for an unknown name or a wrong type, ValueError for a value out of range, UnsupportedOptionError
+    for an option of a later release.
+    """
+    known = _known(given, TaskOptions._fields, "a task")
+    _check_common(known)
+    if "num_returns" in known:
+        _check_num_returns(known["num_returns"])
+    if "max_retries" in known and _integer("max_retries", known["max_retries"]) < -1:
+        raise ValueError(f"max_retries must be -1 (no limit) or more, not {known['max_retries']}")
+    return base._replace(**known)
+
+
+def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
+    """`base` with the given options put over it; raises as `merge_task`."""
+    known = _known(given, ActorOptions._fields, "an actor")
+    _check_common(known)
+    limit = known.get("max_concurrency")
+    if limit is not None and _integer("max_concurrency", limit) < 1:
+        raise ValueError(f"max_concurrency must be at least 1, not {limit}")
+    if known.get("name") == "":
+        raise ValueError("an actor's name must not be empty; leave `name` out for an actor without one")
+    namespace = known.get("namespace")
+    if namespace is not None and not (isinstance(namespace, str) and namespace):
+        raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
+    merged = base._replace(**known)
+    if merged.get_if_exists and merged.name is None:
+        raise ValueError("get_if_exists=True needs a `name` to look for")
+    return merged
+
+
+def check_method(given: Mapping[str, Any]) -> int:
+    """The `num_returns` of `@method(...)` or `.options(...)` of a method; raises as `merge_task`."""
+    known = _known(given, ("num_returns", "name"), "an actor's method")
+    return _check_num_returns(known.get("num_returns", 1))
+
+
+LATER_OF_INIT: dict[str, tuple[object, ...]] = {
+    "configure_logging": (True, None),
+    "dashboard_host": (None,),
+    "dashboard_port": (None,),
+    "include_dashboard": (False, None),
+    "job_config": (None,),
+    "labels": (None, {}),
+    "logging_config": (None,),
+    "runtime_env": (None, {}),
+}
+
+
+def check_init(
+    later: Mapping[str, object],
+    num_cpus: float | None,
+    num_gpus: float | None,
+    resources: Mapping[str, float] | None,
+    object_store_memory: int | None,
+    namespace: object,
+) -> None:
+    """Refuse bad options of `init`; raises as `merge_task`."""
+    for option, value in later.items():
+        if option not in LATER_OF_INIT:
+            raise TypeError(f"{option!r} is not an option of init")
+        if not _is_neutral(value, LATER_OF_INIT[option]):
+            raise _unsupported(option, value, "leave it out")
+    given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
+    _check_common({option: value for option, value in given.items() if value is not None})
+    for option, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
+        if amount is not None and amount != int(amount):
+            raise ValueError(f"{option}={amount}: a node has a whole number of them")
+    if object_store_memory is not None and _integer("object_store_memory", object_store_memory) <= 0:
+        raise ValueError(f"object_store_memory must be a positive number of bytes, not {object_store_memory}")
+    if namespace is not None and not (isinstance(namespace, str) and namespace):
+        raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
+
+
+def _known(given: Mapping[str, Any], fields: tuple[str, ...], whose: str) -> dict[str, Any]:
+    known = {}
+    for option, value in given.items():
+        if option in fields:
+            known[option] = value
+        elif option in LATER:
+            _refuse_unless_neutral(option, value)
+        else:
+            raise TypeError(f"{option!r} is not an option of {whose}; the options are {', '.join(sorted(fields))}")
+    for option in ("num_cpus", "num_gpus", "memory", "resources"):  # None asks for the default, as in Ray
+        if option in known and known[option] is None:
+            del known[option]
+    return known
+
+
+def _refuse_unless_neutral(option: str, value: object) -> None:
+    neutral, advice = LATER[option]
+    if not _is_neutral(value, neutral):
+        raise _unsupported(option, value, advice)
+
+
+def _is_neutral(value: object, neutral: tuple[object, ...]) -> bool:
+    return any(type(value) is type(idle) and value == idle for idle in neutral)
+
+
+def _unsupported(option: str, value: object, advice: str) -> UnsupportedOptionError:
+    error = UnsupportedOptionError(f"{option}={value!r} is not supported by this release; {advice}")
+    error.option = option
+    return error
+
+
+def _check_common(known: Mapping[str, Any]) -> None:
+    for option in ("num_cpus", "num_gpus", "memory"):
+        if option in known:
+            _amount(option, known[option])
+    gpus = known.get("num_gpus", 0)
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"num_gpus={gpus}: more than one GPU must be a whole number")
+    resources = known.get("resources", {})
+    if not isinstance(resources, Mapping):
+        raise TypeError(f"resources must be a dict of amounts, not {type(resources).__name__}")
+    for kind, amount in resources.items():
+        if not isinstance(kind, str):
+            raise TypeError(f"the resource {kind!r} must be named by a string")
+        if kind in RESERVED_RESOURCES:
+            raise ValueError(f"give {kind} as {NAMED_ALREADY[kind]}=..., not in resources")
+        _amount(f"resources[{kind!r}]", amount)
+    name = known.get("name")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {type(name).__name__}")
+
+
+def _amount(option: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{option} must be a number, not {type(value).__name__}")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{option} must be zero or more and finite, not {value}")
+    if option != "memory" and round(value * 1000) != value * 1000 and abs(value * 1000 - round(value * 1000)) > 1e-6:
+        raise ValueError(f"{option}={value}: amounts are multiples of 0.001")
+
+
+def _integer(option: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{option} must be an integer, not {type(value).__name__}")
+    return value
+
+
+def _check_num_returns(value: object) -> int:
+    if value in ("streaming", "dynamic"):
+        raise _unsupported("num_returns", value, "return a list")
+    count = _integer("num_returns", value)
+    if count < 0:
+        raise ValueError(f"num_returns must be zero or more, not {count}")
+    return count

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The user's object inside an actor: made by the first call, then found by method key; and how an actor ends.
+
+Shared by the three hosts, which differ only in where a call runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shoal._core._node import Task
+from shoal.actor_exit import ActorExit
+from shoal.errors import ActorDiedError
+from shoal.ids import CONSTRUCTOR_KEY, method_key
+from shoal.node_calls import NodeCalls
+from shoal.serialization.failure import encode_error
+from shoal.task.function_table import FunctionTable
+from shoal.worker.outcome import Outcomes
+
+
+class ActorState:
+    """One actor's instance. Not thread-safe before the constructor has run."""
+
+    def __init__(
+        self,
+        *,
+        key: bytes,
+        class_name: str,
+        methods: Mapping[str, int],
+        functions: FunctionTable,
+        outcomes: Outcomes,
+        calls: NodeCalls,
+    ) -> None:
+        self.class_name = class_name
+        self.is_over = False  # no further call may start
+        self._key = key
+        self._names: dict[bytes, str] = {method_key(name): name for name in methods}
+        self._names[CONSTRUCTOR_KEY] = "__init__"
+        self._functions = functions
+        self._outcomes = outcomes
+        self._calls = calls
+        self._methods: dict[bytes, Callable[..., Any]] = {}
+        self._instance: object = None
+
+    def name_of(self, task: Task) -> str:
+        """How errors and output call the task, e.g. `Counter.increment`."""
+        return f"{self.class_name}.{self._names.get(task.key, 'a method')}"
+
+    def target(self, task: Task) -> Callable[..., Any]:
+        """What to call for a task: the class for the creating call, else the bound method."""
+        method = self._methods.get(task.key)
+        if method is not None:
+            return method
+        if task.creates_actor:
+            return self._construct
+        name = self._names.get(task.key)
+        if name is None or self._instance is None:
+            raise AttributeError(f"actor {self.class_name} has no such method; the caller's class is another version")
+        found: Callable[..., Any] = getattr(self._instance, name)
+        self._methods[task.key] = found
+        return found
+
+    def returned(self, task: Task, name: str, value: object) -> None:
+        """Seal a call's value."""
+        self._outcomes.returned(task, name, value)
+
+    def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
+        """Seal a call's error. A constructor's error and `sys.exit` end the actor: `is_over` is true afterwards."""
+        if task.creates_actor:
+            payload = self._outcomes.payload(name, error, own_frames)
+            self._end("its constructor failed", payload)
+            self._outcomes.failed(task, payload)
+        elif isinstance(error, SystemExit):
+            reason = _exit_text(name, error)
+            self._end(reason)
+            died = ActorDiedError(f"actor {self.class_name} is gone: {reason}")
+            died.actor_name = self.class_name
+            self._outcomes.failed(task, encode_error(died))
+        else:
+            self._outcomes.raised(task, name, error, own_frames)
+
+    def _construct(self, *args: Any, **kwargs: Any) -> None:
+        cls = self._functions.load(self._key).function
+        self._instance = cls(*args, **kwargs)
+
+    def _end(self, reason: str, payload: bytes = b"") -> None:
+        self.is_over = True
+        self._calls.explain_exit(reason, payload)
+
+
+def _exit_text(name: str, error: SystemExit) -> str:
+    if isinstance(error, ActorExit):
+        return f"{name} called exit_actor()"
+    return f"{name} called sys.exit({'' if error.code is None else repr(error.code)})"

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host of an actor with async methods: calls start in order on one event loop and overlap while they await.
+
+Plain methods run on the loop too, so the actor's state is only touched by one thread. A call is claimed only when
+fewer than `max_concurrency` are in flight; what waits stays in the core."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from shoal._core._node import Client, Task
+from shoal.asyncio_bridge import Bridge
+from shoal.task.running import Running, overlapping
+from shoal.worker.actor_state import ActorState
+
+SYNC_FRAMES = 1  # of a plain method's traceback: `_start`
+ASYNC_FRAMES = 2  # of a coroutine's: `_await` and `_stepwise`
+
+
+class AsyncHost:
+    """Runs an actor's calls on the running loop. All methods run on its thread."""
+
+    def __init__(self, client: Client, state: ActorState, bridge: Bridge, max_concurrency: int) -> None:
+        self._client = client
+        self._state = state
+        self._bridge = bridge
+        self._n_free = max_concurrency
+        self._calls: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+
+    async def serve(self) -> None:
+        """Run the actor's calls until it ends. Calls that still run then are cut off with the process."""
+        self._loop = asyncio.get_running_loop()
+        self._over = self._loop.create_future()
+        self._bridge.serve_calls(self._loop, self._claim)
+        await self._over
+
+    def _claim(self) -> bool:
+        """Start the calls that wait -> whether more could be taken."""
+        while self._n_free > 0 and not self._over.done():
+            task = self._client.try_next_task()
+            if task is None:
+                if self._client.should_exit:
+                    self._over.set_result(None)
+                    return False
+                return True
+            self._start(task)
+        return False
+
+    def _start(self, task: Task) -> None:
+        client, state = self._client, self._state
+        name = state.name_of(task)
+        token = overlapping.set(Running(task, name))
+        client.set_current(task)
+        try:
+            method = state.target(task)
+            args, kwargs = task.load()
+            value = method(*args, **kwargs)
+            if asyncio.iscoroutine(value):
+                self._n_free -= 1
+                call = self._loop.create_task(self._await(task, name, value))  # copies the context with the call in it
+                self._calls.add(call)
+                call.add_done_callback(self._ended)
+            else:
+                state.returned(task, name, value)
+        except BaseException as error:
+            state.raised(task, name, error, SYNC_FRAMES)
+            self._stop_if_over()
+        finally:
+            client.set_current(None)
+            overlapping.reset(token)
+
+    async def _await(self, task: Task, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self._state.returned(task, name, await _stepwise(coroutine, task, self._client.set_current))
+        except BaseException as error:
+            if self._over.done():
+                return  # cut off by the actor's end, which the daemon explains to the caller
+            self._state.raised(task, name, error, ASYNC_FRAMES)
+            self._stop_if_over()
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._n_free += 1
+        if self._n_free == 1:  # calls may wait that nobody will announce again
+            self._bridge.on_ready()
+
+    def _stop_if_over(self) -> None:
+        if self._state.is_over and not self._over.done():
+            self._over.set_result(None)
+
+
+@types.coroutine
+def _stepwise(
+    coroutine: Coroutine[Any, Any, Any], task: Task, set_current: Callable[[Task | None], None]
+) -> Generator[Any, Any, Any]:
+    """Await `coroutine`, with `task` as the parent of what it submits: only while it runs, not while others do."""
+    resume: Callable[[Any], Any] = coroutine.send
+    value: Any = None
+    while True:
+        set_current(task)
+        try:
+            awaited = resume(value)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            set_current(None)
+        try:
+            value = yield awaited
+            resume = coroutine.send
+        except BaseException as error:
+            value = error
+            resume = coroutine.throw

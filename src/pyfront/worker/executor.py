@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop of a plain worker: claim a task, run it, seal its returns. One thread, nothing else in the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shoal._core._node import Client, Task
+from shoal.task.accelerators import Accelerators
+from shoal.task.function_table import FunctionTable
+from shoal.task.running import last_call
+from shoal.worker.outcome import Outcomes
+
+OWN_FRAMES = 1  # of a traceback: `run` below
+
+
+def run_tasks(client: Client, functions: FunctionTable, accelerators: Accelerators, node: str) -> None:
+    """Run tasks until this worker is told to exit."""
+    next_task = client.next_task
+    run = _runner(client, functions, accelerators, Outcomes(client, node))
+    while True:
+        task = next_task()
+        if task is not None:
+            run(task)
+            del task  # the next claim may wait long: hold nothing meanwhile
+        elif client.should_exit:
+            return
+
+
+def _runner(
+    client: Client, functions: FunctionTable, accelerators: Accelerators, outcomes: Outcomes
+) -> Callable[[Task], None]:
+    load = functions.load
+    returned = outcomes.returned
+    set_current = client.set_current
+    class_id = -1
+    has_accelerators = False
+
+    def run(task: Task) -> None:
+        nonlocal class_id, has_accelerators
+        name = "a task"
+        set_current(task)
+        try:
+            name, function = load(task.key)
+            last_call.task = task
+            last_call.name = name
+            if has_accelerators or task.class_id != class_id:
+                class_id = task.class_id
+                has_accelerators = accelerators.show(task.lease)
+            args, kwargs = task.load()
+            returned(task, name, function(*args, **kwargs))
+        except BaseException as error:
+            outcomes.raised(task, name, error, OWN_FRAMES)
+        finally:
+            last_call.task = None
+            set_current(None)
+
+    return run

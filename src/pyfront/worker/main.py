@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker's life, from its start order to its exit."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+
+import msgspec
+
+from shoal._core._node import Client
+from shoal.hooks import set_hooks
+from shoal.link import Link
+from shoal.protocol.messages import ActorOrder, StartOrder, Welcome
+from shoal.runtime import Runtime, install
+from shoal.task.accelerators import Accelerators
+from shoal.task.running import running
+from shoal.worker.actor_state import ActorState
+from shoal.worker.executor import run_tasks
+from shoal.worker.outcome import Outcomes
+from shoal.worker.streams import flush_output, name_output
+
+
+def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None:
+    """Run tasks, or be one actor; returns when the process should exit with code 0."""
+    runtime = Runtime(client, link, welcome, is_driver=False)
+    set_hooks(client, runtime.calls)
+    install(runtime)
+    accelerators = runtime.accelerators = Accelerators(int(welcome.config.resources.get("GPU", 0)))
+    gc.freeze()  # what the zygote imported lives as long as the process: collections need not look at it
+    try:
+        if order.actor is None:
+            name_output(_name_of_running)
+            run_tasks(client, runtime.functions, accelerators, welcome.config.node_id)
+        else:
+            name = order.actor.name or order.actor.class_name
+            name_output(partial(str, name))
+            _be_actor(runtime, order.actor)
+    finally:
+        flush_output()
+
+
+def _name_of_running() -> str:
+    here = running()
+    return "" if here is None else here.name
+
+
+def _be_actor(runtime: Runtime, order: ActorOrder) -> None:
+    client = runtime.client
+    runtime.actor = order
+    state = ActorState(
+        key=order.cls_key,
+        class_name=order.class_name,
+        methods=msgspec.msgpack.decode(order.meta, type=dict[str, int]),
+        functions=runtime.functions,
+        outcomes=Outcomes(client, runtime.node_id),
+        calls=runtime.calls,
+    )
+    if order.is_async:
+        _serve_async(runtime, state, order.max_concurrency)
+    elif order.max_concurrency > 1:
+        from shoal.worker.thread_host import ThreadHost
+
+        ThreadHost(client, state, order.max_concurrency).serve()
+    else:
+        from shoal.worker.sync_host import serve_one_at_a_time
+
+        serve_one_at_a_time(client, state)
+
+
+def _serve_async(runtime: Runtime, state: ActorState, max_concurrency: int) -> None:
+    import asyncio
+
+    from shoal.asyncio_bridge import bridge_of
+    from shoal.worker.async_host import AsyncHost
+
+    asyncio.run(AsyncHost(runtime.client, state, bridge_of(runtime), max_concurrency).serve())

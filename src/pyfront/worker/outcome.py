@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a call came to, handed to the core: its returns, its error, or the error of one of its arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from shoal._core._node import Client, Task
+from shoal._core.status import ArgumentError
+from shoal.serialization.failure import encode_error, encode_task_error
+
+
+class Outcomes:
+    """Seals the outcomes of one process's tasks."""
+
+    def __init__(self, client: Client, node: str) -> None:
+        self._finish = client.finish
+        self._fail = client.fail
+        self._pid = os.getpid()
+        self._node = node
+
+    def returned(self, task: Task, name: str, value: object) -> None:
+        """Seal the value of a call. Raises ValueError for a wrong number of returns, and what encoding raises."""
+        if task.num_returns == 1:
+            self._finish(task, (value,))
+        else:
+            self._finish(task, several(name, value, task.num_returns))
+
+    def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
+        """Seal an error of user code. `own_frames`: outermost frames of the traceback that are the worker's."""
+        self._fail(task, self.payload(name, error, own_frames))
+
+    def payload(self, name: str, error: BaseException, own_frames: int) -> bytes:
+        """An error of user code as bytes."""
+        if isinstance(error, ArgumentError):
+            return encode_error(error.error)  # the call did not run: its argument's error is its own
+        return encode_task_error(error, task_name=name, pid=self._pid, node=self._node, own_frames=own_frames)
+
+    def failed(self, task: Task, payload: bytes) -> None:
+        """Seal an error that is bytes already."""
+        self._fail(task, payload)
+
+
+def several(name: str, value: object, num_returns: int) -> Sequence[object]:
+    """The returns of a call that declares another number than one. Raises ValueError if it did not return as many."""
+    if num_returns == 0:
+        return ()
+    if isinstance(value, (list, tuple)):
+        values: Sequence[object] = value
+    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        values = list(value)
+    else:
+        raise ValueError(f"{name} declares num_returns={num_returns} but returned one {type(value).__name__}")
+    if len(values) != num_returns:
+        raise ValueError(f"{name} declares num_returns={num_returns} but returned {len(values)} values")
+    return values

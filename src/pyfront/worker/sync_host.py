@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop of an actor that runs one call at a time, on the process's main thread."""
+
+from __future__ import annotations
+
+from shoal._core._node import Client, Task
+from shoal.task.running import last_call
+from shoal.worker.actor_state import ActorState
+
+OWN_FRAMES = 1  # of a method's traceback: `run_call` below
+
+
+def serve_one_at_a_time(client: Client, state: ActorState) -> None:
+    """Run the actor's calls until it ends."""
+    next_task = client.next_task
+    while not state.is_over:
+        task = next_task()
+        if task is not None:
+            last_call.task = task
+            last_call.name = state.name_of(task)
+            run_call(client, state, task, last_call.name)
+            last_call.task = None
+            del task  # the next claim may wait long: hold nothing meanwhile
+        elif client.should_exit:
+            return
+
+
+def run_call(client: Client, state: ActorState, task: Task, name: str) -> None:
+    """Run one call on this thread and seal what it came to."""
+    client.set_current(task)
+    try:
+        method = state.target(task)
+        args, kwargs = task.load()
+        state.returned(task, name, method(*args, **kwargs))
+    except BaseException as error:
+        state.raised(task, name, error, OWN_FRAMES)
+    finally:
+        client.set_current(None)
