@@ -48,7 +48,7 @@ wheel: $(ENVS)/dev ## A repaired wheel in dist/ for each CPython 3.10-3.13 found
 	scripts/wheels $(VENV)
 
 clean: ## Remove all that was built, not the environment
-	rm -rf build dist src/*.egg-info src/core/*.so
+	rm -rf build dist src/*.egg-info src/core/*.so src/core/_node.pyi
 	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(PYTHON_VENV):

@@ -103,6 +103,10 @@ class BuildNode(build_ext):
 
         compiler.compile = compile_in_parallel
         super().build_extensions()
+        # Checkers look for a stub beside its module: here in the package, not in bind/ where it is written.
+        for extension in self.extensions:
+            module = Path(self.get_ext_fullpath(extension.name))
+            self.copy_file(str(BIND / "_node.pyi"), str(module.with_name("_node.pyi")))
 
 
 def extensions() -> list[Extension]:
