@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting a system that speaks Ray's API, Shoal itself or Ray, with one worker for each CPU."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from .bench import DEFAULT_BUDGET_S, Bench
+
+_START_CODE = """import {module} as api
+def answer(): return 42
+def first_result():
+    api.init(num_cpus={n_cpus}{options})
+    return api.get(api.remote(answer).remote())
+"""
+
+
+def cpu_count() -> int:
+    """The CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def ray_like_bench(module: str, *, budget_s: float = DEFAULT_BUDGET_S, **options: Any) -> Bench:
+    """A `Bench` over the importable `module`; `options` are further arguments of its `init`."""
+    n_cpus = cpu_count()
+
+    def start() -> tuple[Any, Callable[[], object]]:
+        api = importlib.import_module(module)
+        api.init(num_cpus=n_cpus, **options)
+        return api, api.shutdown
+
+    rest = "".join(f", {name}={value!r}" for name, value in options.items())
+    start_code = _START_CODE.format(module=module, n_cpus=n_cpus, options=rest)
+    return Bench(start, n_cpus=n_cpus, start_code=start_code, budget_s=budget_s)
