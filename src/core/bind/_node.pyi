@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled node: what the front end may call, and nothing else.
+
+Two roles share one mapping. A *client* (driver or worker) is a `Client`; the daemon owns a `NodeCore`, whose C thread
+repairs, counts references and grants leases. Every call is one C function entered with the GIL held; only waits
+release it. Statuses become exceptions from `shoal._core.status`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+# Roles of a client.
+ROLE_DRIVER: Final[int]
+ROLE_WORKER: Final[int]
+ROLE_ACTOR: Final[int]
+
+# Flags of a payload's header.
+PAYLOAD_ERROR: Final[int]
+PAYLOAD_SYSTEM_ERROR: Final[int]
+
+# Codes of errors sealed by the core itself.
+ERR_WORKER_DIED: Final[int]
+ERR_ACTOR_DIED: Final[int]
+ERR_CANCELLED: Final[int]
+ERR_ROOT_ENDED: Final[int]
+ERR_STORE_FULL: Final[int]
+ERR_DAMAGED: Final[int]
+
+# Kinds of events that the daemon drains: tuples (kind, a, b, c).
+EVENT_CLIENT_SWEPT: Final[int]  # a = client index, b = client epoch, c = wait status or -1
+EVENT_NEED_WORKERS: Final[int]  # a = how many more idle workers would be used at once
+EVENT_ACTOR_UNREFERENCED: Final[int]  # a = class id: the last handle is gone
+EVENT_STARVED: Final[int]  # a = class id, b = milliseconds its oldest task has waited for resources
+EVENT_QUARANTINED: Final[int]  # a = pool, b = index
+
+class ObjectRef(Generic[T]):
+    """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def generation(self) -> int: ...
+    def binary(self) -> bytes:
+        """The ObjectId: 20 bytes = TaskId (16) + little-endian return or put number (4)."""
+    def hex(self) -> str: ...
+    def task_id(self) -> bytes: ...
+    def __await__(self) -> Any: ...  # calls Client.await_hook(ref)
+    def future(self) -> Any: ...  # calls Client.future_hook(ref)
+
+class CallTemplate:
+    """Everything about a call that does not change between calls."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        key: bytes,  # 16 bytes: content hash of the function, or hash of the method name
+        class_id: int,
+        num_returns: int = 1,
+        max_retries: int = 0,
+        priority: int = 0,
+        is_actor_call: bool = False,
+        creates_actor: bool = False,  # return 0 becomes the actor's handle object
+        keep: object = None,  # kept alive with the template (an actor's handle ref)
+    ) -> None: ...
+
+class Caller:
+    """The callable behind `.remote`. Calls `bind()` once per connected client to get its template, then never again.
+
+    Returns None for num_returns=0, one ref for 1, a list of refs otherwise.
+    """
+
+    def __init__(self, bind: Callable[[], CallTemplate]) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+class Task:
+    """A claimed task on its worker. Lives until finish/fail."""
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def num_returns(self) -> int: ...
+    @property
+    def class_id(self) -> int: ...
+    @property
+    def caller(self) -> int: ...  # client index of the submitter
+    @property
+    def creates_actor(self) -> bool: ...
+    @property
+    def depth(self) -> int: ...
+    def load(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Unpickle the arguments, top-level refs replaced by their values.
+
+        Raises whatever unpickling raises; raises ArgumentError(payload exception) if a resolved argument is an error:
+        then `exc.error` is the exception to pass on.
+        """
+    @property
+    def lease(self) -> dict[str, int]: ...  # accelerators: {"gpu_mask": bits}
+
+class Client:
+    """This process's share of a node's segment."""
+
+    # Set once by the front end, before the first call.
+    encode_fallback: Callable[[object, Exception | None], tuple[bytes, list[Any]]]
+    """(value, error of the C pickler or None if its bytes name __main__) -> (pickle bytes, out-of-band buffers)."""
+    decode_error: Callable[[bytes], BaseException]
+    """Payload of an error written by `fail` -> the exception to raise."""
+    decode_system_error: Callable[[int, dict[str, int]], BaseException]
+    """(ERR_* code, {"client", "epoch", "pid", "status", "class_id"}) -> the exception to raise."""
+    await_hook: Callable[[ObjectRef[Any]], Any]
+    future_hook: Callable[[ObjectRef[Any]], Any]
+    import_ref: Callable[[bytes], ObjectRef[Any]]
+    """Rebuild a ref that the user pickled outside of a call (cold: asks the daemon)."""
+    export_ref: Callable[[ObjectRef[Any]], bytes]
+    """Pickle of a ref outside of a call: register it with the daemon, which keeps it until the job ends."""
+
+    def __init__(self, segment_fd: int, poke_fd: int, index: int, epoch: int) -> None: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def role(self) -> int: ...
+    def put(self, value: object) -> ObjectRef[Any]: ...
+    def get(self, ref: ObjectRef[T], timeout_s: float | None = None) -> T:
+        """Raises the object's error; TimeoutError from shoal._core.status.Timeout after timeout_s."""
+    def get_many(self, refs: Sequence[ObjectRef[Any]], timeout_s: float | None = None) -> list[Any]: ...
+    def wait(
+        self, refs: Sequence[ObjectRef[Any]], num_returns: int, timeout_s: float | None = None
+    ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]: ...
+    def is_resolved(self, ref: ObjectRef[Any]) -> bool: ...
+    def create(self, nbytes: int) -> Any:
+        """An unsealed object of nbytes: a Buffer with writable `.view` (memoryview in the segment)."""
+    def seal_array(self, buffer: Any, describe: tuple[Any, ...]) -> ObjectRef[Any]:
+        """Seal a created buffer in place; `describe` is (dtype str, shape, order). get() returns a read-only ndarray."""
+    # -- workers
+    def next_task(self, timeout_s: float | None = None) -> Task | None:
+        """Claim a task of this worker's classes (or of its actor). Spins, then parks. None at time-out or when asked to exit."""
+    def try_next_task(self) -> Task | None: ...
+    def finish(self, task: Task, values: Sequence[object]) -> bool:
+        """Commit and seal the returns. False if the task was killed or cancelled meanwhile. Encoding errors raise, nothing done."""
+    def fail(self, task: Task, payload: bytes) -> bool:
+        """Commit with every return sealed as an error; payload is what `decode_error` will be given."""
+    def set_current(self, task: Task | None) -> None:
+        """The task whose children this thread now submits (ids, depth). Per thread."""
+    @property
+    def should_exit(self) -> bool: ...  # fenced, node stopping, or actor without handles and calls
+    # -- event loops
+    def wake_fd(self) -> int:
+        """An eventfd that becomes readable when a watched ref resolves or a call arrives. Starts one C thread at first use."""
+    def watch(self, ref: ObjectRef[Any]) -> bool:
+        """Ask that `ref` be returned by drain_watched once resolved. True if it already is (then it will not be)."""
+    def drain_watched(self) -> list[ObjectRef[Any]]: ...
+    def rearm(self) -> bool:
+        """After the eventfd was read: True if there is work already, call drain/try_next_task again before sleeping."""
+    # -- introspection
+    def counters(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+
+class NodeCore:
+    """The daemon's side of a segment: creates it, and runs the repair thread."""
+
+    def __init__(self, *, cpus: int, store_bytes: int, node_number: int = 0, cluster_id: bytes = b"") -> None: ...
+    @property
+    def segment_fd(self) -> int: ...
+    @property
+    def poke_fd(self) -> int: ...
+    @property
+    def event_fd(self) -> int: ...  # readable when drain_events has something
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def register(self, pid: int, pidfd: int, role: int, class_id: int = -1) -> tuple[int, int]:
+        """A fresh client record -> (index, epoch). The core now owns a duplicate of pidfd."""
+    def fence(self, index: int, epoch: int) -> None:
+        """No more work for this client; it learns it by should_exit."""
+    def define_class(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
+        """A scheduling class for tasks of one resource shape and root. Same arguments, same id."""
+    def define_actor(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
+        """A class with one taker. Reserve its lease with `reserve_actor` before starting its process."""
+    def reserve_actor(self, class_id: int) -> bool:
+        """True when the resources of this actor are granted now; else queued: EVENT_NEED_WORKERS follows with b = class id."""
+    def close_class(self, class_id: int, code: int, client: int, epoch: int, pid: int, status: int) -> None:
+        """An actor is gone for good: its unfinished and future calls resolve to this error; resources come back."""
+    def end_root(self, root: int) -> None:
+        """A job ended: its queued tasks are dropped, its holds are released."""
+    def set_capacity(self, kind: int, amount_milli: int) -> None:
+        """Capacity of resource `kind` (0 = gpu; others as the daemon numbers custom resources)."""
+    def drain_events(self) -> list[tuple[int, int, int, int]]: ...
+    def hold(self, index: int, generation: int) -> bool: ...
+    def drop(self, index: int, generation: int) -> None: ...
+    def available(self) -> dict[int, int]: ...  # kind -> milli; -1 = cpu
+    def clients(self) -> list[dict[str, int]]: ...
+    def classes(self) -> list[dict[str, int]]: ...
+    def counters(self) -> dict[str, int]:
+        """tasks_completed, live_entries, live_slots, live_nodes, live_bytes, repairs, sweeps, quarantined, free_seats, ..."""
+    def is_valid(self) -> bool: ...
+
+def hash128(data: bytes) -> bytes: ...
+def system_info() -> dict[str, int]: ...  # layout version, record sizes, check level, hooks built in

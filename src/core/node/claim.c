@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The claiming half of task.h: finding work, in a fair order, and taking it. */
+#include "base/os.h"
+#include "node/idle.h"
+#include "node/object.h"
+#include "node/refs.h"
+#include "node/seat.h"
+#include "node/stall.h"
+#include "node/task.h"
+
+#include <stdlib.h>
+
+static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t seen = claimed;
+  uint64_t running = sh_word(sh_word_generation(claimed), SH_TASK_RUNNING, self->index, sh_word_tag(claimed));
+  if (!sh_cas(&t->word, &seen, running))
+    return SH_LOST;
+  sh_store_relaxed(&self->me->x_current, (uint64_t)slot | ((uint64_t)sh_word_generation(claimed) << 32));
+  sh_store32_relaxed(&self->me->x_depth, t->depth);
+  return SH_OK;
+}
+
+/* Try to get the hinted task to RUNNING. SH_OK; SH_EMPTY: it waits for an argument now; SH_LOST: the hint was stale. */
+static sh_status claim(sh_self *self, uint64_t hint, uint32_t class_id) {
+  sh_ref r = sh_ref_unpack(hint);
+  if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)))
+    return SH_LOST;
+  sh_slot *t = sh_slot_at(&self->seg, r.index);
+  uint64_t word = sh_load_acquire(&t->word); /* (R) */
+  if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_READY || sh_word_who(word) != class_id)
+    return SH_LOST;
+  uint64_t claimed = sh_word(r.generation, SH_TASK_CLAIMED, self->index, sh_word_tag(word));
+  if (!sh_cas(&t->word, &word, claimed))
+    return SH_LOST;
+  if (t->n_deps > sh_load32_relaxed(&t->x_cursor)) {
+    sh_status status = sh_task_wait(self, r.index, &claimed);
+    if (status == SH_OK)
+      return SH_EMPTY;
+    if (status == SH_FULL) { /* no waiter to be had now: put it back, somebody comes by again */
+      sh_unclaim(self, r.index);
+      return SH_EMPTY;
+    }
+  }
+  return enter(self, r.index, claimed);
+}
+
+/* Take from the ring of (client, class). SH_OK with *hint and the intent word set. Clears the hint bit of an empty ring. */
+static sh_status take_hint(sh_self *self, uint32_t client, uint32_t class_id, uint64_t *hint) {
+  uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, client, class_id));
+  sh_class *c = sh_class_at(&self->seg, class_id);
+  sh_a64 *bits = &c->x_bits[client / 64U];
+  uint64_t bit = 1ULL << (client % 64U);
+  if (named == 0) {
+    sh_fetch_and(bits, ~bit);
+    return SH_EMPTY;
+  }
+  sh_ring *ring = sh_ring_at(&self->seg, named - 1U);
+  sh_ring_memory memory = sh_self_ring_memory(self);
+  sh_status status = sh_ring_pop(ring, &memory, &self->me->op, hint);
+  if (status != SH_EMPTY)
+    return status;
+  sh_fetch_and(bits, ~bit);
+  sh_fence(); /* (B) the cleared bit, then the tail; against the pushed tail, then the look at the bit */
+  if (sh_ring_length(ring) != 0)
+    sh_fetch_or(bits, bit);
+  return SH_EMPTY;
+}
+
+/* Claim from one client's ring; stale hints cost a look each. */
+static sh_status claim_from(sh_self *self, uint32_t client, uint32_t class_id, uint32_t *slot) {
+  uint64_t hint;
+  while (take_hint(self, client, class_id, &hint) == SH_OK) {
+    sh_status status = claim(self, hint, class_id);
+    sh_store_release(&self->me->op, 0);
+    if (status == SH_OK) {
+      *slot = sh_ref_unpack(hint).index;
+      return SH_OK;
+    }
+  }
+  return SH_EMPTY;
+}
+
+/* Tasks of callers that are parked in get come first, the deepest caller before all: a tree of nested gets then holds no
+ * more processes than its depth times the CPUs. */
+static bool deepest_blocked(sh_self *self, uint32_t class_id, uint32_t *client) {
+  const sh_segment *s = &self->seg;
+  sh_class *c = sh_class_at(s, class_id);
+  uint32_t words = (sh_clients_high(s) + 63U) / 64U, best = 0;
+  bool found = false;
+  for (uint32_t w = 0; w < words; w++) {
+    uint64_t bits = sh_load_relaxed(&s->header->x_blocked[w]) & sh_load_relaxed(&c->x_bits[w]);
+    for (; bits; bits &= bits - 1U) {
+      uint32_t at = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      uint32_t depth = sh_load32_relaxed(&sh_client_at(s, at)->x_depth);
+      if (!found || depth > best) {
+        found = true;
+        best = depth;
+        *client = at;
+      }
+    }
+  }
+  return found;
+}
+
+/* The next client at or after `from` (cyclic) whose ring may hold something. */
+static bool next_client(const sh_segment *s, const sh_class *c, uint32_t from, uint32_t *client) {
+  uint32_t high = sh_clients_high(s), words = (high + 63U) / 64U;
+  if (from >= high)
+    from = 0;
+  uint32_t start = from / 64U;
+  for (uint32_t step = 0; step <= words; step++) {
+    uint32_t w = (start + step) % words;
+    uint64_t bits = sh_load_acquire(&c->x_bits[w]);
+    if (step == 0)
+      bits &= ~0ULL << (from % 64U);
+    if (bits) {
+      *client = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      return true;
+    }
+  }
+  return false;
+}
+
+static sh_status claim_of_class(sh_self *self, uint32_t class_id, uint32_t *slot) {
+  sh_class *c = sh_class_at(&self->seg, class_id);
+  uint32_t client;
+  while (deepest_blocked(self, class_id, &client))
+    if (claim_from(self, client, class_id, slot) == SH_OK)
+      return SH_OK;
+  for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && next_client(&self->seg, c, self->rotor, &client); tries++) {
+    self->rotor = client + 1U;
+    if (claim_from(self, client, class_id, slot) == SH_OK)
+      return SH_OK;
+  }
+  return SH_EMPTY;
+}
+
+static bool class_open(sh_class *c) {
+  return sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_LIVE;
+}
+
+static bool class_has_bits(const sh_segment *s, const sh_class *c) {
+  uint32_t words = (sh_clients_high(s) + 63U) / 64U;
+  for (uint32_t w = 0; w < words; w++)
+    if (sh_load_relaxed(&c->x_bits[w]))
+      return true;
+  return false;
+}
+
+/* The class that the daemon granted us, if any. */
+static bool leased(const sh_self *self, uint32_t *class_id) {
+  uint64_t lease = sh_load_acquire(&self->me->x_lease);
+  if (((lease >> 16) & 15U) != SH_LEASE_GRANTED)
+    return false;
+  *class_id = ((uint32_t)lease & 0xFFFFU) - 1U;
+  return true;
+}
+
+static void return_lease(sh_self *self) {
+  uint64_t lease = sh_load_relaxed(&self->me->x_lease);
+  sh_store_release(&self->me->x_lease, (lease & ~(15ULL << 16)) | ((uint64_t)SH_LEASE_RETURNED << 16));
+  sh_self_poke(self);
+}
+
+static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
+  const sh_segment *s = &self->seg;
+  uint32_t lease_class;
+  if (leased(self, &lease_class)) {
+    if (class_open(sh_class_at(s, lease_class)) && claim_of_class(self, lease_class, slot) == SH_OK)
+      return SH_OK;
+    return_lease(self); /* nothing left of it: serve everybody again */
+  }
+  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++) {
+    uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]);
+    for (; bits; bits &= bits - 1U) {
+      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      sh_class *c = sh_class_at(s, class_id);
+      uint32_t kind = sh_load32_relaxed(&c->kind);
+      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) || !class_has_bits(s, c))
+        continue;
+      if (kind == SH_CLASS_SEAT && !sh_seat_take(self))
+        continue;
+      if (claim_of_class(self, class_id, slot) == SH_OK)
+        return SH_OK;
+    }
+  }
+  if (self->seated_run)
+    sh_seat_rest(self);
+  return SH_EMPTY;
+}
+
+static sh_stall *stall_of(sh_self *self, uint32_t caller) {
+  if (!self->stalls)
+    self->stalls = calloc(SH_MAX_CLIENTS, sizeof *self->stalls);
+  return self->stalls ? &self->stalls[caller] : NULL;
+}
+
+/* Go on with a caller whose stalled call was answered. */
+static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id, uint32_t *slot) {
+  sh_stall *q = &self->stalls[caller];
+  while (!sh_stall_empty(q)) {
+    uint64_t hint = sh_stall_front(q);
+    sh_status status = claim(self, hint, class_id);
+    if (status == SH_EMPTY) { /* waits again */
+      q->runnable = false;
+      return SH_EMPTY;
+    }
+    sh_stall_pop(q);
+    if (status == SH_OK) {
+      *slot = sh_ref_unpack(hint).index;
+      return SH_OK;
+    }
+  }
+  q->runnable = false;
+  return SH_EMPTY;
+}
+
+static sh_status claim_as_actor(sh_self *self, uint32_t *slot) {
+  const sh_segment *s = &self->seg;
+  uint32_t class_id = sh_load32_relaxed(&self->me->x_class), client;
+  sh_class *c = sh_class_at(s, class_id);
+  if (!class_open(c))
+    return SH_EMPTY;
+  uint32_t high = self->stalls ? sh_clients_high(s) : 0;
+  for (uint32_t caller = 0; caller < high; caller++)
+    if (self->stalls[caller].runnable && claim_stalled(self, caller, class_id, slot) == SH_OK)
+      return SH_OK;
+  for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && next_client(s, c, self->rotor, &client); tries++) {
+    self->rotor = client + 1U;
+    uint64_t hint;
+    while (take_hint(self, client, class_id, &hint) == SH_OK) {
+      uint32_t index = sh_ref_unpack(hint).index;
+      if (index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT)))
+        continue;
+      uint32_t caller = sh_slot_at(s, index)->submitter;
+      sh_stall *q = caller < SH_MAX_CLIENTS ? stall_of(self, caller) : NULL;
+      if (!q)
+        continue;
+      if (!sh_stall_empty(q)) {
+        if (sh_stall_front(q) == hint) {
+          sh_store_release(&self->me->op, 0);
+          q->runnable = true;
+          if (claim_stalled(self, caller, class_id, slot) == SH_OK)
+            return SH_OK;
+          continue;
+        }
+        (void)sh_stall_push(q, hint);
+        sh_store_release(&self->me->op, 0);
+        continue;
+      }
+      sh_status status = claim(self, hint, class_id);
+      if (status == SH_EMPTY)
+        (void)sh_stall_push_front(q, hint);
+      sh_store_release(&self->me->op, 0);
+      if (status == SH_OK) {
+        *slot = index;
+        return SH_OK;
+      }
+    }
+  }
+  return SH_EMPTY;
+}
+
+sh_status sh_next_try(sh_self *self, uint32_t *slot) {
+  if (sh_load32_relaxed(&self->seg.header->x_mode) != SH_MODE_RUNNING || sh_load32_relaxed(&self->me->x_fenced))
+    return SH_EMPTY;
+  uint32_t pressure = sh_load32_relaxed(&self->seg.header->x_pressure);
+  if (pressure != self->seen_pressure) {
+    self->seen_pressure = pressure;
+    uint64_t back = sh_heap_give_back(&self->seg, &self->heap), claimed = sh_load_relaxed(&self->me->x_claimed_store);
+    sh_store_relaxed(&self->me->x_claimed_store, claimed > back ? claimed - back : 0);
+  }
+  return self->role == SH_ROLE_ACTOR ? claim_as_actor(self, slot) : claim_as_worker(self, slot);
+}
+
+bool sh_next_possible(const sh_self *self) {
+  const sh_segment *s = &self->seg;
+  if (sh_should_exit(self))
+    return true;
+  if (self->role == SH_ROLE_ACTOR)
+    return class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class)));
+  uint32_t lease_class;
+  if (leased(self, &lease_class))
+    return true;
+  bool seat_checked = false, seat = false;
+  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++) {
+    uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]);
+    for (; bits; bits &= bits - 1U) {
+      sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
+      uint32_t kind = sh_load32_relaxed(&c->kind);
+      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) || !class_has_bits(s, c))
+        continue;
+      if (kind != SH_CLASS_SEAT)
+        return true;
+      if (!seat_checked) {
+        seat = sh_seat_possible(self);
+        seat_checked = true;
+      }
+      if (seat)
+        return true;
+    }
+  }
+  return false;
+}
+
+void sh_idle_announce(sh_self *self) {
+  sh_set_run_state(self, SH_RUN_PARKED);
+  if (self->role == SH_ROLE_WORKER)
+    sh_fetch_or(&self->seg.header->x_idle[self->index / 64U], 1ULL << (self->index % 64U));
+}
+
+void sh_idle_withdraw(sh_self *self) {
+  if (self->role == SH_ROLE_WORKER)
+    sh_fetch_and(&self->seg.header->x_idle[self->index / 64U], ~(1ULL << (self->index % 64U)));
+  sh_set_run_state(self, SH_RUN_BUSY);
+}
+
+bool sh_spin_next(sh_self *self) {
+  if (!sh_may_spin(self))
+    return sh_next_possible(self);
+  bool worker = self->role == SH_ROLE_WORKER;
+  sh_a64 *spinning = &self->seg.header->x_spinning[self->index / 64U];
+  uint64_t bit = 1ULL << (self->index % 64U);
+  sh_set_run_state(self, SH_RUN_SPINNING);
+  if (worker)
+    sh_fetch_or(spinning, bit);
+  uint64_t start = sh_os_now_ns(), last = start;
+  bool found;
+  for (;;) {
+    found = sh_next_possible(self);
+    for (uint32_t i = 0; !found && i < 16U; i++) {
+      sh_pause();
+      found = sh_next_possible(self);
+    }
+    if (found)
+      break;
+    uint64_t now = sh_os_now_ns();
+    sh_store32_relaxed(&self->me->x_beat, (uint32_t)now);
+    if (now - last > SH_SPIN_GAP_NS) {
+      self->no_spin_before_ns = now + SH_SPIN_BACKOFF_NS;
+      break;
+    }
+    if (now - start > SH_SPIN_NS)
+      break;
+    last = now;
+  }
+  if (worker)
+    sh_fetch_and(spinning, ~bit);
+  sh_set_run_state(self, SH_RUN_BUSY);
+  return found || sh_next_possible(self);
+}
+
+void sh_unclaim(sh_self *self, uint32_t slot) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t word = sh_load_relaxed(&t->word);
+  uint32_t state = sh_word_state(word);
+  if (sh_word_who(word) != self->index || (state != SH_TASK_CLAIMED && state != SH_TASK_RUNNING))
+    return;
+  uint64_t ready = sh_word(sh_word_generation(word), SH_TASK_READY, t->class_id, sh_word_tag(word));
+  sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
+  sh_store_release(&self->me->op, sh_ref_pack(r));
+  if (sh_cas(&t->word, &word, ready))
+    sh_task_hint(self, slot);
+  sh_store_release(&self->me->op, 0);
+}
+
+sh_status sh_commit(sh_self *self, uint32_t slot) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t running = sh_load_relaxed(&t->word);
+  if (sh_word_state(running) != SH_TASK_RUNNING || sh_word_who(running) != self->index)
+    return SH_LOST;
+  uint64_t committed = sh_word(sh_word_generation(running), SH_TASK_COMMITTED, self->index, sh_word_tag(running));
+  /* (K) the commit point: before it the fills are dropped, after it whoever finds the task finishes the seals. */
+  if (!sh_cas(&t->word, &running, committed))
+    return SH_LOST;
+  for (uint32_t i = 0; i < t->n_returns; i++)
+    sh_seal(self, sh_slot_return(&self->seg, t, i));
+  sh_bump(&self->me->x_completed, 1);
+  sh_ref r = {.index = slot, .generation = sh_word_generation(committed)};
+  if (t->flags & SH_SLOT_HAS_ROWS) {
+    sh_log_append(self, SH_LOG_DONE, r); /* the daemon frees the slot */
+    return SH_OK;
+  }
+  uint64_t loc = sh_load_relaxed(&t->loc);
+  if (sh_loc_kind_of(loc) > SH_LOC_INLINE)
+    (void)sh_heap_free(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, r));
+  (void)sh_pool_free(&self->seg, SH_POOL_SLOT, &self->mags[SH_POOL_SLOT], self->index, slot, committed);
+  return SH_OK;
+}
+
+void sh_block(sh_self *self) {
+  uint64_t bit = 1ULL << (self->index % 64U);
+  if (self->role == SH_ROLE_WORKER) {
+    sh_fetch_or(&self->seg.header->x_blocked[self->index / 64U], bit);
+    sh_seat_leave(self);
+    sh_wake_worker(&self->seg, false);
+    sh_self_poke(self); /* the repair thread asks for a replacement if nobody idle is left */
+  }
+  sh_set_run_state(self, SH_RUN_PARKED);
+}
+
+void sh_unblock(sh_self *self) {
+  sh_set_run_state(self, SH_RUN_BUSY);
+  if (self->role == SH_ROLE_WORKER) {
+    sh_fetch_and(&self->seg.header->x_blocked[self->index / 64U], ~(1ULL << (self->index % 64U)));
+    sh_seat_return(self);
+  }
+}
+
+bool sh_should_exit(const sh_self *self) {
+  const sh_segment *s = &self->seg;
+  if (sh_self_usable(self) != SH_OK)
+    return true;
+  if (self->role != SH_ROLE_ACTOR)
+    return false;
+  const sh_class *c = sh_class_at(s, sh_load32_relaxed(&self->me->x_class));
+  if (sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_CLOSED)
+    return true;
+  if (!sh_load32_acquire(&c->x_unreferenced) || class_has_bits(s, c))
+    return false;
+  for (uint32_t i = 0; self->stalls && i < sh_clients_high(s); i++)
+    if (!sh_stall_empty(&self->stalls[i]))
+      return false;
+  return true;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/counts.h"
+
+#include "base/os.h"
+#include "node/object.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t n_entries(const sh_segment *s) {
+  return sh_pool_capacity(sh_pool_of(s, SH_POOL_ENTRY));
+}
+static uint32_t n_slots(const sh_segment *s) {
+  return sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT));
+}
+
+static void later(sh_counts *c, sh_ref r) {
+  if (c->n_work == c->cap_work) {
+    uint32_t cap = c->cap_work ? c->cap_work * 2U : 1024U;
+    sh_ref *grown = realloc(c->work, cap * sizeof *grown);
+    if (!grown)
+      return; /* a leak of one object, not an error of anybody's program */
+    c->work = grown;
+    c->cap_work = cap;
+  }
+  c->work[c->n_work++] = r;
+}
+
+static sh_count *count_of(sh_counts *c, sh_ref r) {
+  if (r.index >= n_entries(&c->self->seg))
+    return NULL;
+  sh_count *count = &c->entries[r.index];
+  if (count->generation != r.generation) {
+    if (!sh_entry_checked(&c->self->seg, r))
+      return NULL; /* stale: its object is gone */
+    *count = (sh_count){.generation = r.generation};
+  }
+  return count;
+}
+
+static void increment(sh_counts *c, sh_ref r) {
+  sh_count *count = count_of(c, r);
+  if (count)
+    count->n++;
+}
+
+/* Rows of a payload that lies in `room` bytes; 0 when its numbers cannot be right. */
+static uint32_t sane_rows(const sh_payload *p, uint64_t room) {
+  return p && room >= sizeof *p && p->n_rows <= (room - sizeof *p) / sizeof(sh_row) ? p->n_rows : 0;
+}
+
+static uint32_t rows_of_entry(sh_counts *c, sh_ref r, const sh_row **rows) {
+  sh_segment *s = &c->self->seg;
+  sh_entry *e = sh_entry_at(s, r.index);
+  uint64_t size = sh_load_relaxed(&e->size_flags);
+  if (!(size & SH_VALUE_HAS_REFS))
+    return 0;
+  const sh_payload *p = (const sh_payload *)(const void *)sh_entry_bytes(s, e);
+  *rows = p ? sh_payload_rows(p) : NULL;
+  return sane_rows(p, size & SH_VALUE_SIZE_MASK);
+}
+
+static uint32_t rows_of_slot(sh_counts *c, sh_slot *t, const sh_row **rows) {
+  const sh_payload *p = sh_slot_payload(&c->self->seg, t);
+  uint64_t skip = t->n_returns > 1U ? 8ULL * t->n_returns : 0ULL;
+  *rows = p ? sh_payload_rows(p) : NULL;
+  return sane_rows(p, t->spec_bytes - skip);
+}
+
+static void release(sh_counts *c, sh_ref r) {
+  sh_segment *s = &c->self->seg;
+  sh_entry *e = sh_entry_checked(s, r);
+  if (!e)
+    return;
+  sh_serve_waiters(c->self, r);
+  sh_count *count = count_of(c, r);
+  const sh_row *rows = NULL;
+  uint32_t n = count && count->contains ? rows_of_entry(c, r, &rows) : 0;
+  for (uint32_t i = 0; i < n; i++)
+    later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+  if (sh_entry_is_actor(e) && c->unreferenced)
+    c->unreferenced(c->context, e->number & ~SH_NUMBER_ACTOR);
+  (void)sh_entry_release(s, &c->self->heap, &c->self->mags[SH_POOL_ENTRY], c->self->index, r);
+}
+
+void sh_counts_zero(sh_counts *c, sh_ref r) {
+  sh_entry *e = sh_entry_checked(&c->self->seg, r);
+  if (e && sh_entry_drop(e, r.generation))
+    release(c, r);
+}
+
+static void decrement(sh_counts *c, sh_ref r) {
+  sh_count *count = count_of(c, r);
+  if (count && --count->n <= 0)
+    sh_counts_zero(c, r);
+}
+
+static void drain_work(sh_counts *c) {
+  while (c->n_work)
+    decrement(c, c->work[--c->n_work]);
+}
+
+static void sink(void *context, sh_log_kind kind, sh_ref r) {
+  if (kind == SH_LOG_FREE)
+    release(context, r);
+}
+
+sh_status sh_counts_open(sh_counts *c, sh_self *self) {
+  memset(c, 0, sizeof *c);
+  c->self = self;
+  void *entries = NULL, *submitted = NULL;
+  if (sh_os_reserve((uint64_t)n_entries(&self->seg) * sizeof(sh_count), &entries) != 0)
+    return SH_OS;
+  c->entries = entries;
+  if (sh_os_reserve((uint64_t)n_slots(&self->seg) * sizeof(uint32_t), &submitted) != 0)
+    return SH_OS;
+  c->submitted = submitted;
+  c->increments = calloc(SH_MAX_CLIENTS, sizeof *c->increments);
+  c->holds = calloc(SH_MAX_CLIENTS, sizeof *c->holds);
+  self->log_sink = sink;
+  self->log_context = c;
+  return c->increments && c->holds ? SH_OK : SH_OS;
+}
+
+void sh_counts_close(sh_counts *c) {
+  if (!c->self)
+    return;
+  sh_os_unmap(c->entries, (uint64_t)n_entries(&c->self->seg) * sizeof(sh_count));
+  sh_os_unmap(c->submitted, (uint64_t)n_slots(&c->self->seg) * sizeof(uint32_t));
+  for (uint32_t i = 0; c->holds && i < SH_MAX_CLIENTS; i++)
+    sh_table_destroy(&c->holds[i]);
+  free(c->holds);
+  free(c->increments);
+  free(c->work);
+  memset(c, 0, sizeof *c);
+}
+
+static void count_increment(sh_counts *c, uint32_t client, uint64_t event) {
+  sh_segment *s = &c->self->seg;
+  sh_ref r = sh_log_ref(event);
+  const sh_row *rows = NULL;
+  uint32_t n;
+  switch (sh_log_kind_of(event)) {
+  case SH_LOG_HOLD:
+    increment(c, r);
+    (void)sh_table_add(&c->holds[client], sh_ref_pack(r), 1);
+    return;
+  case SH_LOG_SUB:
+    if (r.index >= n_slots(s))
+      return;
+    n = rows_of_slot(c, sh_slot_at(s, r.index), &rows);
+    c->submitted[r.index] = r.generation;
+    break;
+  case SH_LOG_CONTAINS: {
+    sh_count *count = count_of(c, r);
+    if (!count || count->contains)
+      return;
+    count->contains = 1;
+    n = rows_of_entry(c, r, &rows);
+    break;
+  }
+  default:
+    return;
+  }
+  for (uint32_t i = 0; i < n; i++)
+    increment(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+}
+
+static void count_decrement(sh_counts *c, uint32_t client, uint64_t event) {
+  sh_segment *s = &c->self->seg;
+  sh_ref r = sh_log_ref(event);
+  switch (sh_log_kind_of(event)) {
+  case SH_LOG_DROP:
+    (void)sh_table_add(&c->holds[client], sh_ref_pack(r), -1);
+    decrement(c, r);
+    break;
+  case SH_LOG_DONE:
+    if (r.index < n_slots(s) && c->submitted[r.index] == r.generation)
+      sh_counts_done(c, r.index, sh_load_acquire(&sh_slot_at(s, r.index)->word));
+    break;
+  case SH_LOG_FREE:
+    release(c, r);
+    break;
+  default:
+    return;
+  }
+  drain_work(c);
+}
+
+uint64_t sh_counts_read(sh_counts *c) {
+  static const uint32_t high_limit = SH_MAX_CLIENTS;
+  sh_segment *s = &c->self->seg;
+  uint32_t high = sh_clients_high(s);
+  uint64_t first[SH_MAX_CLIENTS], events = 0;
+  if (high > high_limit)
+    high = high_limit;
+  for (uint32_t i = 0; i < high; i++)
+    first[i] = sh_load_acquire(&sh_client_at(s, i)->x_log_tail); /* (L) S1 */
+  sh_fence(); /* every S1 load before every S2 load */
+  for (uint32_t i = 0; i < high; i++) {
+    uint64_t second = sh_load_acquire(&sh_client_at(s, i)->x_log_tail); /* (L) S2 */
+    uint64_t from = c->increments[i];
+    if (second - from > SH_LOG_CELLS)
+      second = from; /* a damaged tail: count nothing of it */
+    for (uint64_t at = from; at < second; at++)
+      count_increment(c, i, sh_load_relaxed(sh_log_cell(s, i, at)));
+    events += second - from;
+    c->increments[i] = second;
+  }
+  for (uint32_t i = 0; i < high; i++) {
+    sh_client *client = sh_client_at(s, i);
+    uint64_t from = sh_load_relaxed(&client->x_log_counted), to = first[i] < c->increments[i] ? first[i] : c->increments[i];
+    if (from >= to)
+      continue;
+    bool was_full = to - from >= SH_LOG_CELLS - SH_LOG_CELLS / 8U;
+    for (uint64_t at = from; at < to; at++)
+      count_decrement(c, i, sh_load_relaxed(sh_log_cell(s, i, at)));
+    sh_store_release(&client->x_log_counted, to); /* the cells may be reused now */
+    if (was_full)
+      (void)sh_park_wake(&client->park);
+  }
+  return events;
+}
+
+bool sh_counts_hold(sh_counts *c, sh_ref r) {
+  sh_count *count = count_of(c, r);
+  if (count)
+    count->n++;
+  return count != NULL;
+}
+
+void sh_counts_drop(sh_counts *c, sh_ref r) {
+  decrement(c, r);
+  drain_work(c);
+}
+
+void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word) {
+  sh_segment *s = &c->self->seg;
+  sh_slot *t = sh_slot_at(s, slot);
+  sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
+  if (c->submitted[slot] == r.generation) {
+    c->submitted[slot] = 0;
+    const sh_row *rows = NULL;
+    uint32_t n = rows_of_slot(c, t, &rows);
+    for (uint32_t i = 0; i < n; i++)
+      later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+  }
+  uint64_t loc = sh_load_relaxed(&t->loc);
+  if (sh_loc_kind_of(loc) > SH_LOC_INLINE)
+    (void)sh_heap_free(s, &c->self->heap, c->self->index, loc, sh_tag(SH_TAG_SLOT, r));
+  (void)sh_pool_free(s, SH_POOL_SLOT, &c->self->mags[SH_POOL_SLOT], c->self->index, slot, word);
+  drain_work(c);
+}
+
+void sh_counts_unfill(sh_counts *c, sh_ref r) {
+  sh_count *count = count_of(c, r);
+  if (count && count->contains) {
+    const sh_row *rows = NULL;
+    uint32_t n = rows_of_entry(c, r, &rows);
+    count->contains = 0;
+    for (uint32_t i = 0; i < n; i++)
+      later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+  }
+  sh_entry_unfill(&c->self->seg, &c->self->heap, c->self->index, r);
+  drain_work(c);
+}
+
+void sh_counts_forget(sh_counts *c, uint32_t client) {
+  sh_table *t = &c->holds[client];
+  for (uint32_t i = 0; i < t->cap; i++)
+    for (int32_t n = t->counts[i]; n > 0; n--)
+      later(c, sh_ref_unpack(t->keys[i]));
+  sh_table_destroy(t);
+  drain_work(c);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The counts of shared objects, in the repair thread's private memory, fed by the clients' logs (refs.h).
+ *
+ * A round takes two snapshots of all log tails, S1 then S2, and counts every increment up to S2 before any decrement up to
+ * S1. An increment that a decrement in S1 relies on was logged before it (refs.h says in which order), so it is in S2:
+ * counts never pass through zero while somebody holds. Hence no cut, no epoch, no audit.
+ */
+#ifndef SH_NODE_COUNTS_H
+#define SH_NODE_COUNTS_H
+
+#include "base/table.h"
+#include "node/self.h"
+
+typedef struct sh_count {
+  uint32_t generation;
+  int32_t n;
+  uint32_t contains; /* 1: its rows have been counted */
+} sh_count;
+
+typedef struct sh_counts {
+  sh_self *self;
+  sh_count *entries;    /* by entry */
+  uint32_t *submitted;  /* by slot: generation whose SUB was counted and whose DONE was not */
+  uint64_t *increments; /* by client: log position up to which increments are counted */
+  sh_table *holds;      /* by client: packed reference -> holds logged */
+  sh_ref *work;         /* references to be decremented; released containers append here instead of recursing */
+  uint32_t n_work, cap_work;
+  void (*unreferenced)(void *context, uint32_t class_id); /* an actor's handle reached zero */
+  void *context;
+} sh_counts;
+
+sh_status sh_counts_open(sh_counts *c, sh_self *self);
+void sh_counts_close(sh_counts *c);
+
+/* Read all logs once. -> events counted. */
+uint64_t sh_counts_read(sh_counts *c);
+
+/* Hold and drop on behalf of the daemon (names, exported references). */
+bool sh_counts_hold(sh_counts *c, sh_ref r);
+void sh_counts_drop(sh_counts *c, sh_ref r);
+
+/* A task is over: its rows, its spec, its slot. `word` is its final word. */
+void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word);
+/* Forget a value that was filled but will not be published: its rows, if they were counted. */
+void sh_counts_unfill(sh_counts *c, sh_ref r);
+/* Nobody holds it (found by a sweep): drop and free. */
+void sh_counts_zero(sh_counts *c, sh_ref r);
+/* A dead client's holds end. Its log was read to the end before. */
+void sh_counts_forget(sh_counts *c, uint32_t client);
+
+#endif

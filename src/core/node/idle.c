@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/idle.h"
+
+#include "base/os.h"
+
+bool sh_may_spin(const sh_self *self) {
+  const sh_segment *s = &self->seg;
+  if (sh_os_now_ns() < self->no_spin_before_ns)
+    return false;
+  uint32_t active = 0, high = sh_clients_high(s);
+  for (uint32_t c = 1; c < high; c++) {
+    uint8_t state = sh_load8_relaxed(sh_run_state_of(s, c));
+    active += c != self->index && (state == SH_RUN_BUSY || state == SH_RUN_SPINNING);
+  }
+  return active < s->header->cores;
+}
+
+void sh_set_run_state(sh_self *self, sh_run_state state) {
+  sh_a8 *mine = sh_run_state_of(&self->seg, self->index);
+  if (sh_load8_relaxed(mine) != (uint8_t)state)
+    sh_store8_seqcst(mine, (uint8_t)state);
+}
+
+void sh_wake_client(const sh_segment *s, uint32_t client) {
+  sh_client *c = sh_client_at(s, client);
+  sh_fence(); /* (D) what we made true, then x_parked; against announce, then the second look */
+  if (sh_load32_relaxed(&c->park.x_parked) != 0)
+    (void)sh_park_wake(&c->park);
+}
+
+void sh_wake_worker(const sh_segment *s, bool was_empty) {
+  uint32_t words = (sh_clients_high(s) + 63U) / 64U;
+  sh_fence(); /* (D) the pushed hint, then the idle and spinning bits; against the bit, then the look at the rings */
+  if (was_empty)
+    for (uint32_t w = 0; w < words; w++)
+      if (sh_load_relaxed(&s->header->x_spinning[w]) != 0)
+        return;
+  for (uint32_t w = 0; w < words; w++) {
+    uint64_t bits = sh_load_relaxed(&s->header->x_idle[w]);
+    while (bits) {
+      uint32_t b = (uint32_t)__builtin_ctzll(bits);
+      uint64_t bit = 1ULL << b;
+      if (sh_fetch_and(&s->header->x_idle[w], ~bit) & bit) {
+        (void)sh_park_wake(&sh_client_at(s, w * 64U + b)->park);
+        return;
+      }
+      bits &= ~bit;
+    }
+  }
+}
+
+bool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns) {
+  const sh_entry *e = sh_entry_at(&self->seg, r.index);
+  uint64_t start = sh_os_now_ns(), last = start;
+  for (;;) {
+    for (uint32_t i = 0; i < 32U; i++) {
+      if (sh_entry_is_closed(e, r.generation))
+        return true;
+      sh_pause();
+    }
+    uint64_t now = sh_os_now_ns();
+    if (now - last > SH_SPIN_GAP_NS) {
+      self->no_spin_before_ns = now + SH_SPIN_BACKOFF_NS;
+      return sh_entry_is_closed(e, r.generation);
+    }
+    if (now - start > limit_ns)
+      return false;
+    last = now;
+  }
+}
+
+sh_status sh_watch(sh_self *self, sh_ref r) {
+  sh_local *l = &self->local[r.index];
+  sh_entry *e = sh_entry_checked(&self->seg, r);
+  if (!e)
+    return SH_LOST;
+  if (sh_entry_is_closed(e, r.generation))
+    return SH_EMPTY;
+  if (l->waiter)
+    return SH_OK;
+  uint32_t index;
+  uint64_t word;
+  sh_status status = sh_self_alloc(self, SH_POOL_WAITER, &index, &word);
+  if (status != SH_OK)
+    return status;
+  sh_waiters ws = sh_waiters_of(&self->seg);
+  sh_waiter *w = &ws.records[index];
+  sh_store_relaxed(&w->promise, sh_ref_pack(r));
+  sh_store_relaxed(&w->expect, self->epoch);
+  sh_store32_relaxed(&w->target, self->index);
+  sh_store32_relaxed(&w->kind, SH_WAITS_CLIENT);
+  uint64_t live = sh_word(sh_word_generation(word), SH_WAITER_LIVE, self->index, 0);
+  /* LIVE before it is listed: a listed BUILDING waiter would be freed under the list by the sweep of its maker. */
+  sh_store_release(&w->word, live);
+  self->watched_entry[index] = r.index;
+  status = sh_waiter_push(ws, &e->head, r.generation, index);
+  if (status == SH_OK) {
+    l->waiter = index + 1U;
+    return SH_OK;
+  }
+  (void)sh_pool_free(&self->seg, SH_POOL_WAITER, &self->mags[SH_POOL_WAITER], self->index, index, live);
+  return status;
+}
+
+static uint64_t time_left(uint64_t deadline_ns, uint64_t slice_ns, bool *slice_first) {
+  *slice_first = true;
+  if (deadline_ns == SH_NO_DEADLINE)
+    return slice_ns;
+  uint64_t now = sh_os_now_ns();
+  uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+  *slice_first = slice_ns < left;
+  return *slice_first ? slice_ns : left;
+}
+
+sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t slice_ns) {
+  const sh_entry *e = sh_entry_at(&self->seg, r.index);
+  sh_park *park = &self->me->park;
+  for (;;) {
+    uint32_t seq = sh_park_prepare(park);
+    sh_park_announce(park, seq);
+    if (sh_entry_is_closed(e, r.generation)) {
+      sh_park_cancel(park);
+      return SH_OK;
+    }
+    if (sh_self_usable(self) != SH_OK) {
+      sh_park_cancel(park);
+      return SH_FENCED;
+    }
+    bool slice_first;
+    uint64_t left = time_left(deadline_ns, slice_ns, &slice_first);
+    if (left == 0) {
+      sh_park_cancel(park);
+      return SH_TIMEOUT;
+    }
+    sh_status status = sh_park_sleep(park, seq, left);
+    if (sh_entry_is_closed(e, r.generation))
+      return SH_OK;
+    if (status == SH_AGAIN || (status == SH_TIMEOUT && slice_first))
+      return SH_AGAIN;
+    if (status == SH_TIMEOUT)
+      return SH_TIMEOUT;
+  }
+}
+
+sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_t slice_ns) {
+  sh_park *park = &self->me->park;
+  if (sh_self_usable(self) != SH_OK) {
+    sh_park_cancel(park);
+    return SH_FENCED;
+  }
+  bool slice_first;
+  uint64_t left = time_left(deadline_ns, slice_ns, &slice_first);
+  if (left == 0) {
+    sh_park_cancel(park);
+    return SH_TIMEOUT;
+  }
+  sh_status status = sh_park_sleep(park, seq, left);
+  return status == SH_TIMEOUT && slice_first ? SH_AGAIN : status;
+}
+
+void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) {
+  const sh_magazine *m = &self->mags[SH_POOL_WAITER];
+  uint32_t per_chunk = sh_pool_of(&self->seg, SH_POOL_WAITER)->chunk_records;
+  for (uint32_t c = 0; c < m->n_chunks; c++) {
+    uint32_t first = m->chunks[c] * per_chunk;
+    for (uint32_t w = 0; w < per_chunk; w += 64U) {
+      sh_a64 *word = sh_fired_word(&self->seg, first + w);
+      if (sh_load_relaxed(word) == 0)
+        continue;
+      uint64_t bits = sh_exchange(word, 0);
+      while (bits) {
+        uint32_t index = first + w + (uint32_t)__builtin_ctzll(bits);
+        bits &= bits - 1U;
+        uint32_t entry = self->watched_entry[index];
+        sh_local *l = &self->local[entry];
+        sh_ref r = {.index = entry, .generation = l->generation};
+        if (l->count == 0 || l->waiter != index + 1U || !sh_entry_is_closed(sh_entry_at(&self->seg, entry), r.generation))
+          continue; /* dropped meanwhile, or an early delivery */
+        l->waiter = 0;
+        l->flags |= SH_LOCAL_CLOSED;
+        fn(context, r);
+      }
+    }
+  }
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Spinning, parking and waking: most of the latency of a node is decided here.
+ *
+ * On a virtual machine a futex round trip costs two orders of magnitude more than a hand-over to a spinner, and a spinner
+ * costs a core. So: spinning processes <= cores - busy ones, counted from everybody's own run-state byte when going idle; a
+ * spinner that sees a gap in its own clock was preempted or throttled and stops spinning for a while; a spinner that finds
+ * work wakes a successor only if work is left.
+ */
+#ifndef SH_NODE_IDLE_H
+#define SH_NODE_IDLE_H
+
+#include "node/self.h"
+
+#define SH_SPIN_NS 150000U        /* how long an idle process spins before it parks */
+#define SH_SPIN_GAP_NS 50000U     /* a longer gap between two looks means that we were not running */
+#define SH_SPIN_BACKOFF_NS 10000000U
+#define SH_NO_DEADLINE UINT64_MAX
+
+/* May this process spin now? Reads run states; any thread. */
+bool sh_may_spin(const sh_self *self);
+void sh_set_run_state(sh_self *self, sh_run_state state);
+
+/* Something that `client` waits for may be true now. Any process. */
+void sh_wake_client(const sh_segment *s, uint32_t client);
+/* A task class has work: wake an idle worker unless a spinner will find it (was_empty: the ring was empty before). */
+void sh_wake_worker(const sh_segment *s, bool was_empty);
+
+/* Spin until r is closed, at most `limit_ns`. True if it is closed. Reads shared words only: with or without the lock. */
+bool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns);
+
+/* Put our waiter on r's list (once per entry, kept across time-outs). With the lock.
+ * SH_OK: wait; SH_EMPTY: closed already; SH_FULL; SH_LOST: no such object. */
+sh_status sh_watch(sh_self *self, sh_ref r);
+
+/* Park until r is closed, deadline_ns (absolute, monotonic) or slice_ns pass, or the client is fenced. Without the lock;
+ * sh_watch came before. SH_OK closed, SH_TIMEOUT, SH_AGAIN (slice over or signal), SH_FENCED. */
+sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t slice_ns);
+
+/* Park until one of our watched objects fires or work arrives for an actor's loop; same rules. `seq` is sh_park_prepare's
+ * result from before the caller looked. */
+sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_t slice_ns);
+
+/* Report fired waiters: fn(context, ref) for each watched object that resolved since the last call. With the lock. */
+typedef void (*sh_fired_fn)(void *context, sh_ref r);
+void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Resources other than one CPU: leases for task classes, reservations for actors. Sole writer: the repair thread.
+ *
+ * CPUs of a lease are seats that client 0 holds on its behalf; fractions share a seat. The class that has waited longest is
+ * served first: seats are collected for it (x_wanted) while one-CPU tasks flow, so it is not starved by them. */
+#include "base/os.h"
+#include "node/idle.h"
+#include "node/repair.h"
+#include "node/seat.h"
+
+#define STARVED_AFTER_NS 5000000000U
+#define STARVED_AGAIN_NS 30000000000U
+
+static sh_seat *seat_at(sh_repair *d, uint32_t i) {
+  return &sh_seats_of(&d->seg)->seat[i];
+}
+
+static uint32_t seats_held(sh_repair *d) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < d->seg.header->n_seats; i++)
+    n += sh_seat_state_of(sh_load_relaxed(&seat_at(d, i)->word)) == SH_SEAT_LEASED;
+  return n;
+}
+
+static uint32_t seats_for(uint32_t milli) {
+  return (milli + SH_CPU_MILLI - 1U) / SH_CPU_MILLI;
+}
+
+/* Make the number of seats held by the daemon `want`, as far as free and idle seats reach. -> seats held. */
+static uint32_t hold_seats(sh_repair *d, uint32_t want) {
+  uint32_t held = seats_held(d);
+  for (uint32_t i = 0; i < d->seg.header->n_seats && held != want; i++) {
+    uint64_t word = sh_load_acquire(&seat_at(d, i)->word);
+    sh_seat_state state = sh_seat_state_of(word);
+    uint32_t seq = (uint32_t)(word >> 32) + 1U;
+    if (held < want && (state == SH_SEAT_FREE || state == SH_SEAT_IDLE))
+      held += sh_cas(&seat_at(d, i)->word, &word, sh_seat_word(0, SH_SEAT_LEASED, seq));
+    else if (held > want && state == SH_SEAT_LEASED)
+      held -= sh_cas(&seat_at(d, i)->word, &word, sh_seat_word(0, SH_SEAT_FREE, seq));
+  }
+  return held;
+}
+
+static uint32_t pick_gpus(const sh_repair *d, uint32_t milli) {
+  uint32_t mask = 0, whole = milli / 1000U, n = d->capacity[0] / 1000U;
+  for (uint32_t g = 0; g < n && g < 32U; g++) {
+    if (milli < 1000U && milli > 0 && d->gpu_used[g] + milli <= 1000U)
+      return 1U << g;
+    if (milli >= 1000U && d->gpu_used[g] == 0 && whole) {
+      mask |= 1U << g;
+      whole--;
+    }
+  }
+  return milli >= 1000U && whole == 0 ? mask : 0;
+}
+
+static void book_gpus(sh_repair *d, uint32_t mask, uint32_t milli, bool on) {
+  uint32_t each = milli >= 1000U ? 1000U : milli;
+  for (uint32_t g = 0; g < 32U; g++)
+    if (mask & (1U << g))
+      d->gpu_used[g] = on ? d->gpu_used[g] + each : d->gpu_used[g] > each ? d->gpu_used[g] - each : 0;
+}
+
+static bool others_fit(sh_repair *d, sh_class *c) {
+  uint32_t n = sh_load32_relaxed(&c->n_demands);
+  for (uint32_t i = 0; i < n && i < SH_MAX_DEMANDS; i++) {
+    uint32_t kind = sh_load32_relaxed(&c->demands[i].kind);
+    if (kind >= SH_MAX_KINDS || d->used[kind] + sh_load32_relaxed(&c->demands[i].milli) > d->capacity[kind])
+      return false;
+  }
+  uint32_t gpu = sh_load32_relaxed(&c->gpu_milli);
+  return gpu == 0 || pick_gpus(d, gpu) != 0;
+}
+
+/* Book everything of a class, or nothing. Seats may be collected towards it although the answer is no. */
+static bool book(sh_repair *d, uint32_t class_id, sh_claims *claims) {
+  sh_class *c = sh_class_at(&d->seg, class_id);
+  uint32_t cpu = sh_load32_relaxed(&c->cpu_milli), gpu = sh_load32_relaxed(&c->gpu_milli);
+  if (!others_fit(d, c))
+    return false;
+  uint32_t want = seats_for(d->seat_pool_milli + cpu);
+  if (hold_seats(d, want) < want)
+    return false;
+  d->seat_pool_milli += cpu;
+  for (uint32_t i = 0; i < sh_load32_relaxed(&c->n_demands); i++)
+    d->used[sh_load32_relaxed(&c->demands[i].kind)] += sh_load32_relaxed(&c->demands[i].milli);
+  *claims = (sh_claims){.class_id = class_id + 1U, .cpu_milli = cpu, .gpu_mask = gpu ? pick_gpus(d, gpu) : 0};
+  book_gpus(d, claims->gpu_mask, gpu, true);
+  return true;
+}
+
+static void give_cpu_back(sh_repair *d, sh_claims *claims) {
+  d->seat_pool_milli -= claims->cpu_milli;
+  claims->cpu_milli = 0;
+  (void)hold_seats(d, seats_for(d->seat_pool_milli));
+  sh_wake_worker(&d->seg, false);
+}
+
+static void unbook(sh_repair *d, sh_claims *claims) {
+  if (claims->class_id == 0)
+    return;
+  sh_class *c = sh_class_at(&d->seg, claims->class_id - 1U);
+  for (uint32_t i = 0; i < sh_load32_relaxed(&c->n_demands); i++)
+    d->used[sh_load32_relaxed(&c->demands[i].kind)] -= sh_load32_relaxed(&c->demands[i].milli);
+  book_gpus(d, claims->gpu_mask, sh_load32_relaxed(&c->gpu_milli), false);
+  give_cpu_back(d, claims);
+  *claims = (sh_claims){0};
+}
+
+void sh_lease_end(sh_repair *d, uint32_t client) {
+  unbook(d, &d->leases[client]);
+}
+
+void sh_lease_end_actor(sh_repair *d, uint32_t class_id) {
+  d->actor_waits[class_id] = 0;
+  unbook(d, &d->actors[class_id]);
+}
+
+bool sh_lease_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask) {
+  sh_claims *claims = &d->actors[class_id];
+  if (claims->class_id == 0 && !book(d, class_id, claims)) {
+    d->actor_waits[class_id] = 1;
+    return false;
+  }
+  d->actor_waits[class_id] = 0;
+  *gpu_mask = claims->gpu_mask;
+  return true;
+}
+
+static bool has_work(sh_repair *d, uint32_t class_id) {
+  sh_class *c = sh_class_at(&d->seg, class_id);
+  if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_LIVE)
+    return false;
+  uint32_t high = sh_clients_high(&d->seg);
+  for (uint32_t w = 0; w < (high + 63U) / 64U; w++)
+    for (uint64_t bits = sh_load_relaxed(&c->x_bits[w]); bits; bits &= bits - 1U) {
+      uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, w * 64U + (uint32_t)__builtin_ctzll(bits), class_id));
+      if (named && sh_ring_length(sh_ring_at(&d->seg, named - 1U)))
+        return true;
+    }
+  return false;
+}
+
+/* An idle worker of the job, taken off the idle bits; 0 = none. */
+static uint32_t idle_worker(sh_repair *d, uint32_t root, bool take) {
+  uint32_t high = sh_clients_high(&d->seg);
+  for (uint32_t c = 1; c < high; c++) {
+    sh_client *client = sh_client_at(&d->seg, c);
+    uint64_t bit = 1ULL << (c % 64U);
+    uint64_t seen = sh_load_relaxed(&d->seg.header->x_idle[c / 64U]) | sh_load_relaxed(&d->seg.header->x_spinning[c / 64U]);
+    if (!(seen & bit) || sh_load32_relaxed(&client->x_role) != SH_ROLE_WORKER || sh_load32_relaxed(&client->x_root) != root ||
+        d->leases[c].class_id)
+      continue;
+    if (take)
+      sh_fetch_and(&d->seg.header->x_idle[c / 64U], ~bit);
+    return c;
+  }
+  return 0;
+}
+
+static void collect_returned(sh_repair *d) {
+  uint32_t high = sh_clients_high(&d->seg);
+  for (uint32_t c = 1; c < high; c++) {
+    if (d->leases[c].class_id == 0)
+      continue;
+    sh_client *client = sh_client_at(&d->seg, c);
+    uint64_t lease = sh_load_acquire(&client->x_lease);
+    if (((lease >> 16) & 15U) == SH_LEASE_RETURNED) {
+      sh_store_release(&client->x_lease, 0);
+      unbook(d, &d->leases[c]);
+    } else if (d->leases[c].cpu_milli &&
+               (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) & (1ULL << (c % 64U)))) {
+      give_cpu_back(d, &d->leases[c]); /* parked in get: its CPUs go on without it */
+    }
+  }
+}
+
+static void starve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
+  if (d->starved_since[class_id] == 0)
+    d->starved_since[class_id] = now_ns;
+  uint64_t since = d->starved_since[class_id], told = d->starved_told[class_id];
+  if (now_ns - since < STARVED_AFTER_NS || (told && now_ns - told < STARVED_AGAIN_NS))
+    return;
+  d->starved_told[class_id] = now_ns;
+  sh_event_add(d, SH_EVENT_STARVED, class_id, (int64_t)((now_ns - since) / 1000000U), 0);
+}
+
+/* Serve one class that needs resources. True: it got what there was to get. */
+static bool serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
+  sh_class *c = sh_class_at(&d->seg, class_id);
+  uint32_t root = sh_load32_relaxed(&c->root), gpu_mask;
+  if (sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR) {
+    if (!sh_lease_actor(d, class_id, &gpu_mask)) {
+      starve(d, class_id, now_ns);
+      return false;
+    }
+    sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, class_id, root);
+    return true;
+  }
+  sh_claims claims;
+  uint32_t client = idle_worker(d, root, false);
+  if (client == 0) {
+    sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, -1, root);
+    return true;
+  }
+  if (!book(d, class_id, &claims)) {
+    starve(d, class_id, now_ns);
+    return false;
+  }
+  client = idle_worker(d, root, true);
+  if (client == 0) {
+    unbook(d, &claims);
+    return true;
+  }
+  d->starved_since[class_id] = d->starved_told[class_id] = 0;
+  d->leases[client] = claims;
+  sh_store_release(&sh_client_at(&d->seg, client)->x_lease, sh_lease(class_id, SH_LEASE_GRANTED, claims.gpu_mask));
+  (void)sh_park_wake(&sh_client_at(&d->seg, client)->park);
+  return true;
+}
+
+/* Jobs with ready one-CPU work. With several, seats go round between them tick by tick. */
+static void take_turns(sh_repair *d) {
+  uint32_t roots[64], n = 0;
+  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++)
+    for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
+      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      uint32_t root = sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->root);
+      bool known = sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) != SH_CLASS_SEAT || !has_work(d, class_id);
+      for (uint32_t i = 0; i < n && !known; i++)
+        known = roots[i] == root;
+      if (!known && n < 64U)
+        roots[n++] = root;
+    }
+  sh_a32 *turn = &sh_seats_of(&d->seg)->x_turn;
+  uint32_t next = n > 1U ? roots[++d->turn_at % n] : 0;
+  if (next == sh_load32_relaxed(turn))
+    return;
+  sh_store32_seqcst(turn, next);
+  for (uint32_t i = 0; i < d->seg.header->n_seats; i++)
+    sh_wake_worker(&d->seg, false);
+}
+
+/* Workers of each job with seat work, a seat to be had and nobody idle. */
+static void ask_for_workers(sh_repair *d) {
+  uint32_t asked[64], n = 0, open = 0;
+  for (uint32_t i = 0; i < d->seg.header->n_seats; i++)
+    open += sh_seat_state_of(sh_load_relaxed(&seat_at(d, i)->word)) <= SH_SEAT_IDLE;
+  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++)
+    for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
+      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      sh_class *c = sh_class_at(&d->seg, class_id);
+      uint32_t kind = sh_load32_relaxed(&c->kind), root = sh_load32_relaxed(&c->root);
+      bool skip = kind == SH_CLASS_LEASE || (kind == SH_CLASS_SEAT && open == 0) || n == 64U;
+      for (uint32_t i = 0; i < n && !skip; i++)
+        skip = asked[i] == root;
+      if (skip || !has_work(d, class_id) || idle_worker(d, root, false))
+        continue;
+      asked[n++] = root;
+      sh_event_add(d, SH_EVENT_NEED_WORKERS, open ? open : 1, -1, root);
+    }
+}
+
+void sh_lease_run(sh_repair *d, uint64_t now_ns) {
+  collect_returned(d);
+  /* The longest-waiting class first; one that cannot be served keeps its claim on seats, others may still use the rest. */
+  uint32_t order[256], n = 0, wanted = 0;
+  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U && n < 256U; w++)
+    for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits && n < 256U; bits &= bits - 1U) {
+      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      if (sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) == SH_CLASS_LEASE && has_work(d, class_id))
+        order[n++] = class_id;
+    }
+  for (uint32_t class_id = 0; class_id < SH_MAX_CLASSES && n < 256U; class_id++)
+    if (d->actor_waits[class_id])
+      order[n++] = class_id;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t oldest = i;
+    for (uint32_t j = i + 1U; j < n; j++)
+      if (d->starved_since[order[j]] && (!d->starved_since[order[oldest]] ||
+                                         d->starved_since[order[j]] < d->starved_since[order[oldest]]))
+        oldest = j;
+    uint32_t class_id = order[oldest];
+    order[oldest] = order[i];
+    sh_class *c = sh_class_at(&d->seg, class_id);
+    uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
+    if (!serve(d, class_id, now_ns) && others_fit(d, c) && need <= d->seg.header->n_seats) {
+      uint32_t held = seats_held(d);
+      wanted = need > held ? need - held : 0;
+      break; /* the rest waits behind it: it is being collected for */
+    }
+  }
+  if (n == 0)
+    (void)hold_seats(d, seats_for(d->seat_pool_milli)); /* nobody waits: give collected seats back */
+  if (sh_load32_relaxed(&sh_seats_of(&d->seg)->x_wanted) != wanted)
+    sh_store32_seqcst(&sh_seats_of(&d->seg)->x_wanted, wanted);
+  ask_for_workers(d);
+  if (now_ns - d->last_tick_ns >= SH_TICK_NS)
+    take_turns(d);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The records that the node layer adds to the segment: clients, classes, seats, roots, slots. Who writes each word is said
+ * beside it; a word with one writer needs no CAS, any other names its owner.
+ */
+#ifndef SH_NODE_RECORDS_H
+#define SH_NODE_RECORDS_H
+
+#include "base/id.h"
+#include "graph/waiter.h"
+#include "queue/park.h"
+#include "queue/ring.h"
+#include "store/entry.h"
+#include "store/payload.h"
+
+/* ---- clients: any process attached to the segment; record 0 is the daemon ---- */
+
+#define SH_CLIENT_FREE 0U
+#define SH_CLIENT_LIVE 1U
+#define SH_CLIENT_DYING 2U /* its pidfd fired; being swept */
+
+typedef enum sh_role { SH_ROLE_DAEMON, SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR } sh_role;
+
+/* What a process does with its core, for the spin budget. Own byte, own writer. */
+typedef enum sh_run_state { SH_RUN_NONE, SH_RUN_BUSY, SH_RUN_SPINNING, SH_RUN_PARKED } sh_run_state;
+
+/* A lease: written by the daemon while none or returned, by the client only from granted to returned. */
+#define SH_LEASE_GRANTED 1U
+#define SH_LEASE_RETURNED 2U
+static inline uint64_t sh_lease(uint32_t class_id, uint32_t state, uint32_t gpu_mask) {
+  return (uint64_t)(class_id + 1U) | ((uint64_t)state << 16) | ((uint64_t)gpu_mask << 32);
+}
+
+typedef struct sh_client {
+  /* written by the daemon */
+  sh_a32 x_state, x_epoch, x_pid, x_role;
+  sh_a32 x_class;  /* actor: the class it serves */
+  sh_a32 x_root;   /* its job: workers serve one job for life */
+  sh_a32 x_fenced; /* no more work; see sh_self_should_exit */
+  sh_a32 spare0;
+  sh_a64 x_lease;
+  sh_a64 x_log_counted; /* log cells below are processed: the client may reuse them */
+  uint64_t pad0[10];
+  sh_park park; /* wakers and the client */
+  uint64_t pad1[14];
+  /* written by the client */
+  sh_a64 op;       /* intent: the hint being taken from a ring; 0 = none */
+  sh_a64 x_log_tail;
+  sh_a32 x_depth;  /* of the task it runs */
+  sh_a32 x_beat;   /* changes while it spins: the tick tells a spinner from a stopped one */
+  sh_a64 x_claimed_store, x_claimed_records; /* bytes of chunks and arenas it claimed, for the budget */
+  sh_a64 x_submitted, x_completed, x_busy_ns, x_wakes, x_parks;
+  sh_a64 x_current; /* packed slot it executes (last claimed), for `why` and listings */
+  uint64_t pad2[5];
+} sh_client;
+_Static_assert(sizeof(sh_client) == 384, "layout is an ABI: bump SH_LAYOUT_VERSION");
+
+/* ---- the reference log of a client: one cell an event ---- */
+
+#define SH_LOG_CELLS 16384U
+#define SH_LOG_POKE 4096U /* unread events after which the daemon is woken */
+typedef enum sh_log_kind {
+  SH_LOG_HOLD = 1, /* this client now holds the entry */
+  SH_LOG_DROP,
+  SH_LOG_SUB,      /* the task's rows are referenced from now on */
+  SH_LOG_DONE,     /* the task is over: release its rows, its spec and its slot */
+  SH_LOG_CONTAINS, /* the entry's rows are referenced from now on */
+  SH_LOG_FREE,     /* closed and dropped, has rows: the daemon frees it */
+} sh_log_kind;
+static inline uint64_t sh_log_event(sh_log_kind kind, sh_ref r) {
+  return (uint64_t)kind | ((uint64_t)r.index << 4) | ((uint64_t)r.generation << 32);
+}
+static inline sh_log_kind sh_log_kind_of(uint64_t e) {
+  return (sh_log_kind)(e & 15U);
+}
+static inline sh_ref sh_log_ref(uint64_t e) {
+  sh_ref r = {.index = (uint32_t)(e >> 4) & 0x0FFFFFFFU, .generation = (uint32_t)(e >> 32)};
+  return r;
+}
+
+/* ---- scheduling classes: what may run where; an actor is a class with one taker ---- */
+
+#define SH_CLASS_LIVE 2U
+#define SH_CLASS_CLOSED 3U /* an actor that is gone, or a root that ended: nothing of it may be claimed */
+#define SH_MAX_DEMANDS 8U
+typedef enum sh_class_kind { SH_CLASS_SEAT = 1, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR } sh_class_kind;
+
+typedef struct sh_class { /* written by the daemon, except the bits */
+  sh_a64 word;
+  sh_a32 kind, root;
+  sh_a32 cpu_milli, gpu_milli;
+  sh_a32 n_demands, priority;
+  sh_a32 x_taker;      /* actor: client + 1 of its process */
+  sh_a32 x_unreferenced; /* actor: the last handle is gone; it ends when its calls are done */
+  struct {
+    sh_a32 kind, milli;
+  } demands[SH_MAX_DEMANDS];
+  sh_system_error end; /* why it was closed */
+  sh_a64 x_bits[SH_CLIENT_WORDS]; /* hint: this client's ring of the class may hold something */
+} sh_class;
+
+/* ---- seats: one word a CPU ---- */
+
+typedef enum sh_seat_state { SH_SEAT_FREE, SH_SEAT_IDLE, SH_SEAT_RUN, SH_SEAT_LEASED } sh_seat_state;
+static inline uint64_t sh_seat_word(uint32_t client, sh_seat_state state, uint32_t seq) {
+  return (uint64_t)client | ((uint64_t)state << 16) | ((uint64_t)seq << 32);
+}
+static inline uint32_t sh_seat_client(uint64_t w) {
+  return (uint32_t)w & 0xFFFFU;
+}
+static inline sh_seat_state sh_seat_state_of(uint64_t w) {
+  return (sh_seat_state)((w >> 16) & 15U);
+}
+typedef struct sh_seat {
+  sh_a64 word;
+  uint64_t pad[7];
+} sh_seat;
+typedef struct sh_seats {
+  sh_a32 x_wanted; /* daemon: seats it collects for leases; finishers give theirs up */
+  sh_a32 x_turn;   /* daemon: the root whose workers may take seats now, when several want them; 0 = all */
+  uint32_t pad[30];
+  sh_seat seat[SH_MAX_SEATS];
+} sh_seats;
+
+/* ---- slots: a task while it waits or runs ---- */
+
+#define SH_TASK_READY 2U     /* who = class */
+#define SH_TASK_WAITING 3U   /* who = class, tag = which wait */
+#define SH_TASK_CLAIMED 4U   /* who = client, from here on */
+#define SH_TASK_RUNNING 5U
+#define SH_TASK_COMMITTED 6U
+#define SH_TASK_KILLING 7U
+
+#define SH_SLOT_ACTOR_CALL 1U
+#define SH_SLOT_CREATES_ACTOR 2U
+#define SH_SLOT_HAS_ROWS 4U /* its arguments name objects: the daemon frees it, after DONE */
+
+#define SH_SPEC_INLINE 104U
+
+typedef enum sh_commit_state { SH_COMMIT_LOCAL, SH_COMMIT_LOGGED, SH_COMMIT_ACKED } sh_commit_state;
+
+typedef struct sh_slot {
+  sh_a64 word;
+  uint32_t class_id;
+  uint16_t submitter, depth; /* client; nesting of the calling task + 1 */
+  uint32_t flags;            /* SH_SLOT_* */
+  sh_a32 x_attempt;          /* claims that got to user code and died; written by the repair thread */
+  uint32_t max_retries;
+  uint32_t counter;          /* n-th child of its parent */
+  uint64_t id_lo, id_hi, parent_lo, parent_hi;
+  uint64_t fn_lo, fn_hi;     /* function by content, or method by name */
+  uint32_t root, root_epoch;
+  uint32_t n_returns, n_deps;
+  uint64_t returns;          /* n_returns = 1: packed entry; more: in the spec, before the arguments */
+  sh_a64 loc;                /* of the spec: returns (if several), then the payload of the arguments */
+  uint64_t spec_bytes;       /* 0: no arguments */
+  sh_a32 x_cursor;           /* claimer: arguments before it are resolved */
+  uint32_t owner_node;
+  uint64_t deadline_left_ns; /* remaining, never a clock value; 0 = none */
+  uint64_t rebuild_cost_ns;  /* own duration + arguments' costs, filled at commit */
+  uint8_t hops, commit_state, priority, spare[5];
+  uint8_t inline_bytes[SH_SPEC_INLINE];
+} sh_slot;
+_Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");
+
+/* ---- addresses ---- */
+
+static inline sh_client *sh_client_at(const sh_segment *s, uint32_t client) {
+  return (sh_client *)sh_region(s, SH_REGION_CLIENTS) + client;
+}
+static inline sh_class *sh_class_at(const sh_segment *s, uint32_t class_id) {
+  return (sh_class *)sh_region(s, SH_REGION_CLASSES) + class_id;
+}
+static inline sh_seats *sh_seats_of(const sh_segment *s) {
+  return (sh_seats *)sh_region(s, SH_REGION_SEATS);
+}
+static inline sh_a8 *sh_run_state_of(const sh_segment *s, uint32_t client) {
+  return (sh_a8 *)sh_region(s, SH_REGION_RUN_STATE) + client;
+}
+static inline sh_a64 *sh_log_cell(const sh_segment *s, uint32_t client, uint64_t at) {
+  return (sh_a64 *)sh_region(s, SH_REGION_LOGS) + (uint64_t)client * SH_LOG_CELLS + at % SH_LOG_CELLS;
+}
+static inline sh_a32 *sh_ring_of(const sh_segment *s, uint32_t client, uint32_t class_id) {
+  return (sh_a32 *)sh_region(s, SH_REGION_RING_OF) + (uint64_t)client * SH_MAX_CLASSES + class_id;
+}
+static inline sh_ring *sh_ring_at(const sh_segment *s, uint32_t ring) {
+  return (sh_ring *)sh_pool_record(s, sh_pool_of(s, SH_POOL_RING), ring);
+}
+static inline sh_slot *sh_slot_at(const sh_segment *s, uint32_t slot) {
+  return (sh_slot *)sh_pool_record(s, sh_pool_of(s, SH_POOL_SLOT), slot);
+}
+static inline sh_waiters sh_waiters_of(const sh_segment *s) {
+  const sh_pool *p = sh_pool_of(s, SH_POOL_WAITER);
+  sh_waiters ws = {.records = sh_pool_record(s, p, 0), .capacity = sh_pool_capacity(p)};
+  return ws;
+}
+static inline sh_a64 *sh_fired_word(const sh_segment *s, uint32_t waiter) {
+  return (sh_a64 *)sh_region(s, SH_REGION_FIRED) + waiter / 64U;
+}
+static inline uint32_t sh_clients_high(const sh_segment *s) {
+  return sh_load32_acquire(&s->header->x_clients_high);
+}
+
+/* The spec's bytes (returns, then payload); NULL: none or damaged. */
+static inline uint8_t *sh_slot_spec(const sh_segment *s, sh_slot *t) {
+  uint64_t loc = sh_load_relaxed(&t->loc);
+  if (sh_loc_kind_of(loc) == SH_LOC_INLINE)
+    return t->inline_bytes;
+  return loc == SH_LOC_NONE ? NULL : sh_heap_at(s, loc);
+}
+/* The payload of the arguments, or NULL when the call has none. */
+static inline const sh_payload *sh_slot_payload(const sh_segment *s, sh_slot *t) {
+  uint64_t skip = t->n_returns > 1U ? 8ULL * t->n_returns : 0ULL;
+  uint8_t *spec = sh_slot_spec(s, t);
+  return spec && t->spec_bytes > skip ? (const sh_payload *)(const void *)(spec + skip) : NULL;
+}
+static inline sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i) {
+  if (t->n_returns == 1U)
+    return sh_ref_unpack(t->returns);
+  const uint64_t *all = (const uint64_t *)(const void *)sh_slot_spec(s, t);
+  return sh_ref_unpack(all ? all[i] : 0);
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/refs.h"
+
+#include "base/check.h"
+#include "base/os.h"
+#include "node/object.h"
+
+#include <stdlib.h>
+
+void sh_log_append(sh_self *self, sh_log_kind kind, sh_ref r) {
+  sh_client *me = self->me;
+  if (self->log_sink) {
+    self->log_sink(self->log_context, kind, r);
+    return;
+  }
+  uint64_t tail = sh_load_relaxed(&me->x_log_tail);
+  while (tail - sh_load_acquire(&me->x_log_counted) >= SH_LOG_CELLS) {
+    if (sh_self_usable(self) != SH_OK)
+      return; /* the node is gone, and its counts with it */
+    uint32_t seq = sh_load32_acquire(&me->park.x_wake);
+    sh_self_poke(self);
+    (void)sh_os_futex_wait(&me->park.x_wake, seq, 1000000U); /* the repair thread wakes clients whose log was full */
+  }
+  sh_store_relaxed(sh_log_cell(&self->seg, self->index, tail), sh_log_event(kind, r));
+  sh_store_release(&me->x_log_tail, tail + 1U); /* (L) pairs with the acquire of x_log_tail in counts.c */
+  if ((tail + 1U - sh_load_relaxed(&me->x_log_counted)) % SH_LOG_POKE == 0)
+    sh_self_poke(self);
+}
+
+void sh_ref_own(sh_self *self, sh_ref r) {
+  self->local[r.index] = (sh_local){.generation = r.generation, .count = 1, .flags = SH_LOCAL_OWNED};
+}
+
+sh_status sh_ref_take(sh_self *self, sh_ref r) {
+  if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_ENTRY)))
+    return SH_LOST;
+  sh_local *l = &self->local[r.index];
+  if (l->count && l->generation == r.generation) {
+    l->count++;
+    return SH_OK;
+  }
+  if (!sh_entry_checked(&self->seg, r))
+    return SH_LOST;
+  *l = (sh_local){.generation = r.generation, .count = 1, .flags = SH_LOCAL_SHARED};
+  sh_log_append(self, SH_LOG_HOLD, r);
+  return SH_OK;
+}
+
+void sh_ref_again(sh_self *self, sh_ref r) {
+  sh_assert(self->local[r.index].count && self->local[r.index].generation == r.generation);
+  self->local[r.index].count++;
+}
+
+void sh_ref_share(sh_self *self, sh_ref r) {
+  sh_local *l = &self->local[r.index];
+  if (l->flags & SH_LOCAL_SHARED)
+    return;
+  sh_assert(l->flags & SH_LOCAL_OWNED);
+  sh_entry *e = sh_entry_at(&self->seg, r.index);
+  sh_store32_relaxed(&e->x_owner_flags, sh_load32_relaxed(&e->x_owner_flags) | SH_OWNER_SHARED);
+  l->flags |= SH_LOCAL_SHARED;
+  sh_log_append(self, SH_LOG_HOLD, r); /* (L) publishes the flag too: a sweep reads the log first */
+}
+
+void sh_ref_drop(sh_self *self, sh_ref r) {
+  sh_local *l = &self->local[r.index];
+  if (l->generation != r.generation || l->count == 0 || --l->count > 0)
+    return;
+  bool shared = (l->flags & SH_LOCAL_SHARED) != 0;
+  l->flags = 0;
+  l->waiter = 0;
+  if (shared)
+    sh_log_append(self, SH_LOG_DROP, r);
+  else if (sh_entry_drop(sh_entry_at(&self->seg, r.index), r.generation))
+    sh_object_release(self, r);
+}
+
+void sh_ref_bury(sh_self *self, sh_ref r) {
+  if (self->forked || !self->open)
+    return;
+  if (self->n_dead == self->cap_dead) {
+    uint32_t cap = self->cap_dead ? self->cap_dead * 2U : 256U;
+    sh_ref *grown = realloc(self->dead, cap * sizeof *grown);
+    if (!grown)
+      return;
+    self->dead = grown;
+    self->cap_dead = cap;
+  }
+  self->dead[self->n_dead++] = r;
+}
+
+void sh_ref_flush(sh_self *self) {
+  while (self->n_dead)
+    sh_ref_drop(self, self->dead[--self->n_dead]);
+}

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/repair.h"
+
+#include "base/os.h"
+#include "node/idle.h"
+#include "node/layout.h"
+#include "node/seat.h"
+#include "node/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define POKE_TAG UINT64_MAX
+
+static void lock(sh_repair *d) {
+  pthread_mutex_lock(&d->lock);
+}
+static void unlock(sh_repair *d) {
+  pthread_mutex_unlock(&d->lock);
+}
+
+void sh_event_add(sh_repair *d, sh_event_kind kind, int64_t a, int64_t b, int64_t c) {
+  if (d->n_events == d->cap_events) {
+    uint32_t cap = d->cap_events ? d->cap_events * 2U : 256U;
+    sh_event *grown = realloc(d->events, cap * sizeof *grown);
+    if (!grown)
+      return;
+    d->events = grown;
+    d->cap_events = cap;
+  }
+  d->events[d->n_events++] = (sh_event){.kind = kind, .a = a, .b = b, .c = c};
+  if (d->n_events == 1)
+    sh_os_eventfd_signal(d->event_fd);
+}
+
+uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max) {
+  lock(d);
+  uint32_t n = d->n_events < max ? d->n_events : max;
+  memcpy(out, d->events, n * sizeof *out);
+  memmove(d->events, d->events + n, (d->n_events - n) * sizeof *out);
+  d->n_events -= n;
+  if (d->n_events == 0)
+    (void)sh_os_eventfd_drain(d->event_fd);
+  unlock(d);
+  return n;
+}
+
+static void unreferenced(void *context, uint32_t class_id) {
+  sh_repair *d = context;
+  if (class_id >= SH_MAX_CLASSES)
+    return;
+  sh_class *c = sh_class_at(&d->seg, class_id);
+  sh_store32_seqcst(&c->x_unreferenced, 1U);
+  uint32_t taker = sh_load32_relaxed(&c->x_taker);
+  if (taker)
+    (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
+  sh_event_add(d, SH_EVENT_ACTOR_UNREFERENCED, class_id, 0, 0);
+}
+
+static bool private_tables(sh_repair *d) {
+  d->pidfds = malloc(SH_MAX_CLIENTS * sizeof *d->pidfds);
+  d->leases = calloc(SH_MAX_CLIENTS, sizeof *d->leases);
+  d->progress = calloc(SH_MAX_CLIENTS, sizeof *d->progress);
+  d->actors = calloc(SH_MAX_CLASSES, sizeof *d->actors);
+  d->actor_waits = calloc(SH_MAX_CLASSES, 1);
+  d->starved_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
+  d->starved_told = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
+  d->ring_heads = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
+  for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
+    d->pidfds[i] = -1;
+  return d->pidfds && d->leases && d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told &&
+         d->ring_heads;
+}
+
+sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
+  memset(d, 0, sizeof *d);
+  d->poke_fd = d->event_fd = d->epoll_fd = -1;
+  sh_status status = sh_node_create(&d->seg, config);
+  if (status != SH_OK)
+    return status;
+  sh_client *me = sh_client_at(&d->seg, 0);
+  sh_store32_relaxed(&me->x_state, SH_CLIENT_LIVE);
+  sh_store32_relaxed(&me->x_epoch, 1);
+  sh_store32_relaxed(&me->x_pid, sh_os_pid());
+  sh_store32_relaxed(&me->x_role, SH_ROLE_DAEMON);
+  sh_store32_seqcst(&d->seg.header->x_clients_high, 1);
+  pthread_mutex_init(&d->lock, NULL);
+  d->poke_fd = sh_os_eventfd();
+  d->event_fd = sh_os_eventfd();
+  d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  status = d->poke_fd >= 0 && d->event_fd >= 0 && d->epoll_fd >= 0 && private_tables(d)
+               ? sh_self_open(&d->self, d->seg.fd, d->poke_fd, 0, 1)
+               : SH_OS;
+  if (status == SH_OK) {
+    sh_store8_seqcst(sh_run_state_of(&d->seg, 0), SH_RUN_NONE);
+    status = sh_counts_open(&d->counts, &d->self);
+  }
+  if (status != SH_OK) {
+    sh_repair_close(d);
+    return status;
+  }
+  d->counts.unreferenced = unreferenced;
+  d->counts.context = d;
+  struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
+  (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->poke_fd, &e);
+  d->capacity[0] = 0;
+  return SH_OK;
+}
+
+static void forget_pidfd(sh_repair *d, uint32_t client) {
+  if (d->pidfds[client] < 0)
+    return;
+  (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_DEL, d->pidfds[client], NULL);
+  close(d->pidfds[client]);
+  d->pidfds[client] = -1;
+}
+
+static void round_once(sh_repair *d) {
+  (void)sh_counts_read(&d->counts);
+  uint32_t rescan = sh_load32_acquire(&d->seg.header->x_rescan);
+  if (rescan != d->seen_rescan) {
+    d->seen_rescan = rescan;
+    sh_sweep_rescan(d);
+  }
+  uint64_t now = sh_os_now_ns();
+  sh_lease_run(d, now);
+  if (now - d->last_tick_ns >= SH_TICK_NS) {
+    d->last_tick_ns = now;
+    sh_tick(d);
+  }
+}
+
+static void *repair_thread(void *context) {
+  sh_repair *d = context;
+  struct epoll_event ready[64];
+  while (!d->stop) {
+    int n = epoll_wait(d->epoll_fd, ready, 64, (int)(SH_TICK_NS / 1000000U));
+    lock(d);
+    for (int i = 0; i < n; i++) {
+      if (ready[i].data.u64 == POKE_TAG) {
+        (void)sh_os_eventfd_drain(d->poke_fd);
+        continue;
+      }
+      uint32_t client = (uint32_t)ready[i].data.u64;
+      forget_pidfd(d, client);
+      sh_sweep_client(d, client);
+    }
+    round_once(d);
+    unlock(d);
+  }
+  return NULL;
+}
+
+void sh_repair_round(sh_repair *d, int32_t dead_client) {
+  lock(d);
+  if (dead_client > 0) {
+    forget_pidfd(d, (uint32_t)dead_client);
+    sh_sweep_client(d, (uint32_t)dead_client);
+  }
+  round_once(d);
+  unlock(d);
+}
+
+sh_status sh_repair_start(sh_repair *d) {
+  d->stop = false;
+  if (pthread_create(&d->thread, NULL, repair_thread, d) != 0)
+    return SH_OS;
+  d->running = true;
+  return SH_OK;
+}
+
+void sh_repair_stop(sh_repair *d) {
+  if (!d->seg.base)
+    return;
+  sh_store32_seqcst(&d->seg.header->x_mode, SH_MODE_STOPPED);
+  if (d->running) {
+    d->stop = true;
+    sh_os_eventfd_signal(d->poke_fd);
+    pthread_join(d->thread, NULL);
+    d->running = false;
+  }
+  uint32_t high = sh_clients_high(&d->seg);
+  for (uint32_t c = 1; c < high; c++)
+    (void)sh_park_wake(&sh_client_at(&d->seg, c)->park);
+}
+
+void sh_repair_close(sh_repair *d) {
+  if (!d->seg.base)
+    return;
+  sh_repair_stop(d);
+  int fd = d->seg.fd;
+  for (uint32_t c = 0; d->pidfds && c < SH_MAX_CLIENTS; c++)
+    forget_pidfd(d, c);
+  sh_counts_close(&d->counts);
+  sh_self_close(&d->self);
+  sh_segment_detach(&d->seg);
+  close(fd);
+  if (d->poke_fd >= 0)
+    close(d->poke_fd);
+  if (d->event_fd >= 0)
+    close(d->event_fd);
+  if (d->epoll_fd >= 0)
+    close(d->epoll_fd);
+  free(d->pidfds);
+  free(d->leases);
+  free(d->progress);
+  free(d->actors);
+  free(d->actor_waits);
+  free(d->starved_since);
+  free(d->starved_told);
+  free(d->ring_heads);
+  free(d->events);
+  pthread_mutex_destroy(&d->lock);
+  memset(d, 0, sizeof *d);
+}
+
+sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
+                             uint32_t *index, uint32_t *epoch) {
+  int copy = pidfd >= 0 ? fcntl(pidfd, F_DUPFD_CLOEXEC, 3) : -1;
+  if (pidfd >= 0 && copy < 0)
+    return SH_OS;
+  lock(d);
+  uint32_t i = 1;
+  while (i < SH_MAX_CLIENTS && sh_load32_relaxed(&sh_client_at(&d->seg, i)->x_state) != SH_CLIENT_FREE)
+    i++;
+  if (i == SH_MAX_CLIENTS) {
+    unlock(d);
+    if (copy >= 0)
+      close(copy);
+    return SH_FULL;
+  }
+  sh_client *c = sh_client_at(&d->seg, i);
+  uint32_t next = sh_load32_relaxed(&c->x_epoch) + 1U;
+  sh_store32_relaxed(&c->x_epoch, next);
+  sh_store32_relaxed(&c->x_pid, pid);
+  sh_store32_relaxed(&c->x_role, role);
+  sh_store32_relaxed(&c->x_class, class_id >= 0 ? (uint32_t)class_id : 0U);
+  sh_store32_relaxed(&c->x_root, root);
+  sh_store_relaxed(&c->x_lease, 0);
+  sh_store_relaxed(&c->op, 0);
+  sh_store_relaxed(&c->x_current, 0);
+  sh_store32_relaxed(&c->park.x_parked, 0);
+  sh_store32_relaxed(&c->x_fenced, 0);
+  sh_store32_release(&c->x_state, SH_CLIENT_LIVE);
+  if (i + 1U > sh_clients_high(&d->seg))
+    sh_store32_seqcst(&d->seg.header->x_clients_high, i + 1U);
+  if (class_id >= 0) {
+    sh_store32_seqcst(&sh_class_at(&d->seg, (uint32_t)class_id)->x_taker, i + 1U);
+    if (d->actors[class_id].gpu_mask)
+      sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
+  }
+  d->pidfds[i] = copy;
+  if (copy >= 0) {
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
+    (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, copy, &e);
+  }
+  unlock(d);
+  *index = i;
+  *epoch = next;
+  return SH_OK;
+}
+
+void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch) {
+  if (index == 0 || index >= SH_MAX_CLIENTS)
+    return;
+  lock(d);
+  sh_client *c = sh_client_at(&d->seg, index);
+  if (sh_load32_relaxed(&c->x_epoch) == epoch && sh_load32_relaxed(&c->x_state) == SH_CLIENT_LIVE) {
+    sh_store32_seqcst(&c->x_fenced, 1U);
+    (void)sh_park_wake(&c->park);
+  }
+  unlock(d);
+}
+
+static bool same_shape(sh_class *c, const sh_shape *shape) {
+  if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli ||
+      sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli || sh_load32_relaxed(&c->n_demands) != shape->n_demands)
+    return false;
+  for (uint32_t i = 0; i < shape->n_demands; i++)
+    if (sh_load32_relaxed(&c->demands[i].kind) != shape->kinds[i] ||
+        sh_load32_relaxed(&c->demands[i].milli) != shape->milli[i])
+      return false;
+  return true;
+}
+
+static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uint32_t *class_id) {
+  if (shape->n_demands > SH_MAX_DEMANDS)
+    return SH_INVALID;
+  for (uint32_t i = 0; i < shape->n_demands; i++)
+    if (shape->kinds[i] >= SH_MAX_KINDS || shape->kinds[i] == 0)
+      return SH_INVALID;
+  uint32_t found = SH_MAX_CLASSES;
+  for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
+    sh_class *c = sh_class_at(&d->seg, i);
+    uint64_t word = sh_load_relaxed(&c->word);
+    if (sh_word_state(word) == SH_CLASS_LIVE) {
+      if (kind != SH_CLASS_ACTOR && sh_load32_relaxed(&c->kind) != SH_CLASS_ACTOR && same_shape(c, shape)) {
+        *class_id = i;
+        return SH_OK;
+      }
+    } else if (found == SH_MAX_CLASSES && sh_word_state(word) == SH_FREE) {
+      found = i;
+      if (kind == SH_CLASS_ACTOR)
+        break;
+    }
+  }
+  for (uint32_t i = 0; found == SH_MAX_CLASSES && i < SH_MAX_CLASSES; i++)
+    if (sh_word_state(sh_load_relaxed(&sh_class_at(&d->seg, i)->word)) == SH_CLASS_CLOSED &&
+        sh_load32_relaxed(&sh_class_at(&d->seg, i)->x_unreferenced))
+      found = i; /* closed, and no handle is left that could call it */
+  if (found == SH_MAX_CLASSES)
+    return SH_FULL;
+  sh_class *c = sh_class_at(&d->seg, found);
+  sh_store32_relaxed(&c->kind, kind);
+  sh_store32_relaxed(&c->root, shape->root);
+  sh_store32_relaxed(&c->cpu_milli, shape->cpu_milli);
+  sh_store32_relaxed(&c->gpu_milli, shape->gpu_milli);
+  sh_store32_relaxed(&c->n_demands, shape->n_demands);
+  for (uint32_t i = 0; i < shape->n_demands; i++) {
+    sh_store32_relaxed(&c->demands[i].kind, shape->kinds[i]);
+    sh_store32_relaxed(&c->demands[i].milli, shape->milli[i]);
+  }
+  sh_store32_relaxed(&c->x_taker, 0);
+  sh_store32_relaxed(&c->x_unreferenced, 0);
+  d->starved_since[found] = d->starved_told[found] = 0;
+  d->actors[found] = (sh_claims){0};
+  sh_store_release(&c->word, sh_word(sh_word_generation(sh_load_relaxed(&c->word)) + 1U, SH_CLASS_LIVE, 0, 0));
+  *class_id = found;
+  return SH_OK;
+}
+
+sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id) {
+  sh_class_kind kind = SH_CLASS_LEASE;
+  if (shape->gpu_milli == 0 && shape->n_demands == 0 && (shape->cpu_milli == 0 || shape->cpu_milli == SH_CPU_MILLI))
+    kind = shape->cpu_milli ? SH_CLASS_SEAT : SH_CLASS_FREE_RUN;
+  lock(d);
+  sh_status status = define(d, shape, kind, class_id);
+  unlock(d);
+  return status;
+}
+
+sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id) {
+  lock(d);
+  sh_status status = define(d, shape, SH_CLASS_ACTOR, class_id);
+  unlock(d);
+  return status;
+}
+
+bool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask) {
+  if (class_id >= SH_MAX_CLASSES)
+    return false;
+  lock(d);
+  bool granted = sh_lease_actor(d, class_id, gpu_mask);
+  unlock(d);
+  return granted;
+}
+
+static bool of_class(const sh_slot *t, uint32_t class_id) {
+  return t->class_id == class_id;
+}
+static bool of_root(const sh_slot *t, uint32_t root) {
+  return t->root == root;
+}
+
+void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end) {
+  if (class_id >= SH_MAX_CLASSES)
+    return;
+  lock(d);
+  sh_class *c = sh_class_at(&d->seg, class_id);
+  uint64_t word = sh_load_relaxed(&c->word);
+  if (sh_word_state(word) == SH_CLASS_LIVE) {
+    c->end = *end;
+    sh_store_release(&c->word, sh_word(sh_word_generation(word), SH_CLASS_CLOSED, 0, 0));
+    uint32_t taker = sh_load32_relaxed(&c->x_taker);
+    if (taker)
+      (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
+    sh_lease_end_actor(d, class_id);
+  }
+  sh_fence(); /* the closed class, then the scan; against a submitter's READY, then its look at the class */
+  sh_sweep_fail(d, of_class, class_id, false, end);
+  unlock(d);
+}
+
+void sh_repair_end_root(sh_repair *d, uint32_t root) {
+  sh_system_error error = {.code = SH_ERR_ROOT_ENDED, .wait_status = -1};
+  lock(d);
+  for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
+    sh_class *c = sh_class_at(&d->seg, i);
+    uint64_t word = sh_load_relaxed(&c->word);
+    if (sh_word_state(word) != SH_CLASS_LIVE || sh_load32_relaxed(&c->root) != root)
+      continue;
+    bool actor = sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR;
+    /* A task class may be defined again at once: nobody holds a handle to it. */
+    if (!actor)
+      sh_fetch_and(&d->seg.header->x_task_classes[i / 64U], ~(1ULL << (i % 64U)));
+    c->end = error;
+    sh_store32_relaxed(&c->x_unreferenced, 1U);
+    sh_store_release(&c->word, sh_word(sh_word_generation(word), SH_CLASS_CLOSED, 0, 0));
+    if (actor)
+      sh_lease_end_actor(d, i);
+  }
+  sh_sweep_fail(d, of_root, root, false, &error);
+  unlock(d);
+}
+
+sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli) {
+  if (kind >= SH_MAX_KINDS)
+    return SH_INVALID;
+  lock(d);
+  d->capacity[kind] = milli;
+  unlock(d);
+  return SH_OK;
+}
+
+bool sh_repair_hold(sh_repair *d, sh_ref r) {
+  lock(d);
+  (void)sh_counts_read(&d->counts); /* the giver's own hold is counted before ours can be dropped */
+  bool held = sh_counts_hold(&d->counts, r);
+  unlock(d);
+  return held;
+}
+
+void sh_repair_drop(sh_repair *d, sh_ref r) {
+  lock(d);
+  sh_counts_drop(&d->counts, r);
+  unlock(d);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one process that repairs: the daemon, by one C thread without the GIL. It holds the pidfds, sweeps the dead, reads the
+ * reference logs, grants leases, and every SH_TICK_NS repeats any step that has not moved since the last tick, so that a
+ * stopped process delays only its own claimed task. Only a pidfd says that a client is dead.
+ *
+ * Locking: one private mutex of the daemon process. Every function below takes it; the thread holds it while it works.
+ */
+#ifndef SH_NODE_REPAIR_H
+#define SH_NODE_REPAIR_H
+
+#include "node/counts.h"
+
+#include <pthread.h>
+
+#define SH_TICK_NS 50000000U
+#define SH_MAX_KINDS 64U /* resource kinds of a node; 0 = gpu */
+#define SH_CPU_MILLI 1000U
+
+typedef enum sh_event_kind {
+  SH_EVENT_CLIENT_SWEPT = 1,   /* a = client, b = epoch, c = 0 */
+  SH_EVENT_NEED_WORKERS,       /* a = how many, b = class id of an actor that was granted, or -1; c = root */
+  SH_EVENT_ACTOR_UNREFERENCED, /* a = class id */
+  SH_EVENT_STARVED,            /* a = class id, b = milliseconds its oldest task has waited for resources */
+  SH_EVENT_QUARANTINED,        /* a = pool, b = index */
+} sh_event_kind;
+typedef struct sh_event {
+  int64_t kind, a, b, c;
+} sh_event;
+
+typedef struct sh_claims { /* what a lease or an actor holds */
+  uint32_t class_id;   /* + 1; 0 = nothing */
+  uint32_t cpu_milli;  /* 0 once given back by a parked get */
+  uint32_t gpu_mask;
+} sh_claims;
+
+typedef struct sh_progress { /* what the last tick saw of a client */
+  uint64_t op, current;
+  uint32_t beat, wake;
+} sh_progress;
+
+typedef struct sh_repair {
+  sh_segment seg;
+  sh_self self; /* client 0 */
+  sh_counts counts;
+  pthread_mutex_t lock;
+  pthread_t thread;
+  bool running, stop;
+  int poke_fd, event_fd, epoll_fd;
+  int *pidfds;             /* by client, -1 = none */
+  uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
+  uint64_t *starved_told;
+  sh_claims *leases;       /* by client */
+  sh_claims *actors;       /* by class */
+  uint8_t *actor_waits;    /* by class: reserve_actor was refused */
+  uint32_t capacity[SH_MAX_KINDS], used[SH_MAX_KINDS];
+  uint32_t gpu_used[32];   /* milli, by device */
+  uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
+  sh_progress *progress;   /* by client */
+  uint64_t *ring_heads;    /* by class: sum of ring heads at the last tick */
+  uint32_t seen_rescan, turn_at;
+  uint64_t last_tick_ns;
+  sh_event *events;
+  uint32_t n_events, cap_events;
+  uint64_t sweeps, repairs, quarantined, log_events;
+} sh_repair;
+
+sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config);
+sh_status sh_repair_start(sh_repair *d);
+/* Stop the thread; marks the segment STOPPED and wakes everybody, so that clients see it. */
+void sh_repair_stop(sh_repair *d);
+void sh_repair_close(sh_repair *d);
+
+/* A fresh client record; the pidfd is duplicated. SH_FULL when all records are taken. */
+sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
+                             uint32_t *index, uint32_t *epoch);
+void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch);
+
+/* Classes. `demands` are pairs of kind and milli. */
+typedef struct sh_shape {
+  uint32_t root, cpu_milli, gpu_milli, n_demands;
+  uint32_t kinds[SH_MAX_DEMANDS], milli[SH_MAX_DEMANDS];
+} sh_shape;
+sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
+sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
+bool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask);
+void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end);
+void sh_repair_end_root(sh_repair *d, uint32_t root);
+sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli);
+
+bool sh_repair_hold(sh_repair *d, sh_ref r);
+void sh_repair_drop(sh_repair *d, sh_ref r);
+/* Move up to `max` events out. */
+uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max);
+
+/* One round by hand (tests; the thread must not run): logs, deaths of `dead` (or -1), leases, tick. */
+void sh_repair_round(sh_repair *d, int32_t dead_client);
+
+typedef struct sh_stats {
+  uint64_t live_entries, live_slots, live_waiters, live_bytes, claimed_bytes;
+  uint64_t submitted, completed, wakes, parks;
+  uint64_t repairs, sweeps, quarantined, log_events;
+  uint64_t free_seats, clients;
+} sh_stats;
+void sh_repair_stats(sh_repair *d, sh_stats *out);
+bool sh_repair_is_valid(sh_repair *d);
+
+/* -- between the files of the repair thread; the lock is held -- */
+void sh_event_add(sh_repair *d, sh_event_kind kind, int64_t a, int64_t b, int64_t c);
+void sh_sweep_client(sh_repair *d, uint32_t client);
+/* Resolve every unfinished task that `match` accepts with `error`; running ones too if `running`. */
+void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
+                   const sh_system_error *error);
+void sh_sweep_rescan(sh_repair *d);
+void sh_lease_run(sh_repair *d, uint64_t now_ns);
+void sh_lease_end(sh_repair *d, uint32_t client);
+void sh_lease_end_actor(sh_repair *d, uint32_t class_id);
+bool sh_lease_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask);
+void sh_tick(sh_repair *d);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/self.h"
+
+#include "base/check.h"
+#include "base/os.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t local_bytes(const sh_segment *s) {
+  return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_ENTRY)) * sizeof(sh_local);
+}
+static uint64_t watched_bytes(const sh_segment *s) {
+  return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_WAITER)) * sizeof(uint32_t);
+}
+
+sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch) {
+  memset(self, 0, sizeof *self);
+  if (index >= SH_MAX_CLIENTS)
+    return SH_INVALID;
+  sh_status status = sh_segment_attach(&self->seg, segment_fd);
+  if (status != SH_OK)
+    return status;
+  void *local = NULL, *watched = NULL;
+  if (sh_os_reserve(local_bytes(&self->seg), &local) != 0 || sh_os_reserve(watched_bytes(&self->seg), &watched) != 0) {
+    sh_os_unmap(local, local_bytes(&self->seg));
+    sh_segment_detach(&self->seg);
+    return SH_OS;
+  }
+  self->local = local;
+  self->watched_entry = watched;
+  self->me = sh_client_at(&self->seg, index);
+  self->index = index;
+  self->epoch = epoch;
+  self->role = sh_load32_relaxed(&self->me->x_role);
+  self->root = sh_load32_relaxed(&self->me->x_root);
+  self->task_id = sh_id_root(self->root);
+  self->poke_fd = poke_fd;
+  self->rotor = index;
+  self->open = true;
+  sh_store8_seqcst(sh_run_state_of(&self->seg, index), SH_RUN_BUSY);
+  return SH_OK;
+}
+
+void sh_self_close(sh_self *self) {
+  if (!self->open)
+    return;
+  self->open = false;
+  sh_os_unmap(self->local, local_bytes(&self->seg));
+  sh_os_unmap(self->watched_entry, watched_bytes(&self->seg));
+  sh_segment_detach(&self->seg);
+  for (uint32_t p = 0; p < SH_POOL_BLOCK; p++)
+    sh_magazine_destroy(&self->mags[p]);
+  sh_heap_destroy(&self->heap);
+  free(self->dead);
+  self->dead = NULL;
+  self->n_dead = self->cap_dead = 0;
+}
+
+void sh_self_forked(sh_self *self) {
+  self->forked = true;
+}
+
+sh_status sh_self_usable(const sh_self *self) {
+  if (!self->open || self->forked)
+    return SH_INVALID;
+  if (sh_load32_relaxed(&self->me->x_fenced) || sh_load32_relaxed(&self->me->x_epoch) != self->epoch)
+    return SH_FENCED;
+  return sh_load32_relaxed(&self->seg.header->x_mode) >= SH_MODE_FENCED ? SH_FENCED : SH_OK;
+}
+
+void sh_self_poke(sh_self *self) {
+  sh_os_eventfd_signal(self->poke_fd);
+}
+
+/* Limits are sums of single-writer counters: two claims at once may overshoot by one chunk, never lose count. */
+static bool within(sh_self *self, uint64_t bytes, uint64_t limit, bool store) {
+  uint64_t sum = 0;
+  uint32_t high = sh_clients_high(&self->seg);
+  for (uint32_t c = 0; c < high; c++) {
+    sh_client *other = sh_client_at(&self->seg, c);
+    sum += sh_load_relaxed(store ? &other->x_claimed_store : &other->x_claimed_records);
+  }
+  if (sum + bytes > limit || (bytes >= (1U << 20) && sh_os_memory_available() < bytes + (64U << 20)))
+    return false;
+  sh_bump(store ? &self->me->x_claimed_store : &self->me->x_claimed_records, bytes);
+  return true;
+}
+
+bool sh_budget_store(void *context, uint64_t bytes) {
+  sh_self *self = context;
+  /* Blocks and arenas are claimed whole; the slack lets a store smaller than one arena still hold both kinds. */
+  uint64_t limit = self->seg.header->store_bytes;
+  return within(self, bytes, limit + limit / 8U + SH_ARENA_BYTES, true);
+}
+
+bool sh_budget_records(void *context, uint64_t bytes) {
+  sh_self *self = context;
+  return within(self, bytes, self->seg.header->records_bytes, false);
+}
+
+sh_status sh_self_room(sh_self *self, uint64_t tag, uint64_t bytes, uint64_t *loc) {
+  sh_status status =
+      sh_heap_alloc(&self->seg, &self->heap, self->index, tag, bytes, sh_budget_store, self, loc);
+  if (status != SH_FULL)
+    return status;
+  (void)sh_fetch_add32(&self->seg.header->x_pressure, 1U); /* others give back at their next idle moment */
+  uint64_t back = sh_heap_give_back(&self->seg, &self->heap);
+  uint64_t claimed = sh_load_relaxed(&self->me->x_claimed_store);
+  sh_store_relaxed(&self->me->x_claimed_store, claimed > back ? claimed - back : 0);
+  return sh_heap_alloc(&self->seg, &self->heap, self->index, tag, bytes, sh_budget_store, self, loc);
+}
+
+static sh_a64 *ring_cells(void *context, uint32_t id) {
+  sh_self *self = context;
+  return (sh_a64 *)(void *)sh_heap_at(&self->seg, (uint64_t)SH_LOC_BLOCK | ((uint64_t)(SH_BLOCK_CLASSES - 1U) << 4) |
+                                                      ((uint64_t)id << 8));
+}
+
+static sh_status ring_grow(void *context, sh_ring *r, uint32_t *id) {
+  _Static_assert(SH_RING_SEGMENT * sizeof(sh_a64) == SH_BLOCK_MAX, "a ring segment is one block of the largest class");
+  sh_self *self = context;
+  uint32_t index = (uint32_t)(r - sh_ring_at(&self->seg, 0));
+  sh_ref ring = {.index = index, .generation = sh_word_generation(sh_load_relaxed(&r->word))};
+  uint64_t loc;
+  sh_status status = sh_heap_alloc(&self->seg, &self->heap, self->index, sh_tag(SH_TAG_RING, ring), SH_BLOCK_MAX,
+                                   sh_budget_records, self, &loc);
+  if (status == SH_OK)
+    *id = (uint32_t)(loc >> 8);
+  return status;
+}
+
+sh_ring_memory sh_self_ring_memory(sh_self *self) {
+  sh_ring_memory m = {.context = self, .cells = ring_cells, .grow = ring_grow};
+  return m;
+}
+
+#define RING_LIVE 2U
+
+sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring) {
+  sh_a32 *of = sh_ring_of(&self->seg, self->index, class_id);
+  uint32_t named = sh_load32_relaxed(of);
+  if (named != 0) {
+    *ring = sh_ring_at(&self->seg, named - 1U);
+    return SH_OK;
+  }
+  uint32_t index;
+  uint64_t word;
+  sh_status status = sh_self_alloc(self, SH_POOL_RING, &index, &word);
+  if (status != SH_OK)
+    return status;
+  sh_ring *r = sh_ring_at(&self->seg, index);
+  r->writer = self->index;
+  r->class_id = class_id;
+  /* LIVE before it is named: a kill in between costs one ring, which the audit of rings frees. */
+  sh_store_release(&r->word, sh_word(sh_word_generation(word), RING_LIVE, self->index, 0));
+  sh_store32_release(of, index + 1U); /* takers look here with an acquire */
+  *ring = r;
+  return SH_OK;
+}

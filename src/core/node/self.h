@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * This process as a client: its view of the segment and everything private to it (magazines, arenas, reference counts).
+ *
+ * Threads: all functions of the node layer that take an sh_self are called with one lock held (the GIL), except the waits in
+ * idle.h that say so. Nothing here is shared with other processes; a kill loses it, and nothing in it decides.
+ * fork: the child must call sh_self_forked before anything else; from then on every call is refused.
+ */
+#ifndef SH_NODE_SELF_H
+#define SH_NODE_SELF_H
+
+#include "node/records.h"
+
+/* What this process knows of an entry it holds. Indexed by entry; pages appear as they are used. */
+#define SH_LOCAL_OWNED 1U   /* made here: while unshared it is freed here */
+#define SH_LOCAL_SHARED 2U  /* counted by the daemon: HOLD was logged */
+#define SH_LOCAL_CLOSED 4U  /* seen resolved: never look again */
+#define SH_LOCAL_WATCHED 8U /* its resolution is to be reported by sh_drain_fired */
+typedef struct sh_local {
+  uint32_t generation;
+  uint32_t count;  /* references in this process */
+  uint32_t waiter; /* our waiter on its list + 1; at most one */
+  uint32_t flags;
+} sh_local;
+
+typedef struct sh_self {
+  sh_segment seg;
+  sh_client *me;
+  uint32_t index, epoch, role;
+  int poke_fd;
+  bool forked, open;
+  sh_magazine mags[SH_POOL_BLOCK]; /* entries, slots, waiters, rings */
+  sh_heap heap;
+  sh_local *local;
+  uint32_t *watched_entry; /* by waiter: the entry it was made for */
+  uint32_t seat;           /* our seat + 1 */
+  bool seated_run;         /* the seat is in state RUN */
+  bool unseated;           /* runs user code without a seat */
+  uint32_t rotor;          /* where the search for work starts */
+  uint32_t seen_pressure;
+  uint32_t n_dead, cap_dead;
+  sh_ref *dead;            /* references dropped by destructors, flushed by the next call */
+  sh_id128 task_id;        /* whom this process's main thread acts for */
+  uint32_t task_counter, put_counter, depth, root;
+  void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
+  void *log_context;
+  struct sh_stall *stalls; /* actor: callers whose next call waits for an argument, by client */
+  uint64_t last_idle_ns;   /* end of the last idle period, for the damped wake */
+  uint64_t no_spin_before_ns;
+} sh_self;
+
+sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch);
+/* Unmap and forget. Does not tell anybody: the daemon learns it from the pidfd. */
+void sh_self_close(sh_self *self);
+void sh_self_forked(sh_self *self);
+
+/* SH_FENCED when this client may not work any more; SH_INVALID after close or in a forked child. */
+sh_status sh_self_usable(const sh_self *self);
+
+/* Wake the repair thread. */
+void sh_self_poke(sh_self *self);
+
+/* Budget callbacks for pools and heap: refuse to claim what would exceed the node's limits. */
+bool sh_budget_store(void *self, uint64_t bytes);
+bool sh_budget_records(void *self, uint64_t bytes);
+
+/* Allocate a record of a generational pool for this client. */
+static inline sh_status sh_self_alloc(sh_self *self, sh_pool_id pool, uint32_t *index, uint64_t *word) {
+  return sh_pool_alloc(&self->seg, pool, &self->mags[pool], self->index, 0, sh_budget_records, self, index, word);
+}
+/* Allocate payload memory; gives idle arenas back and tries once more before it says SH_FULL. */
+sh_status sh_self_room(sh_self *self, uint64_t tag, uint64_t bytes, uint64_t *loc);
+
+/* This client's ring for a class, made at first use. */
+sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring);
+sh_ring_memory sh_self_ring_memory(sh_self *self);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The submitting half of task.h. */
+#include "node/idle.h"
+#include "node/object.h"
+#include "node/refs.h"
+#include "node/task.h"
+
+#include <string.h>
+
+/* Take back what sh_submit_begin built: nobody else knows of it. */
+static void undo(sh_self *self, uint32_t slot, uint64_t word, uint32_t n_returns, const sh_ref *returns) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  for (uint32_t i = 0; i < n_returns; i++) {
+    self->local[returns[i].index].count = 0;
+    (void)sh_entry_release(&self->seg, &self->heap, &self->mags[SH_POOL_ENTRY], self->index, returns[i]);
+  }
+  uint64_t loc = sh_load_relaxed(&t->loc);
+  if (sh_loc_kind_of(loc) > SH_LOC_INLINE) {
+    sh_ref me = {.index = slot, .generation = sh_word_generation(word)};
+    (void)sh_heap_free(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, me));
+  }
+  (void)sh_pool_free(&self->seg, SH_POOL_SLOT, &self->mags[SH_POOL_SLOT], self->index, slot, word);
+}
+
+static sh_status make_returns(sh_self *self, const sh_call *call, sh_id128 id, uint64_t producer, sh_ref *returns,
+                              uint32_t *made) {
+  for (*made = 0; *made < call->n_returns; ++*made) {
+    uint32_t index;
+    uint64_t word;
+    sh_status status = sh_self_alloc(self, SH_POOL_ENTRY, &index, &word);
+    if (status != SH_OK)
+      return status;
+    bool actor = (call->flags & SH_SLOT_CREATES_ACTOR) != 0;
+    sh_entry_birth birth = {
+        .id = id, .number = actor ? SH_NUMBER_ACTOR | call->class_id : *made, .producer = producer};
+    sh_entry_open(sh_entry_at(&self->seg, index), word, &birth);
+    returns[*made] = (sh_ref){.index = index, .generation = sh_word_generation(word)};
+    sh_ref_own(self, returns[*made]);
+  }
+  return SH_OK;
+}
+
+sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_bytes, uint32_t n_deps, uint32_t *slot,
+                          uint8_t **payload, sh_ref *returns) {
+  uint32_t index;
+  uint64_t word;
+  sh_status status = sh_self_alloc(self, SH_POOL_SLOT, &index, &word);
+  if (status != SH_OK)
+    return status;
+  sh_slot *t = sh_slot_at(&self->seg, index);
+  sh_ref me = {.index = index, .generation = sh_word_generation(word)};
+  uint32_t counter = self->task_counter++;
+  sh_id128 id = sh_id_child(self->task_id, counter);
+  t->class_id = call->class_id;
+  t->submitter = (uint16_t)self->index;
+  t->depth = (uint16_t)(self->depth + 1U);
+  t->flags = call->flags;
+  sh_store32_relaxed(&t->x_attempt, 0);
+  t->max_retries = call->max_retries;
+  t->counter = counter;
+  t->id_lo = id.lo;
+  t->id_hi = id.hi;
+  t->parent_lo = self->task_id.lo;
+  t->parent_hi = self->task_id.hi;
+  t->fn_lo = call->fn_lo;
+  t->fn_hi = call->fn_hi;
+  t->root = self->root;
+  t->root_epoch = 0;
+  t->n_returns = call->n_returns;
+  t->n_deps = n_deps;
+  t->returns = 0;
+  sh_store32_relaxed(&t->x_cursor, 0);
+  t->owner_node = self->seg.header->node_number;
+  t->deadline_left_ns = 0;
+  t->rebuild_cost_ns = 0;
+  t->hops = 0;
+  t->commit_state = SH_COMMIT_LOCAL;
+  t->priority = call->priority;
+
+  uint64_t head_bytes = call->n_returns > 1U ? 8ULL * call->n_returns : 0U;
+  uint64_t spec_bytes = head_bytes + payload_bytes, loc = SH_LOC_NONE;
+  if (spec_bytes > SH_SPEC_INLINE)
+    status = sh_self_room(self, sh_tag(SH_TAG_SLOT, me), spec_bytes, &loc);
+  else if (spec_bytes)
+    loc = SH_LOC_INLINE;
+  sh_store_relaxed(&t->loc, loc);
+  t->spec_bytes = spec_bytes;
+  uint32_t made = 0;
+  if (status == SH_OK)
+    status = make_returns(self, call, id, sh_ref_pack(me), returns, &made);
+  if (status != SH_OK) {
+    undo(self, index, word, made, returns);
+    return status;
+  }
+  uint8_t *spec = sh_slot_spec(&self->seg, t);
+  if (call->n_returns == 1U) {
+    t->returns = sh_ref_pack(returns[0]);
+  } else {
+    for (uint32_t i = 0; i < call->n_returns; i++) {
+      uint64_t packed = sh_ref_pack(returns[i]);
+      memcpy(spec + 8ULL * i, &packed, sizeof packed);
+    }
+  }
+  *slot = index;
+  *payload = payload_bytes ? spec + head_bytes : NULL;
+  return SH_OK;
+}
+
+sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  const sh_payload *p = sh_slot_payload(&self->seg, t);
+  sh_waiters ws = sh_waiters_of(&self->seg);
+  for (uint32_t j = sh_load32_relaxed(&t->x_cursor); p && j < t->n_deps && j < p->n_rows; j++) {
+    const sh_row *row = &sh_payload_rows(p)[j];
+    sh_ref r = {.index = row->index, .generation = row->generation};
+    sh_entry *e = sh_entry_checked(&self->seg, r);
+    if (!e || sh_entry_is_closed(e, r.generation))
+      continue; /* a vanished entry is reported by whoever loads the arguments */
+    uint32_t w;
+    uint64_t building;
+    sh_status status = sh_self_alloc(self, SH_POOL_WAITER, &w, &building);
+    if (status != SH_OK)
+      return status;
+    uint64_t waiting =
+        sh_word(sh_word_generation(*word), SH_TASK_WAITING, t->class_id, (sh_word_tag(*word) + 1U) & 0xFFFFU);
+    sh_store_relaxed(&ws.records[w].promise, sh_ref_pack(r));
+    sh_store_relaxed(&ws.records[w].expect, waiting);
+    sh_store32_relaxed(&ws.records[w].target, slot);
+    sh_store32_relaxed(&ws.records[w].kind, SH_WAITS_TASK);
+    uint64_t live = sh_word(sh_word_generation(building), SH_WAITER_LIVE, self->index, 0);
+    sh_store_release(&ws.records[w].word, live);
+    sh_store32_relaxed(&t->x_cursor, j);
+    /* (T) WAITING is visible before the waiter is: a delivery always finds the word it expects. Killed in between: the
+     * sweep sees a WAITING task of ours in the intent word and hints it; its next claimer waits again. */
+    sh_store_release(&t->word, waiting);
+    status = sh_waiter_push(ws, &e->head, r.generation, w);
+    if (status == SH_OK)
+      return SH_OK;
+    (void)sh_pool_free(&self->seg, SH_POOL_WAITER, &self->mags[SH_POOL_WAITER], self->index, w, live);
+    uint64_t mine = sh_word(sh_word_generation(waiting), sh_word_state(*word), sh_word_who(*word), sh_word_tag(waiting));
+    uint64_t seen = waiting;
+    if (!sh_cas(&t->word, &seen, mine))
+      return SH_OK; /* somebody decided for us meanwhile */
+    *word = mine;
+  }
+  sh_store32_relaxed(&t->x_cursor, t->n_deps);
+  return SH_EMPTY;
+}
+
+/* Hint a READY task in our ring of its class. The intent word names it until the hint is in. */
+static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, uint32_t class_id) {
+  sh_ring *ring;
+  sh_status status = sh_self_ring(self, class_id, &ring);
+  if (status != SH_OK)
+    return status;
+  sh_ring_memory memory = sh_self_ring_memory(self);
+  sh_ref r = {.index = slot, .generation = generation};
+  bool was_empty;
+  status = sh_ring_push(ring, &memory, sh_ref_pack(r), &was_empty);
+  if (status != SH_OK)
+    return status;
+  sh_class *c = sh_class_at(&self->seg, class_id);
+  uint64_t bit = 1ULL << (self->index % 64U);
+  sh_a64 *bits = &c->x_bits[self->index / 64U];
+  sh_fence(); /* (B) the tail, then the bit's look; against clear, then the look at the tail (claim.c) */
+  if (!(sh_load_relaxed(bits) & bit))
+    sh_fetch_or(bits, bit);
+  if (sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR) {
+    uint32_t taker = sh_load32_relaxed(&c->x_taker);
+    if (taker)
+      sh_wake_client(&self->seg, taker - 1U);
+    return SH_OK;
+  }
+  sh_a64 *classes = &self->seg.header->x_task_classes[class_id / 64U];
+  if (!(sh_load_relaxed(classes) & (1ULL << (class_id % 64U))))
+    sh_fetch_or(classes, 1ULL << (class_id % 64U));
+  if (sh_load32_relaxed(&c->kind) == SH_CLASS_LEASE && was_empty)
+    sh_self_poke(self); /* leases are the daemon's to grant */
+  sh_wake_worker(&self->seg, was_empty);
+  return SH_OK;
+}
+
+void sh_task_hint(sh_self *self, uint32_t slot) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t word = sh_load_acquire(&t->word);
+  if (sh_word_state(word) != SH_TASK_READY)
+    return;
+  if (push_hint(self, slot, sh_word_generation(word), sh_word_who(word)) != SH_OK) {
+    (void)sh_fetch_add32(&self->seg.header->x_rescan, 1U); /* no room for a hint: the repair thread finds it by scanning */
+    sh_self_poke(self);
+  }
+}
+
+void sh_task_deliver(sh_self *self, uint32_t slot, uint64_t waiting_word) {
+  if (slot >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)) || sh_word_state(waiting_word) != SH_TASK_WAITING)
+    return;
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t ready = sh_word(sh_word_generation(waiting_word), SH_TASK_READY, sh_word_who(waiting_word),
+                           sh_word_tag(waiting_word));
+  sh_ref r = {.index = slot, .generation = sh_word_generation(waiting_word)};
+  uint64_t seen = waiting_word, before = sh_load_relaxed(&self->me->op);
+  sh_store_release(&self->me->op, sh_ref_pack(r)); /* (P) READY without a hint must be named somewhere */
+  if (sh_cas(&t->word, &seen, ready) || seen == ready)
+    sh_task_hint(self, slot);
+  sh_store_release(&self->me->op, before);
+}
+
+/* The class was closed: who closed it may have looked before our task was READY. Take it back and resolve it as closed. */
+static void refuse(sh_self *self, sh_ref r) {
+  sh_slot *t = sh_slot_at(&self->seg, r.index);
+  uint64_t word = sh_load_acquire(&t->word);
+  if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_READY)
+    return;
+  uint64_t running = sh_word(r.generation, SH_TASK_RUNNING, self->index, sh_word_tag(word));
+  if (!sh_cas(&t->word, &word, running))
+    return;
+  sh_system_error end = sh_class_at(&self->seg, t->class_id)->end;
+  for (uint32_t i = 0; i < t->n_returns; i++)
+    sh_fill_system_error(&self->seg, sh_slot_return(&self->seg, t, i), &end);
+  (void)sh_commit(self, r.index);
+}
+
+sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh_ref *returns) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t word = sh_load_relaxed(&t->word);
+  sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
+  sh_ring *ring;
+  sh_status status = sh_self_ring(self, t->class_id, &ring);
+  if (status == SH_OK && sh_ring_length(ring) >= (uint64_t)(SH_RING_DIRECTORY - 2U) * SH_RING_SEGMENT)
+    status = SH_FULL;
+  if (status != SH_OK) {
+    undo(self, slot, word, t->n_returns, returns);
+    return status;
+  }
+  if (has_rows) {
+    t->flags |= SH_SLOT_HAS_ROWS;
+    sh_log_append(self, SH_LOG_SUB, r);
+  }
+  sh_store_release(&self->me->op, sh_ref_pack(r)); /* (P) published without a hint yet: our sweep hints it */
+  sh_bump(&self->me->x_submitted, 1);
+  if (t->n_deps && !(t->flags & SH_SLOT_ACTOR_CALL)) { /* an actor waits itself: its calls keep their order */
+    status = sh_task_wait(self, slot, &word);
+    if (status == SH_OK) {
+      sh_store_release(&self->me->op, 0);
+      return SH_OK;
+    }
+  }
+  /* (R) publishes the slot; pairs with the acquire of a claimer. */
+  sh_store_release(&t->word, sh_word(r.generation, SH_TASK_READY, t->class_id, sh_word_tag(word)));
+  sh_task_hint(self, slot);
+  sh_store_release(&self->me->op, 0);
+  if (sh_word_state(sh_load_acquire(&sh_class_at(&self->seg, t->class_id)->word)) == SH_CLASS_CLOSED)
+    refuse(self, r);
+  return SH_OK;
+}

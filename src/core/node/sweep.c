@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sweeping a dead client: finish what it committed, put back what it had not begun, fail or retry what it was doing, free
+ * what only it knew. Every step is found by scanning records for the dead client's name and is idempotent; the sweep may be
+ * interrupted anywhere and run again. It bounds every walk and never aborts: an odd record is quarantined. */
+#include "node/idle.h"
+#include "node/object.h"
+#include "node/refs.h"
+#include "node/repair.h"
+#include "node/task.h"
+
+static uint32_t slots_in_use(const sh_segment *s) {
+  return sh_pool_used_chunks(s, SH_POOL_SLOT) * sh_pool_of(s, SH_POOL_SLOT)->chunk_records;
+}
+
+static void quarantine(sh_repair *d, uint32_t pool, uint32_t index) {
+  d->quarantined++;
+  sh_event_add(d, SH_EVENT_QUARANTINED, pool, index, 0);
+}
+
+static bool sane(const sh_segment *s, sh_slot *t) {
+  uint64_t head = t->n_returns > 1U ? 8ULL * t->n_returns : 0;
+  uint64_t loc = sh_load_relaxed(&t->loc);
+  uint64_t room = sh_loc_kind_of(loc) == SH_LOC_INLINE ? SH_SPEC_INLINE : loc ? sh_heap_capacity(s, loc) : 0;
+  return t->spec_bytes <= room && head <= t->spec_bytes && t->class_id < SH_MAX_CLASSES;
+}
+
+/* Values are final: close the returns, then let the slot go. */
+static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
+  sh_slot *t = sh_slot_at(&d->seg, slot);
+  for (uint32_t i = 0; i < t->n_returns; i++)
+    sh_seal(&d->self, sh_slot_return(&d->seg, t, i));
+  sh_counts_done(&d->counts, slot, committed);
+}
+
+/* The task is ours (its word says so): resolve it with an error. */
+static void fail_owned(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
+  sh_slot *t = sh_slot_at(&d->seg, slot);
+  for (uint32_t i = 0; i < t->n_returns; i++) {
+    sh_ref r = sh_slot_return(&d->seg, t, i);
+    sh_counts_unfill(&d->counts, r);
+    sh_fill_system_error(&d->seg, r, error);
+  }
+  uint64_t committed = sh_word(sh_word_generation(word), SH_TASK_COMMITTED, 0, sh_word_tag(word));
+  sh_store_release(&t->word, committed);
+  finish(d, slot, committed);
+}
+
+static void back_to_ready(sh_repair *d, uint32_t slot, uint64_t word) {
+  sh_slot *t = sh_slot_at(&d->seg, slot);
+  uint64_t ready = sh_word(sh_word_generation(word), SH_TASK_READY, t->class_id, (sh_word_tag(word) + 1U) & 0xFFFFU);
+  if (sh_cas(&t->word, &word, ready))
+    sh_task_hint(&d->self, slot);
+}
+
+static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
+  sh_slot *t = sh_slot_at(&d->seg, slot);
+  uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
+  if (!sh_cas(&t->word, &word, mine))
+    return;
+  uint32_t attempt = sh_load32_relaxed(&t->x_attempt) + 1U;
+  sh_store32_relaxed(&t->x_attempt, attempt);
+  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && attempt <= t->max_retries;
+  if (!retry) {
+    fail_owned(d, slot, mine, error);
+    return;
+  }
+  for (uint32_t i = 0; i < t->n_returns; i++)
+    sh_counts_unfill(&d->counts, sh_slot_return(&d->seg, t, i));
+  back_to_ready(d, slot, mine);
+}
+
+static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *error) {
+  uint32_t end = slots_in_use(&d->seg);
+  for (uint32_t i = 0; i < end; i++) {
+    sh_slot *t = sh_slot_at(&d->seg, i);
+    uint64_t word = sh_load_acquire(&t->word);
+    uint32_t state = sh_word_state(word);
+    if (state == SH_FREE || state == SH_TASK_READY || state == SH_TASK_WAITING || sh_word_who(word) != client)
+      continue;
+    if (state != SH_BUILDING && !sane(&d->seg, t)) {
+      quarantine(d, SH_POOL_SLOT, i);
+      continue;
+    }
+    if (state == SH_BUILDING)
+      sh_counts_done(&d->counts, i, word); /* its returns fall with their dead owner's entries */
+    else if (state == SH_TASK_CLAIMED)
+      back_to_ready(d, i, word);
+    else if (state == SH_TASK_RUNNING || state == SH_TASK_KILLING)
+      sweep_running(d, i, word, error);
+    else if (state == SH_TASK_COMMITTED)
+      finish(d, i, word);
+  }
+}
+
+/* The hint that the dead client was putting in or taking out. */
+static void sweep_intent(sh_repair *d, uint32_t client) {
+  sh_client *c = sh_client_at(&d->seg, client);
+  sh_ref r = sh_ref_unpack(sh_load_acquire(&c->op));
+  if (r.generation != 0 && r.index < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT))) {
+    uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, r.index)->word);
+    if (sh_word_generation(word) == r.generation) {
+      if (sh_word_state(word) == SH_TASK_READY)
+        sh_task_hint(&d->self, r.index);
+      else if (sh_word_state(word) == SH_TASK_WAITING)
+        sh_task_deliver(&d->self, r.index, word); /* early: its claimer waits again */
+    }
+  }
+  sh_store_release(&c->op, 0);
+}
+
+static void sweep_entries(sh_repair *d, uint32_t client) {
+  const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_ENTRY);
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_ENTRY) * p->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    sh_entry *e = sh_entry_at(&d->seg, i);
+    uint64_t word = sh_load_acquire(&e->word);
+    if (sh_word_state(word) == SH_FREE || sh_word_who(word) != client)
+      continue;
+    sh_ref r = {.index = i, .generation = sh_word_generation(word)};
+    if (sh_word_state(word) == SH_BUILDING) {
+      (void)sh_pool_free(&d->seg, SH_POOL_ENTRY, NULL, 0, i, word);
+      continue;
+    }
+    sh_count *count = &d->counts.entries[i];
+    bool counted = count->generation == r.generation && count->n > 0;
+    if ((sh_load32_relaxed(&e->x_owner_flags) & SH_OWNER_SHARED) && counted)
+      continue; /* others hold it */
+    sh_counts_zero(&d->counts, r);
+  }
+}
+
+/* Waiters that a dead client was building, and leftovers of lists that were detached. */
+static void sweep_waiters(sh_repair *d, uint32_t client) {
+  const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_WAITER);
+  sh_waiters ws = sh_waiters_of(&d->seg);
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_WAITER) * p->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    uint64_t word = sh_load_acquire(&ws.records[i].word);
+    if (sh_word_state(word) == SH_FREE || sh_word_who(word) != client)
+      continue;
+    bool stale = sh_word_state(word) == SH_BUILDING;
+    if (!stale) {
+      sh_ref r = sh_ref_unpack(sh_load_relaxed(&ws.records[i].promise));
+      sh_entry *e = sh_entry_checked(&d->seg, r);
+      uint64_t head = e ? sh_load_acquire(&e->head) : 0;
+      stale = !e || ((head & SH_HEAD_CLOSED) && !(head & SH_HEAD_TOP_MASK));
+    }
+    if (stale)
+      (void)sh_pool_free(&d->seg, SH_POOL_WAITER, NULL, 0, i, word);
+  }
+}
+
+
+static void free_orphan(void *context, uint64_t loc, uint64_t tag, uint64_t bytes) {
+  (void)bytes;
+  sh_repair *d = context;
+  sh_ref r = sh_tag_ref(tag);
+  bool owned = false;
+  if (sh_tag_kind_of(tag) == SH_TAG_ENTRY) {
+    sh_entry *e = sh_entry_checked(&d->seg, r);
+    owned = e && sh_load_relaxed(&e->loc) == loc;
+  } else if (sh_tag_kind_of(tag) == SH_TAG_SLOT && r.index < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT))) {
+    sh_slot *t = sh_slot_at(&d->seg, r.index);
+    uint64_t word = sh_load_acquire(&t->word);
+    owned = sh_word_generation(word) == r.generation && sh_word_state(word) != SH_FREE && sh_load_relaxed(&t->loc) == loc;
+  } else if (sh_tag_kind_of(tag) == SH_TAG_RING) {
+    owned = true; /* cells stay with their ring, which the next client of this record inherits */
+  }
+  if (!owned)
+    (void)sh_heap_free(&d->seg, NULL, 0, loc, tag);
+}
+
+static void sweep_seats_and_bits(sh_repair *d, uint32_t client) {
+  sh_segment_header *h = d->seg.header;
+  sh_seats *seats = sh_seats_of(&d->seg);
+  for (uint32_t i = 0; i < h->n_seats; i++) {
+    uint64_t word = sh_load_acquire(&seats->seat[i].word);
+    if (sh_seat_state_of(word) != SH_SEAT_FREE && sh_seat_client(word) == client)
+      (void)sh_cas(&seats->seat[i].word, &word, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32) + 1U));
+  }
+  uint64_t keep = ~(1ULL << (client % 64U));
+  sh_fetch_and(&h->x_idle[client / 64U], keep);
+  sh_fetch_and(&h->x_spinning[client / 64U], keep);
+  sh_fetch_and(&h->x_blocked[client / 64U], keep);
+  sh_fetch_and(&h->x_unseated[client / 64U], keep);
+  sh_store8_seqcst(sh_run_state_of(&d->seg, client), SH_RUN_NONE);
+}
+
+/* What the dead client had claimed stays claimed, by the daemon; arenas are uncharged until somebody adopts them. */
+static void inherit_claims(sh_repair *d, uint32_t client) {
+  sh_client *dead = sh_client_at(&d->seg, client), *me = d->self.me;
+  uint64_t arenas = 0;
+  for (uint32_t a = 0; a < d->seg.header->n_arenas; a++)
+    arenas += sh_load32_relaxed(&((sh_arena *)sh_region(&d->seg, SH_REGION_ARENAS))[a].x_owner) == client + 1U;
+  uint64_t store = sh_load_relaxed(&dead->x_claimed_store), uncharged = arenas * SH_ARENA_BYTES;
+  sh_bump(&me->x_claimed_store, store > uncharged ? store - uncharged : 0);
+  sh_bump(&me->x_claimed_records, sh_load_relaxed(&dead->x_claimed_records));
+  sh_store_relaxed(&dead->x_claimed_store, 0);
+  sh_store_relaxed(&dead->x_claimed_records, 0);
+}
+
+void sh_sweep_client(sh_repair *d, uint32_t client) {
+  sh_client *c = sh_client_at(&d->seg, client);
+  uint32_t epoch = sh_load32_relaxed(&c->x_epoch);
+  sh_store32_seqcst(&c->x_state, SH_CLIENT_DYING);
+  sh_store32_seqcst(&c->x_fenced, 1U);
+  sh_system_error error = {.code = SH_ERR_WORKER_DIED,
+                           .client = client,
+                           .epoch = epoch,
+                           .pid = sh_load32_relaxed(&c->x_pid),
+                           .wait_status = -1};
+  if (sh_load32_relaxed(&c->x_role) == SH_ROLE_ACTOR) {
+    error.code = SH_ERR_ACTOR_DIED;
+    error.class_id = sh_load32_relaxed(&c->x_class);
+  }
+  do {
+  } while (sh_counts_read(&d->counts) != 0); /* its log to the end, with everything that preceded it elsewhere */
+  sweep_seats_and_bits(d, client);
+  sh_lease_end(d, client);
+  sweep_slots(d, client, &error);
+  sweep_intent(d, client);
+  sh_counts_forget(&d->counts, client);
+  sweep_entries(d, client);
+  sweep_waiters(d, client);
+  sh_heap_visit(&d->seg, client, free_orphan, d);
+  inherit_claims(d, client);
+  for (uint32_t pool = SH_POOL_ENTRY; pool < SH_POOL_BLOCK; pool++) {
+    sh_pool_release_chunks(&d->seg, pool, client);
+    (void)sh_pool_rehint(&d->seg, pool);
+  }
+  sh_heap_release(&d->seg, client);
+  sh_store_relaxed(&c->x_lease, 0);
+  sh_store32_release(&c->x_pid, 0);
+  sh_store32_seqcst(&c->x_state, SH_CLIENT_FREE);
+  d->sweeps++;
+  sh_event_add(d, SH_EVENT_CLIENT_SWEPT, client, epoch, 0);
+  sh_wake_worker(&d->seg, false);
+}
+
+void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
+                   const sh_system_error *error) {
+  uint32_t end = slots_in_use(&d->seg);
+  for (uint32_t i = 0; i < end; i++) {
+    sh_slot *t = sh_slot_at(&d->seg, i);
+    uint64_t word = sh_load_acquire(&t->word);
+    uint32_t state = sh_word_state(word);
+    bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
+    if (!(unclaimed || (running && (state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING))) || !match(t, arg))
+      continue;
+    uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
+    if (sh_cas(&t->word, &word, mine))
+      fail_owned(d, i, mine, error);
+    else
+      i--; /* it moved: look again */
+  }
+}
+
+void sh_sweep_rescan(sh_repair *d) {
+  uint32_t end = slots_in_use(&d->seg);
+  for (uint32_t i = 0; i < end; i++)
+    if (sh_word_state(sh_load_acquire(&sh_slot_at(&d->seg, i)->word)) == SH_TASK_READY)
+      sh_task_hint(&d->self, i);
+}

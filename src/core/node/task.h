@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A task from submission to commit. Its slot's word decides:
+ *
+ *   FREE -> BUILDING(submitter) -> READY(class) <-> WAITING(class, n-th wait)
+ *                                   READY -> CLAIMED(worker) -> RUNNING(worker) -> COMMITTED(worker) -> FREE
+ *                                            CLAIMED -> WAITING (an argument is missing)   RUNNING -> KILLING(worker)
+ *
+ *   BUILDING   only the submitter knows it; dies with it
+ *   READY      some ring holds a hint for it, or somebody's intent word names it
+ *   WAITING    on exactly one argument (x_cursor); a waiter with this very word is, or is about to be, on that entry's list
+ *   CLAIMED    arguments are being looked at; no user code has run: a death puts it back with the same attempt
+ *   RUNNING    user code may have run: a death costs an attempt
+ *   COMMITTED  the values are final: whoever finds it finishes the seals
+ */
+#ifndef SH_NODE_TASK_H
+#define SH_NODE_TASK_H
+
+#include "node/self.h"
+
+/* What a caller says about a call; constant between calls of one function. */
+typedef struct sh_call {
+  uint64_t fn_lo, fn_hi;
+  uint32_t class_id, n_returns, max_retries, flags; /* SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR */
+  uint8_t priority;
+} sh_call;
+
+/* Begin a submission: the slot, `n_returns` promises owned by this client, and room for `payload_bytes` of arguments at
+ * *payload (NULL if 0). All or nothing. `returns` has room for n_returns references. */
+sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_bytes, uint32_t n_deps, uint32_t *slot,
+                          uint8_t **payload, sh_ref *returns);
+/* Publish it. With rows in the payload, their references must have been shared before. SH_FULL undoes everything. */
+sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh_ref *returns);
+
+/* Wait on the first unresolved argument at or after the cursor. Owner of the slot's word only (BUILDING or CLAIMED).
+ * SH_EMPTY: all are resolved, *word is the slot's word. SH_OK: it waits, hands off. SH_FULL: no waiter to be had. */
+sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word);
+
+/* Claim one task that this worker or actor may run now. Never blocks. SH_OK: the slot is RUNNING for this client, all its
+ * dependencies are resolved. SH_EMPTY: nothing to do. */
+sh_status sh_next_try(sh_self *self, uint32_t *slot);
+/* Is there something that sh_next_try might return? Reads shared words only; may be wrong for a moment. */
+bool sh_next_possible(const sh_self *self);
+/* Announce that this worker sleeps: sets its idle bit. Then look once more (sh_next_possible) before sleeping. */
+void sh_idle_announce(sh_self *self);
+void sh_idle_withdraw(sh_self *self);
+/* Spin for work, at most SH_SPIN_NS. True if there may be some. Without the lock. */
+bool sh_spin_next(sh_self *self);
+
+/* Commit a RUNNING task whose returns are filled, seal them and let the slot go. SH_LOST: it was killed; nothing is sealed. */
+sh_status sh_commit(sh_self *self, uint32_t slot);
+
+/* Put a claimed task back, as if it had never been claimed (worker exits, inline run refused). */
+void sh_unclaim(sh_self *self, uint32_t slot);
+
+/* About to park in get: free the CPU and make sure that somebody works on. And back. */
+void sh_block(sh_self *self);
+void sh_unblock(sh_self *self);
+
+/* Called for a task whose awaited entry was resolved. Idempotent. */
+void sh_task_deliver(sh_self *self, uint32_t slot, uint64_t waiting_word);
+/* Make sure that a READY task is hinted, and wake somebody for it. */
+void sh_task_hint(sh_self *self, uint32_t slot);
+
+/* Fenced, node stopping, or an actor without handles and calls. */
+bool sh_should_exit(const sh_self *self);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tick: every 50 ms, repeat any step that has not moved since the last one. It is the one cure for stopped processes: a
+ * spinner that cannot spin, a wake that was not finished, a waiter list half served, a hint taken and not claimed. Each
+ * repeated step is idempotent; each that had an effect counts as a repair, and there are none without faults. */
+#include "base/os.h"
+#include "node/idle.h"
+#include "node/object.h"
+#include "node/repair.h"
+#include "node/seat.h"
+#include "node/task.h"
+
+#include <limits.h>
+
+/* The hint that a stopped client holds between ring and claim. */
+static void help_intent(sh_repair *d, uint32_t client, sh_progress *seen) {
+  sh_client *c = sh_client_at(&d->seg, client);
+  uint64_t op = sh_load_acquire(&c->op);
+  sh_ref r = sh_ref_unpack(op);
+  bool stuck = op != 0 && op == seen->op;
+  seen->op = op;
+  if (!stuck || r.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
+    return;
+  uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, r.index)->word);
+  if (sh_word_generation(word) != r.generation)
+    return;
+  if (sh_word_state(word) == SH_TASK_READY)
+    sh_task_hint(&d->self, r.index);
+  else if (sh_word_state(word) == SH_TASK_WAITING)
+    sh_task_deliver(&d->self, r.index, word);
+  else
+    return;
+  d->repairs++;
+}
+
+/* The results of a task that its worker committed and did not finish publishing. */
+static void help_commit(sh_repair *d, uint32_t client, sh_progress *seen) {
+  uint64_t current = sh_load_acquire(&sh_client_at(&d->seg, client)->x_current);
+  sh_ref r = sh_ref_unpack(current);
+  bool same = current != 0 && current == seen->current;
+  seen->current = current;
+  if (!same || r.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
+    return;
+  sh_slot *t = sh_slot_at(&d->seg, r.index);
+  uint64_t word = sh_load_acquire(&t->word);
+  if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_COMMITTED || sh_word_who(word) != client)
+    return;
+  bool helped = false;
+  for (uint32_t i = 0; i < t->n_returns; i++) {
+    sh_ref e = sh_slot_return(&d->seg, t, i);
+    sh_entry *entry = sh_entry_checked(&d->seg, e);
+    if (!entry)
+      continue;
+    uint64_t head = sh_load_acquire(&entry->head);
+    if ((head & SH_HEAD_CLOSED) && !(head & SH_HEAD_TOP_MASK))
+      continue;
+    (void)sh_entry_close(entry, e.generation);
+    sh_serve_waiters(&d->self, e); /* freeing stays with the one who committed, or its sweep */
+    helped = true;
+  }
+  d->repairs += helped;
+}
+
+static void help_parking(sh_repair *d, uint32_t client, sh_progress *seen) {
+  sh_client *c = sh_client_at(&d->seg, client);
+  uint32_t wake = sh_load32_acquire(&c->park.x_wake);
+  if (sh_park_is_stuck(&c->park) && wake == seen->wake) {
+    sh_os_futex_wake(&c->park.x_wake, INT_MAX);
+    d->repairs++;
+  }
+  seen->wake = wake;
+  uint64_t bit = 1ULL << (client % 64U);
+  uint32_t beat = sh_load32_relaxed(&c->x_beat);
+  if ((sh_load_relaxed(&d->seg.header->x_spinning[client / 64U]) & bit) && beat == seen->beat) {
+    sh_fetch_and(&d->seg.header->x_spinning[client / 64U], ~bit);
+    sh_store8_seqcst(sh_run_state_of(&d->seg, client), SH_RUN_PARKED);
+    sh_wake_worker(&d->seg, false);
+    d->repairs++;
+  }
+  seen->beat = beat;
+}
+
+/* Work that lies while somebody who could do it sleeps. */
+static void help_classes(sh_repair *d) {
+  uint32_t high = sh_clients_high(&d->seg);
+  for (uint32_t class_id = 0; class_id < SH_MAX_CLASSES; class_id++) {
+    sh_class *c = sh_class_at(&d->seg, class_id);
+    if (sh_word_state(sh_load_relaxed(&c->word)) != SH_CLASS_LIVE)
+      continue;
+    uint64_t heads = 0, waiting = 0;
+    for (uint32_t client = 0; client < high; client++) {
+      uint32_t named = sh_load32_relaxed(sh_ring_of(&d->seg, client, class_id));
+      if (named == 0)
+        continue;
+      sh_ring *ring = sh_ring_at(&d->seg, named - 1U);
+      uint64_t length = sh_ring_length(ring);
+      heads += sh_load_relaxed(&ring->x_head);
+      waiting += length;
+      if (length)
+        sh_fetch_or(&c->x_bits[client / 64U], 1ULL << (client % 64U));
+    }
+    bool still = heads == d->ring_heads[class_id];
+    d->ring_heads[class_id] = heads;
+    if (!waiting || !still)
+      continue;
+    uint32_t kind = sh_load32_relaxed(&c->kind), taker = sh_load32_relaxed(&c->x_taker);
+    if (kind == SH_CLASS_ACTOR) {
+      if (taker && sh_load32_relaxed(&sh_client_at(&d->seg, taker - 1U)->park.x_parked)) {
+        (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
+        d->repairs++;
+      }
+      continue;
+    }
+    sh_fetch_or(&d->seg.header->x_task_classes[class_id / 64U], 1ULL << (class_id % 64U));
+    if (kind == SH_CLASS_SEAT && sh_seats_free(&d->seg) == 0)
+      continue;
+    for (uint32_t w = 0; w < (high + 63U) / 64U && kind != SH_CLASS_LEASE; w++)
+      if (sh_load_relaxed(&d->seg.header->x_idle[w])) {
+        sh_wake_worker(&d->seg, false);
+        break;
+      }
+  }
+}
+
+void sh_tick(sh_repair *d) {
+  uint32_t high = sh_clients_high(&d->seg);
+  for (uint32_t client = 1; client < high; client++) {
+    if (sh_load32_acquire(&sh_client_at(&d->seg, client)->x_state) != SH_CLIENT_LIVE)
+      continue;
+    help_intent(d, client, &d->progress[client]);
+    help_commit(d, client, &d->progress[client]);
+    help_parking(d, client, &d->progress[client]);
+  }
+  help_classes(d);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/heap.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+
+static sh_arena *arena_at(const sh_segment *s, uint32_t arena) {
+  return (sh_arena *)sh_region(s, SH_REGION_ARENAS) + arena;
+}
+static sh_a64 *unit_at(const sh_segment *s, uint64_t unit) {
+  return (sh_a64 *)sh_region(s, SH_REGION_UNITS) + unit;
+}
+static sh_a32 *len_at(const sh_segment *s, uint64_t unit) {
+  return (sh_a32 *)sh_region(s, SH_REGION_UNIT_LENS) + unit;
+}
+static uint64_t n_units(const sh_segment *s) {
+  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
+}
+static uint32_t block_class(uint64_t bytes) {
+  uint32_t c = 0;
+  while (((uint64_t)SH_BLOCK_MIN << c) < bytes)
+    c++;
+  return c;
+}
+
+/* Units at the start of `arena` that a run from an earlier arena still covers. */
+static uint32_t covered_units(const sh_segment *s, uint32_t arena) {
+  uint32_t by = sh_load32_relaxed(&arena_at(s, arena)->x_covered_by);
+  if (by == 0)
+    return 0;
+  uint64_t first = by - 1U;
+  if (sh_load_acquire(unit_at(s, first)) == 0)
+    return 0;
+  uint64_t end = first + sh_load32_relaxed(len_at(s, first));
+  uint64_t base = (uint64_t)arena * SH_ARENA_UNITS;
+  if (end <= base)
+    return 0;
+  return end - base < SH_ARENA_UNITS ? (uint32_t)(end - base) : SH_ARENA_UNITS;
+}
+
+/* First fit for `units` in an own arena; SH_ARENA_UNITS when there is none. */
+static uint32_t find_gap(const sh_segment *s, uint32_t arena, uint32_t units) {
+  uint64_t base = (uint64_t)arena * SH_ARENA_UNITS;
+  uint32_t i = covered_units(s, arena), gap = 0;
+  while (i < SH_ARENA_UNITS) {
+    if (sh_load_acquire(unit_at(s, base + i)) != 0) {
+      i += sh_load32_relaxed(len_at(s, base + i));
+      gap = 0;
+      continue;
+    }
+    i++;
+    if (++gap == units)
+      return i - units;
+  }
+  return SH_ARENA_UNITS;
+}
+
+static bool remember_arena(sh_heap *h, uint32_t arena) {
+  if (h->n_arenas == h->cap_arenas) {
+    uint32_t cap = h->cap_arenas ? h->cap_arenas * 2U : 8U;
+    struct sh_own_arena *grown = realloc(h->arenas, cap * sizeof *grown);
+    if (!grown)
+      return false;
+    h->arenas = grown;
+    h->cap_arenas = cap;
+  }
+  h->arenas[h->n_arenas++] = (struct sh_own_arena){.arena = arena};
+  return true;
+}
+
+static bool claim_arena(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_t client, sh_budget_fn budget,
+                        void *context) {
+  sh_a32 *owner = &arena_at(s, arena)->x_owner;
+  uint32_t seen = sh_load32_relaxed(owner);
+  if (seen != 0 && seen != SH_CHUNK_RELEASED)
+    return false;
+  if (budget && !budget(context, SH_ARENA_BYTES))
+    return false;
+  if (!sh_cas32(owner, &seen, client + 1U))
+    return false;
+  if (remember_arena(h, arena))
+    return true;
+  sh_store32_release(owner, SH_CHUNK_RELEASED);
+  return false;
+}
+
+/* Publish a run. The length is visible to whoever sees the word. */
+static uint64_t place(const sh_segment *s, uint64_t unit, uint32_t units, uint64_t tag) {
+  sh_store32_relaxed(len_at(s, unit), units);
+  sh_store_release(unit_at(s, unit), tag); /* (H) pairs with the acquire loads of unit words */
+  return (uint64_t)SH_LOC_RUN | (unit << 8);
+}
+
+static bool run_in(const sh_segment *s, struct sh_own_arena *own, uint32_t units, uint64_t tag, uint64_t *loc) {
+  uint32_t frees = sh_load32_acquire(&arena_at(s, own->arena)->x_frees);
+  if (own->failed_units && own->failed_units <= units && own->seen_frees == frees)
+    return false;
+  uint32_t at = find_gap(s, own->arena, units);
+  if (at == SH_ARENA_UNITS) {
+    own->failed_units = units;
+    own->seen_frees = frees;
+    return false;
+  }
+  *loc = place(s, (uint64_t)own->arena * SH_ARENA_UNITS + at, units, tag);
+  return true;
+}
+
+static sh_status small_run(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint32_t units,
+                           sh_budget_fn budget, void *context, uint64_t *loc) {
+  for (uint32_t step = 0; step < h->n_arenas; step++) {
+    if (run_in(s, &h->arenas[h->cursor], units, tag, loc))
+      return SH_OK;
+    h->cursor = h->cursor + 1U < h->n_arenas ? h->cursor + 1U : 0U;
+  }
+  for (uint32_t arena = 0; arena < s->header->n_arenas; arena++) {
+    if (!claim_arena(s, h, arena, client, budget, context))
+      continue;
+    h->cursor = h->n_arenas - 1U;
+    if (run_in(s, &h->arenas[h->cursor], units, tag, loc)) /* an adopted arena may be full */
+      return SH_OK;
+  }
+  return SH_FULL;
+}
+
+static bool owns(const sh_heap *h, uint32_t arena) {
+  for (uint32_t i = 0; i < h->n_arenas; i++)
+    if (h->arenas[i].arena == arena)
+      return true;
+  return false;
+}
+
+/* A run over consecutive arenas: every one of them ours and wholly free, or claimable and wholly free. */
+static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint32_t units,
+                           sh_budget_fn budget, void *context, uint64_t *loc) {
+  uint32_t need = (units + SH_ARENA_UNITS - 1U) / SH_ARENA_UNITS, have = 0;
+  for (uint32_t arena = 0; arena < s->header->n_arenas; arena++) {
+    bool usable = (owns(h, arena) || claim_arena(s, h, arena, client, budget, context)) &&
+                  find_gap(s, arena, SH_ARENA_UNITS) == 0;
+    have = usable ? have + 1U : 0U;
+    if (have < need)
+      continue;
+    uint32_t first = arena + 1U - need;
+    uint64_t unit = (uint64_t)first * SH_ARENA_UNITS;
+    for (uint32_t a = first + 1U; a <= arena; a++)
+      sh_store32_relaxed(&arena_at(s, a)->x_covered_by, (uint32_t)unit + 1U);
+    sh_store32_relaxed(&arena_at(s, first)->x_covered_by, 0);
+    *loc = place(s, unit, units, tag);
+    return SH_OK;
+  }
+  return SH_FULL;
+}
+
+sh_status sh_heap_alloc(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint64_t bytes,
+                        sh_budget_fn budget, void *context, uint64_t *loc) {
+  if (bytes <= SH_BLOCK_MAX) {
+    uint32_t c = block_class(bytes), index;
+    uint64_t word;
+    sh_status status = sh_pool_alloc(s, SH_POOL_BLOCK + c, &h->blocks[c], client, tag, budget, context, &index, &word);
+    if (status == SH_OK)
+      *loc = (uint64_t)SH_LOC_BLOCK | ((uint64_t)c << 4) | ((uint64_t)index << 8);
+    return status;
+  }
+  uint64_t units = (bytes + SH_UNIT_BYTES - 1U) / SH_UNIT_BYTES;
+  if (units > n_units(s))
+    return SH_FULL;
+  if (units <= SH_ARENA_UNITS)
+    return small_run(s, h, client, tag, (uint32_t)units, budget, context, loc);
+  return large_run(s, h, client, tag, (uint32_t)units, budget, context, loc);
+}
+
+uint8_t *sh_heap_at(const sh_segment *s, uint64_t loc) {
+  uint64_t index = loc >> 8;
+  if (sh_loc_kind_of(loc) == SH_LOC_BLOCK) {
+    uint32_t c = (uint32_t)(loc >> 4) & 15U;
+    if (c >= SH_BLOCK_CLASSES || index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_BLOCK + c)))
+      return NULL;
+    return sh_pool_record(s, sh_pool_of(s, SH_POOL_BLOCK + c), (uint32_t)index);
+  }
+  if (sh_loc_kind_of(loc) != SH_LOC_RUN || index >= n_units(s))
+    return NULL;
+  return (uint8_t *)sh_region(s, SH_REGION_HEAP) + index * SH_UNIT_BYTES;
+}
+
+uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc) {
+  if (sh_loc_kind_of(loc) == SH_LOC_BLOCK)
+    return (uint64_t)SH_BLOCK_MIN << ((loc >> 4) & 15U);
+  if (sh_loc_kind_of(loc) != SH_LOC_RUN || (loc >> 8) >= n_units(s))
+    return 0;
+  uint64_t units = sh_load32_relaxed(len_at(s, loc >> 8));
+  uint64_t room = n_units(s) - (loc >> 8);
+  return (units < room ? units : room) * SH_UNIT_BYTES;
+}
+
+bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag) {
+  if (!sh_heap_at(s, loc))
+    return false;
+  if (sh_loc_kind_of(loc) == SH_LOC_BLOCK) {
+    uint32_t c = (uint32_t)(loc >> 4) & 15U;
+    return sh_pool_free(s, SH_POOL_BLOCK + c, h ? &h->blocks[c] : NULL, client, (uint32_t)(loc >> 8), tag);
+  }
+  uint64_t unit = loc >> 8, seen = tag;
+  if (!sh_cas(unit_at(s, unit), &seen, 0))
+    return false;
+  uint32_t first = (uint32_t)(unit / SH_ARENA_UNITS);
+  uint32_t last = (uint32_t)((unit + sh_load32_relaxed(len_at(s, unit)) - 1U) / SH_ARENA_UNITS);
+  for (uint32_t a = first; a <= last && a < s->header->n_arenas; a++)
+    (void)sh_fetch_add32(&arena_at(s, a)->x_frees, 1U);
+  return true;
+}
+
+uint64_t sh_heap_give_back(const sh_segment *s, sh_heap *h) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < h->n_arenas;) {
+    uint32_t arena = h->arenas[i].arena;
+    if (find_gap(s, arena, SH_ARENA_UNITS) != 0) {
+      i++;
+      continue;
+    }
+    sh_store32_relaxed(&arena_at(s, arena)->x_covered_by, 0);
+    h->arenas[i] = h->arenas[--h->n_arenas]; /* forget it first: after the store it may have a new owner */
+    sh_store32_release(&arena_at(s, arena)->x_owner, SH_CHUNK_RELEASED);
+    bytes += SH_ARENA_BYTES;
+  }
+  h->cursor = 0;
+  return bytes;
+}
+
+void sh_heap_release(const sh_segment *s, uint32_t client) {
+  for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
+    sh_pool_release_chunks(s, SH_POOL_BLOCK + c, client);
+  for (uint32_t a = 0; a < s->header->n_arenas; a++)
+    if (sh_load32_relaxed(&arena_at(s, a)->x_owner) == client + 1U)
+      sh_store32_release(&arena_at(s, a)->x_owner, SH_CHUNK_RELEASED);
+}
+
+void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, void *context) {
+  for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++) {
+    const sh_pool *p = sh_pool_of(s, SH_POOL_BLOCK + c);
+    uint32_t end = sh_pool_used_chunks(s, SH_POOL_BLOCK + c) * p->chunk_records;
+    for (uint32_t i = 0; i < end; i++) {
+      if (client != SH_EVERYBODY && sh_load32_relaxed(sh_pool_owner(s, p, i / p->chunk_records)) != client + 1U) {
+        i |= p->chunk_records - 1U; /* on to the next chunk */
+        continue;
+      }
+      uint64_t tag = sh_load_acquire(sh_pool_word(s, p, i));
+      if (tag)
+        fn(context, (uint64_t)SH_LOC_BLOCK | ((uint64_t)c << 4) | ((uint64_t)i << 8), tag, (uint64_t)SH_BLOCK_MIN << c);
+    }
+  }
+  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+    uint32_t owner = sh_load32_relaxed(&arena_at(s, a)->x_owner);
+    if (owner == 0 || (client != SH_EVERYBODY && owner != client + 1U))
+      continue;
+    uint64_t base = (uint64_t)a * SH_ARENA_UNITS;
+    for (uint32_t i = covered_units(s, a); i < SH_ARENA_UNITS;) {
+      uint64_t tag = sh_load_acquire(unit_at(s, base + i));
+      uint32_t len = tag ? sh_load32_relaxed(len_at(s, base + i)) : 1U;
+      if (tag)
+        fn(context, (uint64_t)SH_LOC_RUN | ((base + i) << 8), tag, (uint64_t)len * SH_UNIT_BYTES);
+      i += len ? len : 1U;
+    }
+  }
+}
+
+bool sh_heap_is_valid(const sh_segment *s) {
+  uint64_t covered_to = 0;
+  for (uint64_t unit = 0; unit < n_units(s); unit++) {
+    if (unit % SH_ARENA_UNITS == 0 && sh_load32_relaxed(&arena_at(s, (uint32_t)(unit / SH_ARENA_UNITS))->x_owner) == 0) {
+      unit += SH_ARENA_UNITS - 1U;
+      continue;
+    }
+    if (unit < covered_to || sh_load_acquire(unit_at(s, unit)) == 0)
+      continue;
+    uint64_t end = unit + sh_load32_relaxed(len_at(s, unit));
+    if (end <= unit || end > n_units(s))
+      return false;
+    covered_to = end;
+  }
+  return true;
+}
+
+void sh_heap_destroy(sh_heap *h) {
+  for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
+    sh_magazine_destroy(&h->blocks[c]);
+  free(h->arenas);
+  h->arenas = NULL;
+  h->n_arenas = h->cap_arenas = 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where payloads live: blocks (up to 32 KiB, pool.h) and runs of 64 KiB units inside 32 MiB arenas.
+ *
+ * Every allocation carries a *tag*: kind, index and generation of the record it belongs to. The tag is the allocation's
+ * word, so a sweep can ask that record whether it points back, and freeing is one CAS (tag -> 0) that only the first of
+ * several freers wins.
+ *
+ * Runs. An arena is owned by one client, the only one that allocates in it; anybody frees. A run is published by one
+ * store of its first unit's word after its length was written; the words of its other units are never looked at. A run
+ * longer than an arena starts at unit 0 of consecutive arenas of one owner; each of them names the run's first unit in
+ * x_covered_by, so that a scan of a later arena knows what covers it. A freed run stays with its arena's owner, whose page
+ * tables already map it; sh_heap_give_back releases arenas that are wholly free when the node is short of memory.
+ */
+#ifndef SH_STORE_HEAP_H
+#define SH_STORE_HEAP_H
+
+#include "store/pool.h"
+
+#define SH_UNIT_BYTES 65536U
+#define SH_ARENA_UNITS 512U
+#define SH_ARENA_BYTES ((uint64_t)SH_UNIT_BYTES * SH_ARENA_UNITS)
+#define SH_BLOCK_MAX (SH_BLOCK_MIN << (SH_BLOCK_CLASSES - 1U))
+
+typedef struct sh_arena {
+  sh_a32 x_owner;      /* 0 never used, SH_CHUNK_RELEASED, client + 1 */
+  sh_a32 x_frees;      /* hint: changes whenever a run of this arena is freed */
+  sh_a32 x_covered_by; /* owner: first unit + 1 of the run that started in an earlier arena */
+  sh_a32 x_prepared;   /* daemon: pages are present and huge */
+} sh_arena;
+
+/* Tags: generation of the record | kind | its index. */
+typedef enum sh_tag_kind { SH_TAG_ENTRY = 1, SH_TAG_SLOT, SH_TAG_RING } sh_tag_kind;
+static inline uint64_t sh_tag(sh_tag_kind kind, sh_ref r) {
+  return (uint64_t)r.generation | ((uint64_t)kind << SH_STATE_SHIFT) | ((uint64_t)r.index << SH_WHO_SHIFT);
+}
+static inline sh_tag_kind sh_tag_kind_of(uint64_t tag) {
+  return (sh_tag_kind)((tag >> SH_STATE_SHIFT) & 15U);
+}
+static inline sh_ref sh_tag_ref(uint64_t tag) {
+  sh_ref r = {.index = (uint32_t)(tag >> SH_WHO_SHIFT), .generation = (uint32_t)tag};
+  return r;
+}
+
+/* A location: kind [0,4) | block class [4,8) | index of the block or of the first unit [8,64). 0 = no payload. */
+typedef enum sh_loc_kind { SH_LOC_NONE, SH_LOC_INLINE, SH_LOC_BLOCK, SH_LOC_RUN } sh_loc_kind;
+static inline sh_loc_kind sh_loc_kind_of(uint64_t loc) {
+  return (sh_loc_kind)(loc & 15U);
+}
+
+typedef struct sh_heap { /* private to one client */
+  sh_magazine blocks[SH_BLOCK_CLASSES];
+  uint32_t n_arenas, cap_arenas, cursor;
+  struct sh_own_arena {
+    uint32_t arena;
+    uint32_t failed_units; /* no run of this many units was found ... */
+    uint32_t seen_frees;   /* ... when x_frees was this; 0 units = look */
+  } * arenas;
+} sh_heap;
+
+/* Room for `bytes` under `tag`. Owner of the heap only, never blocks. SH_FULL when neither own arenas nor the budget
+ * have room. Contents are undefined. */
+sh_status sh_heap_alloc(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint64_t bytes,
+                        sh_budget_fn budget, void *context, uint64_t *loc);
+
+/* Address of a location in the writable map; NULL if it is not inside the heap (damaged). */
+uint8_t *sh_heap_at(const sh_segment *s, uint64_t loc);
+/* Bytes that the allocation at `loc` can hold. */
+uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc);
+
+/* Free what lies at `loc` if it still belongs to `tag`. Any client (h may be NULL), any time, idempotent. */
+bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag);
+
+/* Release own arenas that hold nothing. -> bytes released. Owner only. */
+uint64_t sh_heap_give_back(const sh_segment *s, sh_heap *h);
+/* Release everything a dead client owned (its chunks and arenas); live runs stay. Repair thread only. */
+void sh_heap_release(const sh_segment *s, uint32_t client);
+
+/* Call fn(context, loc, tag, bytes) for every live allocation in the chunks and arenas of `client`, or of everybody
+ * (SH_EVERYBODY). Repair thread and tests. */
+#define SH_EVERYBODY 0xFFFFFFFFU
+typedef void (*sh_heap_visit_fn)(void *context, uint64_t loc, uint64_t tag, uint64_t bytes);
+void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, void *context);
+
+/* Every run ends inside the heap and no two overlap; lengths match. O(units). */
+bool sh_heap_is_valid(const sh_segment *s);
+void sh_heap_destroy(sh_heap *h);
+
+#endif
