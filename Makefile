@@ -11,7 +11,7 @@ PYTHON_VENV := $(BIN)/python
 ENVS := $(VENV)/envs
 JOBS := $(shell nproc)
 PYTEST := $(PYTHON_VENV) -m pytest
-C_FILES = $(shell find src/core tests/core -name '*.[ch]')
+C_FILES = $(shell find src/core tests/core benchmarks -name '*.[ch]')
 C_VARIANTS := check asan tsan hooks
 
 help: ## This list

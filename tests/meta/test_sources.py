@@ -7,20 +7,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("src", "tests", "benchmarks", "examples", "scripts", ".ci")
-SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".sh", ""}
+SUFFIXES = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h"}
 
 MAX_LINES = 500
 # path: why it is one idea although it is long. Past the limit a file usually hides two.
 LONG_FILES: dict[str, str] = {}
 
 
+def is_source(path: Path) -> bool:
+    script = path.name == "Makefile" or path.parent.name in ("scripts", ".ci")
+    return path.is_file() and (path.suffix in SUFFIXES or script)
+
+
 def sources(*folders: str) -> list[Path]:
-    return [
-        path
-        for folder in folders
-        for path in sorted((ROOT / folder).rglob("*"))
-        if path.is_file() and path.suffix in SUFFIXES and "__pycache__" not in path.parts
-    ]
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*")) if is_source(path)]
 
 
 def name_of(path: Path) -> str:
