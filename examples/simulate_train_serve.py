@@ -35,14 +35,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+
+import shoal
 from pipeline.display import Display
 from pipeline.report import JobReport, ServingReport, draw, table, write_json
 from pipeline.serving import Load, serve
 from pipeline.training import OutOfTime, TrainingLoop
-from rich.console import Console
-from rl.environment import UnsuitableEnvironment, describe
-
-import shoal
+from rl.simulator import UnsuitableEnvironment, describe
 
 EXIT_NO_SUCCESS = 1
 EXIT_UNSUITABLE = 2

@@ -99,7 +99,7 @@ def table(report: JobReport) -> Table:
 def write_json(report: JobReport, path: Path) -> None:
     """The report for programs: every number of the table under a flat name. Per-episode data stays out."""
     training = asdict(report.training)
-    for bulky in ("returns", "returns_at", "batches"):
+    for bulky in ("returns", "returns_at"):
         del training[bulky]
     numbers = {
         "env": report.env_id,
@@ -109,6 +109,7 @@ def write_json(report: JobReport, path: Path) -> None:
         "seconds": report.seconds,
         "success": report.is_success,
         "solved": training.pop("is_solved"),
+        "learning_curve": training.pop("batches"),
         **training,
         "steps_per_second": report.training.steps_per_second,
         "tasks_per_second": report.training.tasks_per_second,

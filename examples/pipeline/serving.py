@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from rl.environment import EnvironmentInfo
-from rl.policy import Policy
 
 import shoal
 from pipeline.display import Display
 from pipeline.report import ServingReport
 from pipeline.seeds import Purpose, seeds
 from pipeline.workers import Client, PolicyServer, ServedEpisode
+from rl.environment import EnvironmentInfo
+from rl.policy import Policy
 from shoal import ObjectRef
 
 SECONDS_BETWEEN_LOOKS = 0.2

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from rl.environment import EnvironmentInfo
-from rl.episode import EpisodeSummary, Trajectory
-from rl.policy import Policy
 
 import shoal
 from pipeline.display import Display
 from pipeline.report import TrainingReport
 from pipeline.seeds import Purpose, seeds
 from pipeline.workers import Trainer, evaluate, simulate
+from rl.environment import EnvironmentInfo
+from rl.policy import Policy
+from rl.trajectory import EpisodeSummary, Trajectory
 from shoal import ObjectRef
 
 FIRST_EPISODES = 64  # in each of the first two batches, when nobody knows yet how long an episode lasts

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rl.batching import DynamicBatcher
-from rl.environment import EnvironmentInfo, build_simulator
-from rl.episode import EpisodeSummary, Trajectory, explore, perform
-from rl.learner import Learner, UpdateStats
-from rl.policy import Policy
-from rl.types import Array
 
 import shoal
+from rl.batching import DynamicBatcher
+from rl.environment import EnvironmentInfo
+from rl.episode import explore, perform
+from rl.learner import Learner, UpdateStats
+from rl.policy import Policy
+from rl.simulator import build_simulator
+from rl.trajectory import EpisodeSummary, Trajectory
+from rl.types import Array
 
 
 @shoal.remote(num_returns=2)

@@ -9,6 +9,7 @@ General layout (imports point down this list):
   policy        maps observations to actions; what travels from the trainer to everyone else
   advantages, objective, adam       the mathematics of one update
   distributions, network, scaling   what a policy is made of
-  environment   finds, builds and describes gymnasium simulators
+  simulator     finds, builds and describes gymnasium simulators
+  environment, trajectory           what is known of an environment; what is kept of an episode
   batching      gathers concurrent requests into batches; what the serving actor owns
 """

@@ -12,11 +12,11 @@ import numpy as np
 from rl.adam import Adam
 from rl.advantages import discounted_sums, estimate_advantages
 from rl.environment import EnvironmentInfo
-from rl.episode import Trajectory
 from rl.network import Network
 from rl.objective import clipped_policy_loss
 from rl.policy import Policy
 from rl.scaling import RunningScale
+from rl.trajectory import Trajectory
 from rl.types import Array
 
 
