@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's actors: their names, their processes, and their ends.
+
+    QUEUED --resources granted--> STARTED --process dead--> ended
+       `------killed, unreferenced, its creator or job gone--^
+
+An actor's class exists from its creation on, so calls may be submitted while it is queued. It is closed exactly once,
+when the actor has ended; the core then resolves what was not executed. The name is free from the moment the actor is
+doomed, so that a successor may be created at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shoal._core._node import ERR_ACTOR_DIED, NodeCore
+from shoal.node.connections import UNREGISTERED, Connection
+from shoal.node.deaths import Deaths, actor_key
+from shoal.node.jobs import Job
+from shoal.node.refusal import Refusal
+from shoal.node.worker_pool import WorkerProcess
+from shoal.protocol.messages import ActorInfo, ActorOrder, CreateActor, Death, Refused
+
+NO_STATUS = -1  # of a process that never was
+
+
+@dataclass(eq=False)
+class Actor:
+    """One living actor."""
+
+    order: ActorOrder
+    job: Job
+    creator: Connection
+    process: WorkerProcess | None = None  # None: queued
+    handle: tuple[int, int] | None = None  # entry of the handle object; None: its constructor is not called yet
+    is_doomed: bool = False
+    registered: asyncio.Event = field(default_factory=asyncio.Event)  # set with `handle`, and at the end
+
+    def __str__(self) -> str:
+        return f"actor {self.order.name!r}" if self.order.name else f"an actor of class {self.order.class_name}"
+
+
+class Actors:
+    """The registry. `start` makes an actor's process, `kill` ends one."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        deaths: Deaths,
+        start: Callable[[Job, ActorOrder], WorkerProcess],
+        kill: Callable[[WorkerProcess, str], None],
+    ) -> None:
+        self._core = core
+        self._deaths = deaths
+        self._start = start
+        self._kill = kill
+        self._actors: dict[int, Actor] = {}  # by class id
+        self._names: dict[tuple[str, str], Actor] = {}  # by (namespace, name)
+
+    def create(self, creator: Connection, job: Job, asked: CreateActor, define: Callable[[], int]) -> int:
+        """Reserve an actor and, resources permitting, start its process -> its class. Raises Refusal."""
+        namespace = asked.namespace or job.namespace
+        if asked.name is not None and (namespace, asked.name) in self._names:
+            raise Refusal(
+                Refused.NAME_TAKEN,
+                f"an actor named {asked.name!r} lives in namespace {namespace!r} already: take another name, kill it, "
+                "or use get_if_exists=True",
+            )
+        order = ActorOrder(
+            define(),
+            asked.cls_key,
+            asked.class_name,
+            asked.name,
+            namespace,
+            asked.max_concurrency,
+            asked.is_async,
+            asked.meta,
+        )
+        actor = self._actors[order.class_id] = Actor(order, job, creator)
+        if order.name is not None:
+            self._names[namespace, order.name] = actor
+        if self._core.reserve_actor(order.class_id):
+            self.granted(order.class_id)
+        return order.class_id
+
+    def granted(self, class_id: int) -> None:
+        """The core has reserved the actor's resources."""
+        actor = self._actors.get(class_id)
+        if actor is not None and actor.process is None:
+            actor.process = self._start(actor.job, actor.order)
+
+    def register_handle(self, class_id: int, index: int, generation: int) -> None:
+        """From here on the actor can be found by name."""
+        actor = self._actors.get(class_id)
+        if actor is not None:
+            actor.handle = (index, generation)
+            actor.registered.set()
+
+    async def find(self, name: str, namespace: str) -> ActorInfo:
+        """A named actor, after waiting for its creation. Raises Refusal."""
+        actor = self._names.get((namespace, name))
+        if actor is not None:
+            await actor.registered.wait()
+        if actor is None or actor.is_doomed or actor.handle is None:
+            raise Refusal(
+                Refused.NOT_FOUND,
+                f"no living actor is named {name!r} in namespace {namespace!r}: create it first, with this name, or "
+                "give the namespace of the driver that did",
+            )
+        index, generation = actor.handle
+        order = actor.order
+        return ActorInfo(order.class_id, index, generation, order.meta, order.class_name)
+
+    def end(self, class_id: int, reason: str) -> None:
+        """Kill an actor. Of a dead one: no effect."""
+        actor = self._actors.get(class_id)
+        if actor is None:
+            return
+        self._doom(actor)
+        if actor.process is None:
+            self._close(actor, Death(reason=reason, name=actor.order.class_name), UNREGISTERED, NO_STATUS)
+        else:
+            self._kill(actor.process, reason)
+
+    def unreferenced(self, class_id: int) -> None:
+        """The last handle is gone: the process leaves by itself once its calls are done; a queued actor ends now."""
+        actor = self._actors.get(class_id)
+        if actor is None:
+            return
+        self._doom(actor)
+        reason = "its last handle was gone"
+        if actor.process is None:
+            self.end(class_id, reason)
+        else:
+            actor.process.reason = actor.process.reason or reason
+
+    def process_ended(self, process: WorkerProcess) -> None:
+        """An actor's process is gone for good, for whatever reason."""
+        actor = self._actors.get(process.actor.class_id) if process.actor else None
+        if actor is not None:
+            self._doom(actor)
+            self._close(actor, process.death(), process.key, NO_STATUS if process.status is None else process.status)
+
+    def creator_gone(self, creator: Connection) -> None:
+        """A client is dead: nobody will call the constructors that it had not called yet."""
+        for class_id, actor in list(self._actors.items()):
+            if actor.creator is creator and actor.handle is None:
+                self.end(class_id, f"its creator (pid {creator.pid}) died before calling the constructor")
+
+    def end_job(self, job: Job) -> None:
+        """Kill the actors of a job that has ended."""
+        for class_id, actor in list(self._actors.items()):
+            if actor.job is job:
+                self.end(class_id, "its driver has ended")
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def _doom(self, actor: Actor) -> None:
+        actor.is_doomed = True
+        actor.registered.set()
+        order = actor.order
+        if order.name is not None and self._names.get((order.namespace, order.name)) is actor:
+            del self._names[order.namespace, order.name]
+
+    def _close(self, actor: Actor, death: Death, client: tuple[int, int], wait_status: int) -> None:
+        class_id = actor.order.class_id
+        del self._actors[class_id]
+        # First the record: whoever sees a call fail asks for it at once.
+        self._deaths.record(death, actor_key(class_id))
+        self._core.close_class(class_id, ERR_ACTOR_DIED, *client, death.pid, wait_status)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's end of a client's link: who is there, what it asks, what it is told.
+
+A stranger is a driver that has not been welcomed: it may send one small `Hello`, within ten seconds, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from shoal.node.refusal import Refusal
+from shoal.protocol.framing import MAX_BODY_BYTES, PUSH_ID, FrameDecoder, FrameError, encode_frame
+from shoal.protocol.messages import (
+    ClientRequest,
+    Hello,
+    MessageError,
+    Push,
+    Refused,
+    Reply,
+    Welcome,
+    decode_request,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from shoal.node.jobs import Job
+
+HELLO_TIMEOUT_S = 10.0
+SLOW_BYTES = 1 << 20  # unsent; beyond it a client is not sent lines of output
+UNREGISTERED = (-1, 0)
+SO_PEERPIDFD = 77
+
+
+class Peer(NamedTuple):
+    """Who is at the other end of a Unix socket, as the kernel says. `pidfd` is the caller's to close."""
+
+    pid: int
+    uid: int
+    pidfd: int
+
+
+def peer_of(sock: socket.socket) -> Peer:
+    """The process that connected, or made the pair. Raises OSError if it is gone."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", credentials)
+    try:
+        pidfd = sock.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+    except OSError:  # before Linux 6.5
+        pidfd = os.pidfd_open(pid)
+    return Peer(pid, uid, pidfd)
+
+
+class Connection(asyncio.Protocol):
+    """One client. `answer` and `lost` are the daemon's; `job` is set when the client is registered."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        pid: int,
+        answer: Callable[[Connection, ClientRequest], Awaitable[Reply]],
+        lost: Callable[[Connection], None],
+        welcome: Callable[[Connection, Hello], None] | None = None,
+    ) -> None:
+        self.pid = pid
+        self.key = UNREGISTERED  # (client index, epoch)
+        self.job: Job | None = None
+        self._sock = sock
+        self._answer = answer
+        self._lost = lost
+        self._welcome = welcome  # of a stranger; None once welcomed
+        self._decoder = FrameDecoder()
+        self._transport: asyncio.Transport | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hello_timer: asyncio.TimerHandle | None = None
+        self._hello_id = PUSH_ID  # of the request that `send_welcome` answers; a worker's welcome answers none
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self) -> None:
+        """Begin to read. Owns the socket from here on."""
+        loop = asyncio.get_running_loop()
+        if self._welcome is None:
+            self._decoder.limit = MAX_BODY_BYTES
+        else:
+            self._hello_timer = loop.call_later(HELLO_TIMEOUT_S, self.close)
+        await loop.connect_accepted_socket(lambda: self, self._sock)
+
+    def send_welcome(self, welcome: Welcome, descriptors: list[int]) -> None:
+        """The first message to this client. Nothing is waiting to be sent, so the socket takes it whole."""
+        with suppress(OSError):  # the client is gone, which is noticed elsewhere
+            socket.send_fds(self._sock, [encode_frame(self._hello_id, encode(welcome))], descriptors)
+        self._welcome = None
+        self._decoder.limit = MAX_BODY_BYTES
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+
+    def push(self, message: Push) -> None:
+        """Say something unasked."""
+        self._send(PUSH_ID, message)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client leaves much unread."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > SLOW_BYTES
+
+    def close(self) -> None:
+        """Send what is waiting, then hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for request_id, body in self._decoder.feed(data):
+                self._receive(request_id, decode_request(body))
+        except (FrameError, MessageError) as error:
+            self._send(PUSH_ID, Refused(Refused.BAD_REQUEST, str(error)))
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self.closed.set_result(None)
+        self._lost(self)
+
+    # -- inside
+
+    def _receive(self, request_id: int, message: ClientRequest) -> None:
+        if isinstance(message, Hello):
+            self._greet(request_id, message)
+            return
+        if self._welcome is not None:
+            raise MessageError("the first message must be Hello")
+        task = asyncio.ensure_future(self._reply(request_id, message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _greet(self, request_id: int, hello: Hello) -> None:
+        welcome = self._welcome
+        if welcome is None:
+            raise MessageError("Hello was said before")
+        self._hello_id = request_id
+        try:
+            welcome(self, hello)
+        except Refusal as refusal:
+            self._send(request_id, refusal.reply)
+            self.close()
+
+    async def _reply(self, request_id: int, message: ClientRequest) -> None:
+        try:
+            reply: Reply = await self._answer(self, message)
+        except Refusal as refusal:
+            reply = refusal.reply
+        except Exception as error:
+            # The client must not wait for ever because of a defect here.
+            self._send(request_id, Refused(Refused.BAD_REQUEST, f"the daemon failed: {type(error).__name__}: {error}"))
+            raise
+        self._send(request_id, reply)
+
+    def _send(self, request_id: int, message: Reply | Push) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode_frame(request_id, encode(message)))

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon of a node: one asyncio loop beside the core's C thread.
+
+Puts the parts of this package together and carries events between them: from core, zygote, clients and signals.
+Nothing here is on the path of a call. It ends, and the node with it, on SIGTERM or SIGINT, when the driver that
+started it asks, goes or dies, and when the zygote dies. If the daemon is killed, the zygote cleans up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from shoal._core import status
+from shoal._core._node import (
+    EVENT_ACTOR_UNREFERENCED,
+    EVENT_CLIENT_SWEPT,
+    EVENT_NEED_WORKERS,
+    EVENT_STARVED,
+    ROLE_DRIVER,
+    NodeCore,
+)
+from shoal.node.actors import Actors
+from shoal.node.connections import UNREGISTERED, Connection, peer_of
+from shoal.node.deaths import Deaths, client_key
+from shoal.node.jobs import Job, Jobs
+from shoal.node.processes import end_descendants
+from shoal.node.refusal import Refusal
+from shoal.node.requests import Node, Requests
+from shoal.node.resources import CPU, Ledger, detect, node_capacity
+from shoal.node.sessions import Session
+from shoal.node.settings import NodeSettings
+from shoal.node.staffing import Staffing
+from shoal.node.starvation import Starvation
+from shoal.node.worker_pool import WorkerPool, WorkerProcess
+from shoal.node.zygote_port import ZygotePort
+from shoal.protocol.messages import (
+    Exited,
+    Hello,
+    NodeConfig,
+    NotStarted,
+    Preload,
+    Refused,
+    Started,
+    Welcome,
+    ZygoteReport,
+)
+
+BACKLOG = 64
+ZYGOTE_LIMIT_S = 3.0  # its own limit is shorter
+FLUSH_LIMIT_S = 1.0
+JOB_ENDED = "its driver has ended"
+
+
+class Daemon:
+    """One node. Owns the core, the session's folder and all sockets."""
+
+    def __init__(self, settings: NodeSettings, session: Session, zygote_sock: socket.socket, zygote_pid: int) -> None:
+        capacity, store_bytes = node_capacity(settings, detect())
+        self._session = session
+        self._zygote_pid = zygote_pid
+        self._ledger = Ledger(capacity)
+        self._core = NodeCore(cpus=int(capacity[CPU]), store_bytes=store_bytes)
+        for kind, milli in self._ledger.capacities().items():
+            self._core.set_capacity(kind, milli)
+        self._config = NodeConfig(session.name, session.name, session.path, os.getpid(), capacity, store_bytes)
+        self._deaths = Deaths()
+        self._jobs = Jobs(self._core.drop)
+        self._port = ZygotePort(zygote_sock, self._take_report, self._zygote_lost)
+        self._pool = WorkerPool(self._core, self._config, self._port.send, self._connect_worker, self._process_ended)
+        self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
+        self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill)
+        self._starvation = Starvation(self._ledger)
+        self._requests = Requests(
+            Node(
+                self._core,
+                self._config,
+                self._ledger,
+                self._jobs,
+                self._pool,
+                self._actors,
+                self._deaths,
+                self._starvation,
+                self._stop,
+            )
+        )
+        self._listener: socket.socket | None = None
+        self._connections: set[Connection] = set()
+        self._opening: set[asyncio.Future[None]] = set()
+        self._stopping = asyncio.Event()
+
+    async def run(self, starter: socket.socket | None) -> None:
+        """Serve until the node is to stop, then end every process of it and remove its folder."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._report_defect)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        self._core.start()
+        loop.add_reader(self._core.event_fd, self._drain_events)
+        self._port.open()
+        if starter is not None:
+            self._connect_driver(starter, is_starter=True)
+        self._listen()
+        try:
+            await self._stopping.wait()
+        finally:
+            await self._end()
+
+    # -- clients
+
+    def _listen(self) -> None:
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._listener.bind(self._session.socket_path)
+        self._listener.listen(BACKLOG)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        with suppress(OSError):
+            sock, _ = self._listener.accept()
+            self._connect_driver(sock, is_starter=False)
+
+    def _connect_driver(self, sock: socket.socket, is_starter: bool) -> None:
+        try:
+            peer = peer_of(sock)
+        except OSError:
+            sock.close()
+            if is_starter:
+                self._stop()
+            return
+        if peer.uid != os.getuid():
+            os.close(peer.pidfd)
+            sock.close()
+            return
+
+        def welcome(connection: Connection, hello: Hello) -> None:
+            self._welcome_driver(connection, hello, peer.pidfd, is_starter)
+
+        def lost(connection: Connection) -> None:
+            os.close(peer.pidfd)
+            self._driver_lost(connection, is_starter)
+
+        connection = Connection(sock, peer.pid, self._requests.answer, lost, welcome)
+        self._open(connection)
+
+    def _connect_worker(self, sock: socket.socket, pid: int) -> Connection:
+        connection = Connection(sock, pid, self._requests.answer, self._worker_lost)
+        self._open(connection)
+        return connection
+
+    def _open(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        opening = asyncio.ensure_future(connection.open())
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    def _welcome_driver(self, connection: Connection, hello: Hello, pidfd: int, is_starter: bool) -> None:
+        if self._stopping.is_set():
+            raise Refusal(Refused.STOPPING, "the node is stopping")
+        if hello.pid != connection.pid:
+            raise Refusal(Refused.NOT_WELCOME, f"process {hello.pid} speaks through a socket of {connection.pid}")
+        if hello.python != python_version():
+            raise Refusal(
+                Refused.NOT_WELCOME,
+                f"the node runs Python {python_version()} and this driver {hello.python}: their pickles may not be "
+                "read by each other; use the same version",
+            )
+        job = self._jobs.add(connection, hello, is_starter)
+        try:
+            key = self._core.register(connection.pid, pidfd, ROLE_DRIVER, -1, job.root)
+        except status.StoreFull as error:
+            self._jobs.remove(job)
+            raise Refusal(Refused.FULL, "the node has no room for one more process") from error
+        connection.job, connection.key = job, key
+        welcome = Welcome(*key, job.root, job.namespace, self._config)
+        connection.send_welcome(welcome, [self._core.segment_fd, self._core.poke_fd])
+        self._staffing.job_began(job)
+        if hello.preload:
+            self._port.send(Preload(hello.preload), [])
+
+    def _driver_lost(self, connection: Connection, is_starter: bool) -> None:
+        self._connections.discard(connection)
+        if connection.job is not None:
+            self._end_job(connection.job)
+        if is_starter:
+            self._stop()
+
+    def _worker_lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        process = self._pool.of_connection(connection)
+        if process is not None and not self._stopping.is_set():
+            self._pool.hung_up(process)
+
+    def _end_job(self, job: Job) -> None:
+        if not self._jobs.remove(job):
+            return
+        job.driver.job = None
+        self._core.fence(*job.driver.key)
+        # Its queue goes first, or the deaths of its workers would be taken for failures to be retried.
+        self._core.end_root(job.root)
+        self._actors.end_job(job)
+        for process in self._pool.of_job(job):
+            self._pool.kill(process, JOB_ENDED)
+        job.driver.close()
+        if job.is_starter:
+            self._stop()
+
+    # -- events
+
+    def _drain_events(self) -> None:
+        for kind, a, b, c in self._core.drain_events():
+            if kind == EVENT_CLIENT_SWEPT:
+                self._client_swept(a, b)
+            elif kind == EVENT_NEED_WORKERS and b >= 0:
+                self._actors.granted(b)
+            elif kind == EVENT_NEED_WORKERS:
+                job = self._jobs.get(c)
+                if job is not None and not self._stopping.is_set():
+                    self._staffing.needed(job, a)
+            elif kind == EVENT_ACTOR_UNREFERENCED:
+                self._actors.unreferenced(a)
+            elif kind == EVENT_STARVED:
+                self._warn_of_starvation(a, b / 1000)
+
+    def _client_swept(self, index: int, epoch: int) -> None:
+        driver = next((job for job in self._jobs if job.driver.key == (index, epoch)), None)
+        if driver is not None:
+            self._end_job(driver)
+        else:
+            self._pool.swept(index, epoch)
+
+    def _warn_of_starvation(self, class_id: int, waited_s: float) -> None:
+        job = self._jobs.of_class(class_id)
+        if job is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        text = self._starvation.warning(class_id, job.classes[class_id], waited_s, now_s)
+        if text is not None:
+            job.warn(text)
+
+    def _take_report(self, report: ZygoteReport, pidfd: int | None) -> None:
+        if isinstance(report, Started):
+            assert pidfd is not None
+            self._pool.started(report.number, report.pid, pidfd)
+        elif isinstance(report, NotStarted):
+            self._pool.not_started(report.number, report.text)
+        elif isinstance(report, Exited):
+            self._pool.exited(report.pid, report.status)
+
+    def _process_ended(self, process: WorkerProcess) -> None:
+        if process.key != UNREGISTERED:
+            self._deaths.record(process.death(), client_key(*process.key))
+        self._actors.process_ended(process)
+        if process.connection is not None:
+            self._actors.creator_gone(process.connection)
+        if not self._stopping.is_set():
+            self._staffing.process_ended(process)
+
+    def _zygote_lost(self) -> None:
+        if not self._stopping.is_set():
+            for job in self._jobs:
+                job.warn("The node's zygote process died, and all workers with it. The node stops.")
+        self._stop()
+
+    def _report_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        loop.default_exception_handler(context)
+        error = context.get("exception")
+        for job in self._jobs:
+            job.warn(f"The node's daemon has a defect; please report it: {context['message']}: {error!r}")
+
+    # -- the end
+
+    def _stop(self) -> None:
+        self._stopping.set()
+
+    async def _end(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._listener is not None:
+            loop.remove_reader(self._listener)
+            self._listener.close()
+        loop.remove_reader(self._core.event_fd)
+        self._core.stop()  # first: what dies from here on is the end of the node, not a failure of a task
+        self._port.close()  # the zygote ends all workers, then itself
+        await self._zygote_gone()
+        end_descendants(0, ZYGOTE_LIMIT_S)  # normally there is nothing left
+        for process in self._pool:
+            if process.output is not None:
+                process.output.finish()
+        for job in self._jobs:
+            job.flush()
+        self._session.remove()
+        await self._hang_up()
+
+    async def _zygote_gone(self) -> None:
+        try:
+            pidfd = os.pidfd_open(self._zygote_pid)
+        except ProcessLookupError:
+            return
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+        loop.add_reader(pidfd, gone.set)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(gone.wait(), ZYGOTE_LIMIT_S)
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+
+    async def _hang_up(self) -> None:
+        for connection in list(self._connections):
+            connection.close()
+        closing = [connection.closed for connection in self._connections]
+        if closing:
+            await asyncio.wait(closing, timeout=FLUSH_LIMIT_S)
+
+
+def python_version() -> str:
+    """Major and minor version: what a pickle's code objects depend on."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"

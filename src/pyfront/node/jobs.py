@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What belongs to one driver: its number, its functions, its classes, the objects it let out, its output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from shoal.node.connections import Connection
+from shoal.node.logs import LogSink
+from shoal.node.refusal import Refusal
+from shoal.protocol.messages import Hello, LogLine, LogLines, Push, Refused, Warn
+
+
+class Job:
+    """One driver's share of the node. `root` is what the core calls it; numbers are never reused."""
+
+    def __init__(self, root: int, driver: Connection, hello: Hello, is_starter: bool) -> None:
+        self.root = root
+        self.driver = driver
+        self.hello = hello
+        self.is_starter = is_starter
+        self.namespace = hello.namespace or f"job-{root}"
+        self.functions: dict[bytes, tuple[bytes, str]] = {}  # key -> (blob, name)
+        self.classes: dict[int, dict[str, float]] = {}  # class id -> resources demanded
+        self.exports: dict[bytes, tuple[int, int]] = {}  # object id -> entry
+        self._logs = LogSink(self._deliver)
+
+    def print(self, lines: list[LogLine]) -> None:
+        """Send lines to the driver's terminal, soon."""
+        self._logs.add(lines)
+
+    def warn(self, text: str) -> None:
+        """Tell the driver's user."""
+        self._push(Warn(text))
+
+    def flush(self) -> None:
+        """Send what `print` still holds back."""
+        self._logs.flush()
+
+    def _deliver(self, batch: LogLines) -> bool:
+        return not self.driver.is_slow and self._push(batch)
+
+    def _push(self, message: Push) -> bool:
+        self.driver.push(message)
+        return True
+
+
+class Jobs:
+    """The jobs that run now, by root."""
+
+    def __init__(self, drop: Callable[[int, int], None]) -> None:
+        self._jobs: dict[int, Job] = {}
+        self._last_root = 0
+        self._drop = drop
+
+    def add(self, driver: Connection, hello: Hello, is_starter: bool) -> Job:
+        """A new job."""
+        self._last_root += 1
+        job = self._jobs[self._last_root] = Job(self._last_root, driver, hello, is_starter)
+        return job
+
+    def remove(self, job: Job) -> bool:
+        """Forget a job and let go of what it exported. False if that was done before."""
+        if self._jobs.pop(job.root, None) is None:
+            return False
+        for entry in job.exports.values():
+            self._drop(*entry)
+        return True
+
+    def get(self, root: int) -> Job | None:
+        return self._jobs.get(root)
+
+    def of_class(self, class_id: int) -> Job | None:
+        """The job that defined a class."""
+        return next((job for job in self if class_id in job.classes), None)
+
+    def exported(self, object_id: bytes) -> tuple[int, int]:
+        """The entry of an exported object. Raises Refusal."""
+        for job in self:
+            if object_id in job.exports:
+                return job.exports[object_id]
+        raise Refusal(
+            Refused.NOT_FOUND,
+            f"object {object_id.hex()} is not known here: the job that pickled its reference has ended",
+        )
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._jobs.values()))

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's side of a node: start one, or find one that runs, and be connected to it."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from shoal._core._node import Client
+from shoal.config import daemon_environment, is_library_threaded, runtime_parent
+from shoal.errors import NodeNotFoundError, NodeStartError, ShoalError
+from shoal.link import Link
+from shoal.node import boot
+from shoal.node.sessions import SOCKET_NAME, live_sessions
+from shoal.node.settings import NodeSettings, to_argument
+from shoal.protocol.messages import Hello, Shutdown, Welcome
+
+WELCOME_TIMEOUT_S = 60.0  # a node starts within 0.3 s; a machine that swaps may take its time
+END_TIMEOUT_S = 8.0  # beyond the daemon's own limits
+KILL_TIMEOUT_S = 3.0
+OUTPUT_TAIL_BYTES = 4096
+PRELOADABLE = ("numpy",)  # imported by the zygote if the driver uses it, so that workers share its pages
+
+
+class DaemonProcess:
+    """A daemon that this process started. Owns the descriptors."""
+
+    def __init__(self, pid: int, output_fd: int) -> None:
+        self.pid = pid
+        self._pidfd = os.pidfd_open(pid)
+        self._output_fd = output_fd
+        self._starter = os.getpid()
+
+    def output(self) -> str:
+        """The end of what it printed before it served."""
+        size = os.fstat(self._output_fd).st_size
+        return os.pread(self._output_fd, OUTPUT_TAIL_BYTES, max(0, size - OUTPUT_TAIL_BYTES)).decode("utf-8", "replace")
+
+    def wait_gone(self) -> None:
+        """Until the process has ended; kills it when it takes too long. Once, in the process that started it."""
+        if not self._wait(END_TIMEOUT_S):
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # its zygote then ends everything
+            self._wait(KILL_TIMEOUT_S)
+        with suppress(ChildProcessError):  # the program reaps all its children itself
+            os.waitpid(self.pid, os.WNOHANG)
+        os.close(self._pidfd)
+        os.close(self._output_fd)
+
+    def _wait(self, limit_s: float) -> bool:
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(limit_s * 1000))
+
+
+class Connection:
+    """A driver's connection: `link` for requests, `client` for the rest. Owns both, and the daemon it started."""
+
+    def __init__(self, link: Link, welcome: Welcome, client: Client, daemon: DaemonProcess | None) -> None:
+        self.link = link
+        self.welcome = welcome
+        self.client = client
+        self._daemon = daemon
+        self._owner = os.getpid()
+        self._is_closed = False
+
+    @property
+    def is_starter(self) -> bool:
+        """Whether the node ends with this connection."""
+        return self._daemon is not None
+
+    def close(self) -> None:
+        """Disconnect; stop the node and wait for its end if it was started here. Repeating it has no effect.
+
+        In a forked child nothing happens: the connection is the parent's.
+        """
+        if self._is_closed or os.getpid() != self._owner:
+            return
+        self._is_closed = True
+        if self._daemon is not None:
+            with suppress(ShoalError):  # it is gone already
+                self.link.request(Shutdown())
+        self.client.close()
+        self.link.close()
+        if self._daemon is not None:
+            self._daemon.wait_gone()
+
+
+def start_node(
+    hello: Hello,
+    *,
+    num_cpus: int | None = None,
+    num_gpus: int | None = None,
+    resources: Mapping[str, float] | None = None,
+    object_store_memory: int | None = None,
+) -> Connection:
+    """Start a node that ends with this driver. None: as the machine has it; the store takes 30 % of memory.
+
+    Raises NodeStartError.
+    """
+    settings = NodeSettings(num_cpus, num_gpus, dict(resources or {}), object_store_memory)
+    ours, theirs = socket.socketpair()
+    output_fd = os.memfd_create("shoal-daemon-output", os.MFD_CLOEXEC)
+    try:
+        pid = boot.spawn("shoal.node.main", [to_argument(settings)], theirs.fileno(), output_fd, daemon_environment())
+    except OSError as error:
+        ours.close()
+        os.close(output_fd)
+        raise NodeStartError(f"{sys.executable} could not be executed: {error}") from error
+    finally:
+        theirs.close()
+    daemon = DaemonProcess(pid, output_fd)
+    try:
+        return _connect(ours, hello, daemon)
+    except BaseException as error:
+        ours.close()
+        daemon_output = daemon.output()
+        daemon.wait_gone()
+        if isinstance(error, NodeStartError) and daemon_output:
+            raise NodeStartError(f"{error}\nThe daemon's last output:\n{daemon_output}") from error
+        raise
+
+
+def attach_node(hello: Hello, address: str) -> Connection:
+    """Connect to a running node: `auto` for this user's newest, or the path of its folder or socket.
+
+    Raises NodeNotFoundError, NodeStartError if the node refuses.
+    """
+    path = _socket_path(address)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(path)
+        return _connect(sock, hello, None)
+    except OSError as error:
+        sock.close()
+        raise NodeNotFoundError(f"no node answers at {path}: {error}; start one with shoal.init()") from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _socket_path(address: str) -> str:
+    if address != "auto":
+        return os.path.join(address, SOCKET_NAME) if os.path.isdir(address) else address
+    sessions = live_sessions(runtime_parent())
+    if not sessions:
+        raise NodeNotFoundError(
+            f"no node of this user runs here (looked in {runtime_parent()}); start one with shoal.init() without an "
+            "address"
+        )
+    return os.path.join(sessions[0], SOCKET_NAME)
+
+
+def _connect(sock: socket.socket, hello: Hello, daemon: DaemonProcess | None) -> Connection:
+    if not hello.preload and not is_library_threaded():
+        hello = replace(hello, preload=[name for name in PRELOADABLE if name in sys.modules])
+    link = Link(sock)
+    welcome, segment_fd, poke_fd = link.hello(hello, WELCOME_TIMEOUT_S)
+    client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+    return Connection(link, welcome, client, daemon)

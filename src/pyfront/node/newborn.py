@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first and the last moments of a worker: from the fork to its main function, and out of the process."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import socket
+import sys
+from contextlib import suppress
+from typing import NamedTuple, NoReturn
+
+from shoal.node import processes
+from shoal.protocol.messages import StartOrder
+
+STILLBORN = 70  # exit code of a process that never got as far as its main function (EX_SOFTWARE)
+
+
+class Birth(NamedTuple):
+    """What a forked child was made for."""
+
+    order: StartOrder
+    descriptors: list[int]  # link, stdout, stderr
+
+
+def live(birth: Birth) -> NoReturn:
+    """Run the worker in this forked child, from its welcome to its exit."""
+    order, (link_fd, stdout_fd, stderr_fd) = birth
+    code = STILLBORN
+    try:
+        _take_streams(stdout_fd, stderr_fd)
+        processes.set_name(f"shoal:{order.actor.class_name}" if order.actor else "shoal-worker")
+        with suppress(OSError):  # a driver whose folder was deleted under it has none either
+            os.chdir(order.cwd)
+        sys.path[:] = order.sys_path
+        _reseed()
+        gc.enable()
+
+        from shoal._core._node import Client
+        from shoal.link import Link
+        from shoal.worker.main import run
+
+        link = Link(socket.socket(fileno=link_fd))
+        welcome, segment_fd, poke_fd = link.receive_welcome()
+        client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+        code = 1
+        run(link, client, welcome, order)
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    _exit(code)
+
+
+def _take_streams(stdout_fd: int, stderr_fd: int) -> None:
+    for given, standard in ((stdout_fd, 1), (stderr_fd, 2)):
+        os.dup2(given, standard)
+        os.close(given)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are text files on descriptors
+
+
+def _reseed() -> None:
+    """numpy's global generator, unlike Python's, would go on alike in every fork."""
+    random = sys.modules.get("numpy.random")
+    if random is not None:
+        random.seed()
+
+
+def _exit(code: int) -> NoReturn:
+    """End the process: what users registered runs; what belongs to the interpreter need not."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code & 0xFF)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What daemon and zygote ask of Linux about processes: death signals, names, descendants."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from contextlib import suppress
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+NAME_BYTES = 15  # what the kernel keeps of a name
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, argument: int | bytes) -> None:
+    if _libc.prctl(option, ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)):
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
+
+
+def set_name(name: str) -> None:
+    """The name that `ps` and `top` show for this process."""
+    _prctl(PR_SET_NAME, name.encode()[:NAME_BYTES])
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent dies."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int, signal_number: int) -> None:
+    """Have the kernel send this process a signal when its parent dies. Exits at once if the parent is dead already."""
+    _prctl(PR_SET_PDEATHSIG, signal_number)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def descendants(root: int) -> list[int]:
+    """Pids of all living processes below `root`, from one look at /proc; zombies are left out."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            parent = _living_parent(entry)
+            if parent is not None:
+                children.setdefault(parent, []).append(int(entry))
+    found: list[int] = []
+    fresh = [root]
+    while fresh:
+        fresh = [child for parent in fresh for child in children.get(parent, ())]
+        found += fresh
+    return found
+
+
+def _living_parent(pid: str) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, parent = file.read().rpartition(b")")[2].split()[:2]
+    except OSError:
+        return None
+    return None if state in (b"Z", b"X") else int(parent)
+
+
+def end_descendants(grace_s: float, limit_s: float) -> bool:
+    """SIGTERM everything below this process, SIGKILL what is left after the grace, reap. True if nothing is left.
+
+    Needs `adopt_orphans`. A process may fork while it is looked for, so the search repeats until it finds nothing.
+    """
+    started = time.monotonic()
+    asked: set[int] = set()
+    while True:
+        _reap_all()
+        living = descendants(os.getpid())
+        if not living:
+            return True
+        elapsed = time.monotonic() - started
+        if elapsed > limit_s:
+            return False
+        for pid in living:
+            if elapsed >= grace_s:
+                _send(pid, signal.SIGKILL)
+            elif pid not in asked:
+                _send(pid, signal.SIGTERM)
+                _send(pid, signal.SIGCONT)  # a stopped process acts on no signal but SIGKILL
+                asked.add(pid)
+        _wait_for_child(0.02)
+
+
+def _send(pid: int, signal_number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal_number)
+
+
+def _reap_all() -> None:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _wait_for_child(limit_s: float) -> None:
+    """Until a child changes state, or the limit. SIGCHLD must be blocked or handled for the wait to end early."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    signal.sigtimedwait([signal.SIGCHLD], limit_s)
+
+
+def describe_status(status: int) -> tuple[int | None, int | None]:
+    """(exit code, signal number) of a wait status; one of them is None."""
+    code = os.waitstatus_to_exitcode(status)
+    return (None, -code) if code < 0 else (code, None)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients may ask, one method each. A method returns the reply or raises Refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+from shoal._core import status
+from shoal._core._node import NodeCore
+from shoal.node.actors import Actors
+from shoal.node.connections import Connection
+from shoal.node.deaths import Deaths, actor_key, client_key
+from shoal.node.jobs import Job, Jobs
+from shoal.node.refusal import Refusal
+from shoal.node.resources import Ledger, Shape
+from shoal.node.starvation import Starvation
+from shoal.node.worker_pool import WorkerPool
+from shoal.protocol import messages as m
+
+KEY_BYTES = 16
+
+T = TypeVar("T")
+
+
+@dataclass
+class Node:
+    """The parts of a running daemon that requests reach."""
+
+    core: NodeCore
+    config: m.NodeConfig
+    ledger: Ledger
+    jobs: Jobs
+    pool: WorkerPool
+    actors: Actors
+    deaths: Deaths
+    starvation: Starvation
+    stop: Callable[[], None]
+
+
+class Requests:
+    """Answers for one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._handlers: Mapping[type, Callable[[Connection, Any], Awaitable[m.Reply]]] = {
+            m.PutFunction: self._put_function,
+            m.GetFunction: self._get_function,
+            m.DefineClass: self._define_class,
+            m.CreateActor: self._create_actor,
+            m.RegisterActorHandle: self._register_actor_handle,
+            m.GetActor: self._get_actor,
+            m.KillActor: self._kill_actor,
+            m.ExitReason: self._exit_reason,
+            m.DescribeDeath: self._describe_death,
+            m.ExportRef: self._export_ref,
+            m.ImportRef: self._import_ref,
+            m.ClusterResources: self._cluster_resources,
+            m.AvailableResources: self._available_resources,
+            m.ListNodes: self._list_nodes,
+            m.Shutdown: self._shutdown,
+        }
+
+    async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
+        """The reply to one request of a registered client."""
+        return await self._handlers[type(message)](asker, message)
+
+    # -- functions
+
+    async def _put_function(self, asker: Connection, message: m.PutFunction) -> m.Reply:
+        # The key is how others will ask for it: a wrong one would give them a function of somebody else's choice.
+        if blake2b(message.blob, digest_size=KEY_BYTES).digest() != message.key:
+            raise Refusal(m.Refused.BAD_REQUEST, f"the key of function {message.name} is not the hash of its pickle")
+        _job(asker).functions.setdefault(message.key, (message.blob, message.name))
+        return m.Ok()
+
+    async def _get_function(self, asker: Connection, message: m.GetFunction) -> m.Reply:
+        found = _job(asker).functions.get(message.key)
+        if found is None:
+            raise Refusal(m.Refused.NOT_FOUND, f"function {message.key.hex()} was never exported by this job")
+        return m.FunctionBlob(*found)
+
+    # -- classes and actors
+
+    async def _define_class(self, asker: Connection, message: m.DefineClass) -> m.Reply:
+        job = _job(asker)
+        class_id = self._define(self._node.core.define_class, job, message.resources)
+        return m.ClassId(class_id, self._warn_once(class_id, message.resources))
+
+    async def _create_actor(self, asker: Connection, message: m.CreateActor) -> m.Reply:
+        job, node = _job(asker), self._node
+
+        def define() -> int:
+            return self._define(node.core.define_actor, job, message.resources)
+
+        class_id = node.actors.create(asker, job, message, define)
+        return m.ActorClass(class_id, self._warn_once(class_id, message.resources))
+
+    async def _register_actor_handle(self, asker: Connection, message: m.RegisterActorHandle) -> m.Reply:
+        self._node.actors.register_handle(message.class_id, message.index, message.generation)
+        return m.Ok()
+
+    async def _get_actor(self, asker: Connection, message: m.GetActor) -> m.Reply:
+        return await self._node.actors.find(message.name, message.namespace or _job(asker).namespace)
+
+    async def _kill_actor(self, asker: Connection, message: m.KillActor) -> m.Reply:
+        self._node.actors.end(message.class_id, "it was killed by shoal.kill()")
+        return m.Ok()
+
+    # -- deaths
+
+    async def _exit_reason(self, asker: Connection, message: m.ExitReason) -> m.Reply:
+        process = self._node.pool.of_connection(asker)
+        if process is not None:
+            process.reason, process.payload = process.reason or message.text, message.payload
+        return m.Ok()
+
+    async def _describe_death(self, asker: Connection, message: m.DescribeDeath) -> m.Reply:
+        is_actor = message.class_id >= 0
+        key = actor_key(message.class_id) if is_actor else client_key(message.index, message.epoch)
+        return await self._node.deaths.describe(key)
+
+    # -- references that left the node's bookkeeping
+
+    async def _export_ref(self, asker: Connection, message: m.ExportRef) -> m.Reply:
+        job = _job(asker)
+        if message.object_id not in job.exports:
+            if not self._node.core.hold(message.index, message.generation):
+                raise Refusal(m.Refused.NOT_FOUND, f"object {message.object_id.hex()} is gone")
+            job.exports[message.object_id] = (message.index, message.generation)
+        return m.Ok()
+
+    async def _import_ref(self, asker: Connection, message: m.ImportRef) -> m.Reply:
+        return m.RefLocation(*self._node.jobs.exported(message.object_id))
+
+    # -- the node
+
+    async def _cluster_resources(self, asker: Connection, message: m.ClusterResources) -> m.Reply:
+        return m.Amounts(self._node.ledger.capacity)
+
+    async def _available_resources(self, asker: Connection, message: m.AvailableResources) -> m.Reply:
+        return m.Amounts(self._node.ledger.named(self._node.core.available()))
+
+    async def _list_nodes(self, asker: Connection, message: m.ListNodes) -> m.Reply:
+        config = self._node.config
+        return m.NodeList(
+            [
+                m.NodeInfo(
+                    node_id=config.node_id,
+                    hostname=socket.gethostname(),
+                    is_alive=True,
+                    resources=config.resources,
+                    runtime_dir=config.runtime_dir,
+                    daemon_pid=config.daemon_pid,
+                )
+            ]
+        )
+
+    async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
+        job = _job(asker)
+        if not (job.is_starter and job.driver is asker):
+            raise Refusal(m.Refused.BAD_REQUEST, "only the driver that started a node stops it")
+        self._node.stop()
+        return m.Ok()
+
+    # -- inside
+
+    def _define(self, define: Callable[..., int], job: Job, resources: dict[str, float]) -> int:
+        try:
+            shape: Shape = self._node.ledger.shape(resources)
+            class_id = define(
+                root=job.root, cpu_milli=shape.cpu_milli, demands=shape.demands, gpu_milli=shape.gpu_milli
+            )
+        except (status.StoreFull, status.Invalid) as error:
+            raise Refusal(
+                m.Refused.FULL, f"the node can not take another kind of demand ({error}); use fewer different ones"
+            ) from error
+        job.classes[class_id] = resources
+        return class_id
+
+    def _warn_once(self, class_id: int, resources: dict[str, float]) -> str | None:
+        shortage = self._node.ledger.shortage(resources)
+        if shortage is not None:
+            self._node.starvation.told(class_id, asyncio.get_running_loop().time())
+        return shortage
+
+
+def _job(asker: Connection) -> Job:
+    if asker.job is None:
+        raise Refusal(m.Refused.STOPPING, "this client's job has ended")
+    return asker.job

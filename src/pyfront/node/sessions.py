@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of a running node: `<parent>/<session>/daemon.sock`, for this user alone.
+
+A lock on the folder itself, held as long as the daemon lives, says that the folder is in use; so no file is needed to
+say it, and the kernel takes the lock back from a killed daemon. A lock on the parent orders those who create and sweep.
+
+Guarantees: a folder that belongs to another user, or that others may enter, is refused, never repaired.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+SOCKET_NAME = "daemon.sock"
+
+
+class UnsafeFolderError(OSError):
+    """The runtime folder could be written by someone else."""
+
+
+class Session:
+    """A node's folder. Owned by its daemon; `remove` takes it away."""
+
+    def __init__(self, path: str, lock_fd: int) -> None:
+        self.path = path
+        self._lock_fd = lock_fd
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
+    def socket_path(self) -> str:
+        return os.path.join(self.path, SOCKET_NAME)
+
+    def remove(self) -> None:
+        """Delete the folder and unlock it. Repeating it has no effect."""
+        remove_folder(self.path)
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def create_session(parent: str) -> Session:
+    """A new folder below `parent`, which is made if missing; folders that dead daemons left behind are deleted.
+
+    Raises UnsafeFolderError if `parent` is not private to this user, OSError if it cannot be written.
+    """
+    with _parent_lock(parent):
+        for name in os.listdir(parent):
+            _remove_if_stale(os.path.join(parent, name))
+        path = os.path.join(parent, os.urandom(6).hex())
+        os.mkdir(path, 0o700)
+        return Session(path, _lock(path))
+
+
+def live_sessions(parent: str) -> list[str]:
+    """Folders of running nodes, newest first."""
+    with suppress(FileNotFoundError):
+        check_private(parent)
+        paths = [os.path.join(parent, name) for name in os.listdir(parent)]
+        born = {path: os.stat(path).st_mtime_ns for path in paths if _is_locked(path)}
+        return sorted(born, key=born.__getitem__, reverse=True)
+    return []
+
+
+def remove_folder(path: str) -> None:
+    """Delete a session's folder, and the parent if that was the last one. Never raises for what is gone already."""
+    _remove_files(path)
+    with suppress(OSError):  # other nodes are running
+        os.rmdir(os.path.dirname(path))
+
+
+def check_private(path: str) -> None:
+    """Raises UnsafeFolderError unless `path` is a real folder of this user that nobody else may enter."""
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise UnsafeFolderError(f"{path} is not a folder; remove it or set XDG_RUNTIME_DIR")
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        raise UnsafeFolderError(
+            f"{path} must belong to user {os.getuid()} with mode 0700, but belongs to {status.st_uid} with mode "
+            f"{stat.S_IMODE(status.st_mode):04o}; remove it or set XDG_RUNTIME_DIR"
+        )
+
+
+@contextmanager
+def _parent_lock(parent: str) -> Iterator[None]:
+    while True:
+        with suppress(FileExistsError):
+            os.makedirs(parent, 0o700)
+        try:
+            check_private(parent)
+            fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # the last node of before has just taken it away
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if not _is_same_folder(fd, parent):
+                continue
+            yield
+            return
+        finally:
+            os.close(fd)
+
+
+def _is_same_folder(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(path: str) -> int:
+    """Lock a folder that nobody else can have locked yet."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    fcntl.flock(fd, fcntl.LOCK_EX)  # waits at most for someone who looks whether it is locked
+    return fd
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _remove_if_stale(path: str) -> None:
+    if not _is_locked(path):
+        _remove_files(path)
+
+
+def _remove_files(path: str) -> None:
+    with suppress(OSError):
+        for name in os.listdir(path):
+            os.unlink(os.path.join(path, name))
+        os.rmdir(path)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the starter of a node says about it, on the daemon's command line."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class NodeSettings(msgspec.Struct, frozen=True):
+    """None: find out from the machine."""
+
+    num_cpus: int | None = None
+    num_gpus: int | None = None
+    resources: dict[str, float] = {}  # custom ones, and `memory` in bytes
+    object_store_memory: int | None = None  # bytes
+
+
+def to_argument(settings: NodeSettings) -> str:
+    """The settings as one word of a command line."""
+    return msgspec.json.encode(settings).decode()
+
+
+def from_argument(word: str) -> NodeSettings:
+    """The settings back. Raises msgspec.ValidationError."""
+    return msgspec.json.decode(word, type=NodeSettings)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's workers as processes: ordered, started, registered, dead.
+
+    ORDERED --Started--> RUNNING --Exited and swept, in either order--> ended
+       `----NotStarted----------------------------------------------------^
+
+ORDERED: the zygote has been asked. RUNNING: registered with the core, and the worker has its welcome. A process has
+ended when the zygote gave its wait status and the core has taken back what it held; only then is it forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from shoal._core import status
+from shoal._core._node import ROLE_ACTOR, ROLE_WORKER, NodeCore
+from shoal.node.connections import UNREGISTERED, Connection
+from shoal.node.jobs import Job
+from shoal.node.logs import WorkerOutput
+from shoal.node.processes import describe_status
+from shoal.protocol.messages import ActorOrder, Death, NodeConfig, StartOrder, Welcome, ZygoteOrder
+
+HANG_UP_GRACE_S = 1.0  # between a worker's closing its link and being killed for it
+
+
+@dataclass(eq=False)
+class WorkerProcess:
+    """One worker or actor. Equal only to itself."""
+
+    number: int  # of its order
+    job: Job
+    actor: ActorOrder | None
+    link: socket.socket
+    stdout_fd: int
+    stderr_fd: int
+    pid: int = 0
+    pidfd: int = -1
+    key: tuple[int, int] = UNREGISTERED  # (client index, epoch)
+    connection: Connection | None = None
+    output: WorkerOutput | None = None
+    status: int | None = None  # as waitpid gave it
+    is_swept: bool = False
+    reason: str = ""  # why it ends, in the words of whoever ended it
+    payload: bytes = b""
+
+    def death(self) -> Death:
+        """How it ended."""
+        code, signal_number = (None, None) if self.status is None else describe_status(self.status)
+        return Death(
+            pid=self.pid,
+            exit_code=code,
+            signal=signal_number,
+            stderr=list(self.output.stderr_tail) if self.output else [],
+            name=self.output.last_name if self.output else "",
+            reason=self.reason,
+            payload=self.payload,
+        )
+
+
+class WorkerPool:
+    """All workers and actors of the node. `ended` is called once for each that is gone for good."""
+
+    def __init__(
+        self,
+        core: NodeCore,
+        config: NodeConfig,
+        order: Callable[[ZygoteOrder, list[int]], None],
+        connect: Callable[[socket.socket, int], Connection],
+        ended: Callable[[WorkerProcess], None],
+    ) -> None:
+        self._core = core
+        self._config = config
+        self._order = order
+        self._connect = connect
+        self._ended = ended
+        self._last_number = 0
+        self._ordered: dict[int, WorkerProcess] = {}
+        self._running: dict[int, WorkerProcess] = {}  # by pid
+        self._registered: dict[tuple[int, int], WorkerProcess] = {}  # by client index and epoch, until swept
+
+    def start(self, job: Job, actor: ActorOrder | None = None) -> WorkerProcess:
+        """Ask for one more worker of this job, or for an actor's process."""
+        self._last_number += 1
+        ours, theirs = socket.socketpair()
+        (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
+        process = WorkerProcess(self._last_number, job, actor, ours, stdout, stderr)
+        self._ordered[process.number] = process
+        order = StartOrder(process.number, job.root, job.hello.cwd, job.hello.sys_path, actor)
+        self._order(order, [theirs.detach(), stdout_end, stderr_end])
+        return process
+
+    def n_ordered(self, job: Job) -> int:
+        """How many of the job's workers are still to be forked."""
+        return sum(process.job is job and process.actor is None for process in self._ordered.values())
+
+    def kill(self, process: WorkerProcess, reason: str) -> None:
+        """End a process now. The first reason given is the one that is told."""
+        process.reason = process.reason or reason
+        if process.pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+
+    def of_job(self, job: Job) -> list[WorkerProcess]:
+        """All processes of a job, those not forked yet included."""
+        return [process for process in self if process.job is job]
+
+    def of_connection(self, connection: Connection) -> WorkerProcess | None:
+        """The process at the other end."""
+        process = self._running.get(connection.pid)
+        return process if process is not None and process.connection is connection else None
+
+    def __iter__(self) -> Iterator[WorkerProcess]:
+        return iter([*self._ordered.values(), *self._running.values()])
+
+    # -- what the zygote and the core report
+
+    def started(self, number: int, pid: int, pidfd: int) -> None:
+        """An order was executed. Takes the pidfd over."""
+        process = self._ordered.pop(number)
+        process.pid, process.pidfd = pid, pidfd
+        self._running[pid] = process
+        name = process.actor.class_name if process.actor else ""
+        process.output = WorkerOutput(pid, name, process.stdout_fd, process.stderr_fd, process.job.print)
+        role = ROLE_ACTOR if process.actor else ROLE_WORKER
+        class_id = process.actor.class_id if process.actor else -1
+        if process.reason:  # killed before it was born
+            process.is_swept = True
+            self._give_up(process)
+            return
+        try:
+            process.key = self._core.register(pid, pidfd, role, class_id, process.job.root)
+        except status.StoreFull:
+            process.is_swept = True
+            process.reason = "the node has no room for one more process"
+            self._give_up(process)
+            return
+        self._registered[process.key] = process
+        self._welcome(process)
+
+    def not_started(self, number: int, text: str) -> None:
+        """An order failed."""
+        process = self._ordered.pop(number)
+        process.reason = process.reason or text
+        process.link.close()
+        os.close(process.stdout_fd)
+        os.close(process.stderr_fd)
+        self._ended(process)
+
+    def exited(self, pid: int, wait_status: int) -> None:
+        """The zygote reaped a process; one that is not a worker is of no interest."""
+        process = self._running.get(pid)
+        if process is None:
+            return
+        process.status = wait_status
+        if process.output is not None:
+            process.output.finish()
+        self._end_if_gone(process)
+
+    def swept(self, index: int, epoch: int) -> None:
+        """The core has taken back what a client held."""
+        process = self._registered.pop((index, epoch), None)
+        if process is not None:
+            process.is_swept = True
+            self._end_if_gone(process)
+
+    def hung_up(self, process: WorkerProcess) -> None:
+        """A worker's link ended. Its death explains it; a process that lives on without its link is of no use."""
+        asyncio.get_running_loop().call_later(
+            HANG_UP_GRACE_S, self._kill_if_running, process, "it closed its connection to the node"
+        )
+
+    # -- inside
+
+    def _welcome(self, process: WorkerProcess) -> None:
+        connection = self._connect(process.link, process.pid)
+        connection.job, connection.key = process.job, process.key
+        process.connection = connection
+        index, epoch = process.key
+        welcome = Welcome(index, epoch, process.job.root, process.job.namespace, self._config)
+        connection.send_welcome(welcome, [self._core.segment_fd, self._core.poke_fd])
+
+    def _give_up(self, process: WorkerProcess) -> None:
+        process.link.close()
+        self.kill(process, process.reason)
+
+    def _kill_if_running(self, process: WorkerProcess, reason: str) -> None:
+        if process.status is None:
+            self.kill(process, reason)
+
+    def _end_if_gone(self, process: WorkerProcess) -> None:
+        if process.status is None or not process.is_swept:
+            return
+        del self._running[process.pid]
+        os.close(process.pidfd)
+        process.pidfd = -1
+        if process.connection is not None:
+            process.connection.close()
+        self._ended(process)
