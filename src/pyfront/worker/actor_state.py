@@ -19,6 +19,9 @@ from shoal.task.function_table import FunctionTable
 from shoal.worker.outcome import Outcomes
 
 
+CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
+
+
 class ActorState:
     """One actor's instance. Not thread-safe before the constructor has run."""
 
@@ -68,7 +71,7 @@ class ActorState:
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal a call's error. A constructor's error and `sys.exit` end the actor: `is_over` is true afterwards."""
         if task.creates_actor:
-            payload = self._outcomes.payload(name, error, own_frames)
+            payload = self._outcomes.payload(name, error, own_frames + CONSTRUCTOR_FRAMES)
             self._end("its constructor failed", payload)
             self._outcomes.failed(task, payload)
         elif isinstance(error, SystemExit):

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options are checked where they are written: good ones merge, bad ones name themselves."""
+
+from typing import Any
+
+import pytest
+
+from shoal.errors import UnsupportedOptionError
+from shoal.task.options import ActorOptions, TaskOptions, check_init, check_method, merge_actor, merge_task
+
+
+def test_defaults_are_those_of_ray() -> None:
+    assert TaskOptions() == TaskOptions(
+        num_cpus=1, num_gpus=0, resources={}, memory=0, num_returns=1, max_retries=3, name=None
+    )
+    assert ActorOptions().demands() == {}
+    assert TaskOptions().demands() == {"CPU": 1.0}
+
+
+def test_later_options_win_and_the_rest_stays() -> None:
+    merged = merge_task(merge_task(TaskOptions(), {"num_cpus": 2, "name": "a"}), {"num_cpus": 0.5})
+    assert (merged.num_cpus, merged.name) == (0.5, "a")
+
+
+def test_demands_hold_every_kind_without_zeros() -> None:
+    merged = merge_task(TaskOptions(), {"num_cpus": 0, "num_gpus": 0.5, "memory": 1024, "resources": {"disk": 2}})
+    assert merged.demands() == {"GPU": 0.5, "memory": 1024.0, "disk": 2.0}
+
+
+def test_none_asks_for_the_default() -> None:
+    assert merge_task(TaskOptions(), {"num_cpus": None, "resources": None}) == TaskOptions()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "error"),
+    [
+        ("num_cpus", -1, ValueError),
+        ("num_cpus", "2", TypeError),
+        ("num_cpus", True, TypeError),
+        ("num_cpus", float("nan"), ValueError),
+        ("num_cpus", 0.0001, ValueError),
+        ("num_gpus", 1.5, ValueError),
+        ("resources", {"CPU": 1}, ValueError),
+        ("resources", {"disk": -1}, ValueError),
+        ("resources", [("disk", 1)], TypeError),
+        ("num_returns", -1, ValueError),
+        ("num_returns", 1.5, TypeError),
+        ("max_retries", -2, ValueError),
+        ("name", 7, TypeError),
+        ("num_cpu", 1, TypeError),
+    ],
+)
+def test_a_bad_task_option_is_refused_by_name(option: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=option.split("[")[0] if option != "resources" else "CPU|resource"):
+        merge_task(TaskOptions(), {option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("retry_exceptions", True),
+        ("runtime_env", {"pip": ["x"]}),
+        ("scheduling_strategy", "SPREAD"),
+        ("num_returns", "streaming"),
+        ("max_calls", 1),
+    ],
+)
+def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
+    with pytest.raises(UnsupportedOptionError, match=option) as caught:
+        merge_task(TaskOptions(), {option: value})
+    assert caught.value.option == option
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("lifetime", "detached"), ("max_restarts", 1), ("max_task_retries", -1), ("runtime_env", {"a": 1})],
+)
+def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
+    with pytest.raises(UnsupportedOptionError, match=option):
+        merge_actor(ActorOptions(), {option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("retry_exceptions", False), ("runtime_env", None), ("runtime_env", {}), ("scheduling_strategy", "DEFAULT")],
+)
+def test_a_later_option_that_asks_for_nothing_is_accepted(option: str, value: Any) -> None:
+    assert merge_task(TaskOptions(), {option: value}) == TaskOptions()
+
+
+def test_get_if_exists_needs_a_name() -> None:
+    with pytest.raises(ValueError, match="name"):
+        merge_actor(ActorOptions(), {"get_if_exists": True})
+
+
+@pytest.mark.parametrize(("option", "value"), [("max_concurrency", 0), ("name", ""), ("namespace", "")])
+def test_a_bad_actor_option_is_refused(option: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=option):
+        merge_actor(ActorOptions(), {option: value})
+
+
+def test_method_takes_num_returns_only() -> None:
+    assert check_method({"num_returns": 2}) == 2
+    with pytest.raises(TypeError, match="num_cpus"):
+        check_method({"num_cpus": 2})
+    with pytest.raises(UnsupportedOptionError):
+        check_method({"num_returns": "streaming"})
+
+
+def test_init_refuses_unknown_options_and_accepts_idle_ones() -> None:
+    check_init({"include_dashboard": False, "runtime_env": None}, 2, None, None, None, None)
+    with pytest.raises(TypeError, match="num_cpu"):
+        check_init({"num_cpu": 1}, None, None, None, None, None)
+    with pytest.raises(UnsupportedOptionError, match="include_dashboard"):
+        check_init({"include_dashboard": True}, None, None, None, None, None)
+    with pytest.raises(ValueError, match="whole number"):
+        check_init({}, 1.5, None, None, None, None)
+    with pytest.raises(ValueError, match="object_store_memory"):
+        check_init({}, None, None, None, 0, None)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers' lines on the driver's terminal."""
+
+import pytest
+
+from shoal.log_printer import LogPrinter
+from shoal.protocol.messages import LogLine, LogLines, Warn
+
+LINES = LogLines(
+    lines=[
+        LogLine(pid=7, name="work", text="hello", is_stderr=False),
+        LogLine(pid=8, name="", text="again", is_stderr=False, count=3),
+        LogLine(pid=7, name="work", text="oh no", is_stderr=True),
+    ]
+)
+
+
+def test_lines_carry_name_and_pid_and_go_to_their_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    LogPrinter(is_printing=True, is_colour_allowed=True)(LINES)
+    out, err = capsys.readouterr()
+    assert out == "(work pid=7) hello\n(pid=8) again ... repeated 3x\n"  # no colour: not a terminal
+    assert err == "(work pid=7) oh no\n"
+
+
+def test_nothing_is_printed_when_the_driver_wants_no_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = LogPrinter(is_printing=False, is_colour_allowed=True)
+    printer(LINES)
+    printer(Warn(text="3 tasks wait for 8 CPUs"))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "shoal: 3 tasks wait for 8 CPUs\n"
+
+
+def test_left_out_lines_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    LogPrinter(is_printing=True, is_colour_allowed=False)(LogLines(lines=[], n_dropped=1200))
+    assert "1,200 lines" in capsys.readouterr().err
+
+
+def test_a_closed_terminal_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        def isatty(self) -> bool:
+            return False
+
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    LogPrinter(is_printing=True, is_colour_allowed=False)(LINES)
