@@ -67,6 +67,11 @@ def log_dir(environ: Mapping[str, str] = os.environ) -> str | None:
     return environ.get("SHOAL_LOG_DIR") or None
 
 
+def daemon_environment() -> Mapping[str, str]:
+    """The environment that a node begins with: this process's."""
+    return os.environ
+
+
 def zygote_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment that workers begin with.
 

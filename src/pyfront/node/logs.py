@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from shoal.protocol.messages import LogLine, LogLines
 from shoal.protocol.output import marked_name
 
@@ -20,6 +22,7 @@ MAX_LINE_BYTES = 16384  # a longer one is cut into several
 TAIL_LINES = 50
 BATCH_S = 0.05
 MAX_BATCH_LINES = 2000
+MAX_LAST_READS = 16  # of a dead worker's pipe, which holds no more; a child of the worker's might write for ever
 
 
 class LineCutter:
@@ -54,15 +57,21 @@ class LineCutter:
 
 
 def fold(lines: list[LogLine]) -> list[LogLine]:
-    """Equal lines in a row, of one name and stream, become one with a count."""
+    """What one process prints several times in a row becomes one line with a count, whatever others print between."""
     folded: list[LogLine] = []
+    last_of: dict[int, int] = {}  # pid -> where its last line is
     for line in lines:
-        last = folded[-1] if folded else None
-        if last and (last.name, last.text, last.is_stderr) == (line.name, line.text, line.is_stderr):
-            folded[-1] = LogLine(last.pid, last.name, last.text, last.is_stderr, last.count + line.count)
+        at = last_of.get(line.pid)
+        if at is not None and _is_same(folded[at], line):
+            folded[at] = replace(line, count=folded[at].count + line.count)
         else:
+            last_of[line.pid] = len(folded)
             folded.append(line)
     return folded
+
+
+def _is_same(one: LogLine, other: LogLine) -> bool:
+    return (one.name, one.text, one.is_stderr) == (other.name, other.text, other.is_stderr)
 
 
 class LogSink:
@@ -118,8 +127,9 @@ class WorkerOutput:
     def finish(self) -> None:
         """The worker is dead: take what its pipes still hold, then close them. Repeating it has no effect."""
         for fd in list(self._cutters):
-            while fd in self._cutters and self._read(fd):
-                pass
+            for _ in range(MAX_LAST_READS):
+                if fd not in self._cutters or not self._read(fd):
+                    break
             if fd in self._cutters:
                 self._close(fd)
 

@@ -37,6 +37,7 @@ GRACE_S = 0.5  # between SIGTERM and SIGKILL when the node stops
 LIMIT_S = 2.0
 ORDER_DESCRIPTORS = 3
 RECEIVE_BYTES = 65536
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 MODULES = ("shoal.worker.main", "shoal._core._node", "shoal.link", "cloudpickle", "pickle")  # what every worker needs
 
 
@@ -51,9 +52,8 @@ class Zygote:
         self._is_ended = False
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _ignore)
-        for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(ending, self._end)
+        for number in HANDLED:
+            signal.signal(number, _ignore if number == signal.SIGCHLD else self._end)
 
     def serve(self) -> Birth | None:
         """Execute orders. None in the zygote, at its end."""
@@ -97,6 +97,14 @@ class Zygote:
         return None
 
     def _fork(self, number: int) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)  # or the child might swallow one with the zygote's handler
+        try:
+            return self._fork_blocked(number)
+        finally:
+            if os.getpid() == self._pid:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+
+    def _fork_blocked(self, number: int) -> int:
         try:
             pid = os.fork()
         except OSError as error:
@@ -114,9 +122,9 @@ class Zygote:
         os.setsid()
         processes.die_with_parent(self._pid, signal.SIGKILL)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in HANDLED:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         self._sock.close()
         for fd in (self._wake_reader, self._wake_writer, *self._descriptors):
             os.close(fd)

@@ -159,6 +159,7 @@ class Hello(Request[Welcome], frozen=True):
     sys_path: list[str]
     argv0: str
     namespace: str | None = None  # default: one for this driver alone
+    preload: list[str] = []  # modules that its tasks will probably want
 
 
 class PutFunction(Request[Ok], frozen=True):
