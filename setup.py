@@ -39,9 +39,9 @@ OPTIMIZE = ["-O1", "-fno-omit-frame-pointer"] if CHECK or SANITIZE else ["-O3"]
 CFLAGS = ["-std=gnu11", "-g", *OPTIMIZE, "-fvisibility=hidden", "-pthread", *SANITIZE_FLAGS]
 
 
-def core_files(*patterns: str) -> list[str]:
-    """The core's files that match, lowest layer first, as paths relative to the project."""
-    return [str(path) for layer in LAYERS for pattern in patterns for path in sorted((CORE / layer).rglob(pattern))]
+def core_sources() -> list[str]:
+    """The C files of the core, lowest layer first, as paths relative to the project."""
+    return [str(path) for layer in LAYERS for path in sorted((CORE / layer).glob("*.c"))]
 
 
 def prerequisites(depfile: Path) -> Iterator[Path]:
@@ -110,13 +110,9 @@ class BuildNode(build_ext):
 
 
 def extensions() -> list[Extension]:
-    binding = BIND / "_node.pyx"
-    if not binding.exists():
-        return []
     node = Extension(
         "shoal._core._node",
-        sources=[str(binding), *core_files("*.c")],
-        depends=[*core_files("*.h"), *map(str, sorted(BIND.glob("*.p[xy][di]")))],
+        sources=[str(BIND / "_node.pyx"), *core_sources()],
         include_dirs=[str(CORE)],
         define_macros=[("SH_CHECK", str(CHECK)), ("SH_HOOKS", str(HOOKS))],
         extra_compile_args=CFLAGS,
