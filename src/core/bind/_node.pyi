@@ -28,9 +28,9 @@ ERR_ROOT_ENDED: Final[int]
 ERR_STORE_FULL: Final[int]
 ERR_DAMAGED: Final[int]
 
-# Kinds of events that the daemon drains: tuples (kind, a, b, c).
-EVENT_CLIENT_SWEPT: Final[int]  # a = client index, b = client epoch, c = wait status or -1
-EVENT_NEED_WORKERS: Final[int]  # a = how many more idle workers would be used at once
+# Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is under way already.
+EVENT_CLIENT_SWEPT: Final[int]  # a = client index, b = client epoch
+EVENT_NEED_WORKERS: Final[int]  # a = how many more, b = class id of an actor that was granted or -1, c = root
 EVENT_ACTOR_UNREFERENCED: Final[int]  # a = class id: the last handle is gone
 EVENT_STARVED: Final[int]  # a = class id, b = milliseconds its oldest task has waited for resources
 EVENT_QUARANTINED: Final[int]  # a = pool, b = index
@@ -134,6 +134,14 @@ class Client:
     def wait(
         self, refs: Sequence[ObjectRef[Any]], num_returns: int, timeout_s: float | None = None
     ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]: ...
+    def adopt(self, index: int, generation: int) -> ObjectRef[Any]:
+        """The reference of an object that somebody else keeps alive meanwhile. Raises Invalid if it is gone."""
+    def share(self, ref: ObjectRef[Any]) -> None:
+        """The reference leaves this process by another way than a call or a value: have the daemon count it."""
+    def forked(self) -> None:
+        """In the child of os.fork(): refuse every further call."""
+    @property
+    def is_closed(self) -> bool: ...
     def is_resolved(self, ref: ObjectRef[Any]) -> bool: ...
     def create(self, nbytes: int) -> Any:
         """An unsealed object of nbytes: a Buffer with writable `.view` (memoryview in the segment)."""
@@ -157,8 +165,10 @@ class Client:
     def watch(self, ref: ObjectRef[Any]) -> bool:
         """Ask that `ref` be returned by drain_watched once resolved. True if it already is (then it will not be)."""
     def drain_watched(self) -> list[ObjectRef[Any]]: ...
-    def rearm(self) -> bool:
-        """After the eventfd was read: True if there is work already, call drain/try_next_task again before sleeping."""
+    def rearm(self, want_calls: bool = True) -> bool:
+        """After the eventfd was read: True if there is work already, call drain/try_next_task again before sleeping.
+
+        With want_calls=False queued actor calls are no work. should_exit is."""
     # -- introspection
     def counters(self) -> dict[str, int]: ...
     def close(self) -> None: ...
@@ -175,8 +185,8 @@ class NodeCore:
     def event_fd(self) -> int: ...  # readable when drain_events has something
     def start(self) -> None: ...
     def stop(self) -> None: ...
-    def register(self, pid: int, pidfd: int, role: int, class_id: int = -1) -> tuple[int, int]:
-        """A fresh client record -> (index, epoch). The core now owns a duplicate of pidfd."""
+    def register(self, pid: int, pidfd: int, role: int, class_id: int = -1, root: int = 0) -> tuple[int, int]:
+        """A fresh client record -> (index, epoch). The core now owns a duplicate of pidfd. A worker serves one root for life."""
     def fence(self, index: int, epoch: int) -> None:
         """No more work for this client; it learns it by should_exit."""
     def define_class(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
@@ -201,5 +211,4 @@ class NodeCore:
         """tasks_completed, live_entries, live_slots, live_nodes, live_bytes, repairs, sweeps, quarantined, free_seats, ..."""
     def is_valid(self) -> bool: ...
 
-def hash128(data: bytes) -> bytes: ...
 def system_info() -> dict[str, int]: ...  # layout version, record sizes, check level, hooks built in

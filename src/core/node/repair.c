@@ -93,7 +93,7 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
   d->event_fd = sh_os_eventfd();
   d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   status = d->poke_fd >= 0 && d->event_fd >= 0 && d->epoll_fd >= 0 && private_tables(d)
-               ? sh_self_open(&d->self, d->seg.fd, d->poke_fd, 0, 1)
+               ? sh_self_open_over(&d->self, &d->seg, d->poke_fd, 0, 1)
                : SH_OS;
   if (status == SH_OK) {
     sh_store8_seqcst(sh_run_state_of(&d->seg, 0), SH_RUN_NONE);

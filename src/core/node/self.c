@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/os.h"
+#include "node/stall.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,19 +15,16 @@ static uint64_t watched_bytes(const sh_segment *s) {
   return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_WAITER)) * sizeof(uint32_t);
 }
 
-sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch) {
+sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, uint32_t index, uint32_t epoch) {
   memset(self, 0, sizeof *self);
   if (index >= SH_MAX_CLIENTS)
     return SH_INVALID;
-  sh_status status = sh_segment_attach(&self->seg, segment_fd);
-  if (status != SH_OK)
-    return status;
   void *local = NULL, *watched = NULL;
-  if (sh_os_reserve(local_bytes(&self->seg), &local) != 0 || sh_os_reserve(watched_bytes(&self->seg), &watched) != 0) {
-    sh_os_unmap(local, local_bytes(&self->seg));
-    sh_segment_detach(&self->seg);
+  if (sh_os_reserve(local_bytes(seg), &local) != 0 || sh_os_reserve(watched_bytes(seg), &watched) != 0) {
+    sh_os_unmap(local, local_bytes(seg));
     return SH_OS;
   }
+  self->seg = *seg;
   self->local = local;
   self->watched_entry = watched;
   self->me = sh_client_at(&self->seg, index);
@@ -42,16 +40,36 @@ sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t inde
   return SH_OK;
 }
 
+sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch) {
+  sh_segment seg;
+  memset(self, 0, sizeof *self);
+  sh_status status = sh_segment_attach(&seg, segment_fd);
+  if (status != SH_OK)
+    return status;
+  status = sh_self_open_over(self, &seg, poke_fd, index, epoch);
+  if (status == SH_OK)
+    self->owns_seg = true;
+  else
+    sh_segment_detach(&seg);
+  return status;
+}
+
 void sh_self_close(sh_self *self) {
   if (!self->open)
     return;
   self->open = false;
   sh_os_unmap(self->local, local_bytes(&self->seg));
   sh_os_unmap(self->watched_entry, watched_bytes(&self->seg));
-  sh_segment_detach(&self->seg);
+  if (self->owns_seg)
+    sh_segment_detach(&self->seg);
+  memset(&self->seg, 0, sizeof self->seg);
   for (uint32_t p = 0; p < SH_POOL_BLOCK; p++)
     sh_magazine_destroy(&self->mags[p]);
   sh_heap_destroy(&self->heap);
+  for (uint32_t i = 0; self->stalls && i < SH_MAX_CLIENTS; i++)
+    sh_stall_destroy(&self->stalls[i]);
+  free(self->stalls);
+  self->stalls = NULL;
   free(self->dead);
   self->dead = NULL;
   self->n_dead = self->cap_dead = 0;

@@ -29,6 +29,7 @@ typedef struct sh_self {
   uint32_t index, epoch, role;
   int poke_fd;
   bool forked, open;
+  bool owns_seg;           /* unmap at close; false: the mapping is somebody else's in this process */
   sh_magazine mags[SH_POOL_BLOCK]; /* entries, slots, waiters, rings */
   sh_heap heap;
   sh_local *local;
@@ -50,6 +51,8 @@ typedef struct sh_self {
 } sh_self;
 
 sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch);
+/* The same over a mapping that this process has already and keeps until after sh_self_close: N clients run as N threads. */
+sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, uint32_t index, uint32_t epoch);
 /* Unmap and forget. Does not tell anybody: the daemon learns it from the pidfd. */
 void sh_self_close(sh_self *self);
 void sh_self_forked(sh_self *self);

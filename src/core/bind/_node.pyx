@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, embedsignature=True
+"""The compiled node. Its contract is _node.pyi beside this file.
+
+Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
+Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
+worker.pxi (Task and the claiming side), daemon.pxi (NodeCore).
+"""
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy, memset
+
+from c_node cimport *
+
+import os
+import pickle
+import threading
+from types import GenericAlias
+
+from shoal._core import status as _status
+
+cdef object _dumps = pickle.dumps
+cdef object _loads = pickle.loads
+cdef object _PickleBuffer = pickle.PickleBuffer
+cdef int _PY_MINOR = __import__("sys").version_info[1]
+
+ROLE_DRIVER = SH_ROLE_DRIVER
+ROLE_WORKER = SH_ROLE_WORKER
+ROLE_ACTOR = SH_ROLE_ACTOR
+PAYLOAD_ERROR = SH_PAYLOAD_ERROR
+PAYLOAD_SYSTEM_ERROR = SH_PAYLOAD_SYSTEM_ERROR
+ERR_WORKER_DIED = SH_ERR_WORKER_DIED
+ERR_ACTOR_DIED = SH_ERR_ACTOR_DIED
+ERR_CANCELLED = SH_ERR_CANCELLED
+ERR_ROOT_ENDED = SH_ERR_ROOT_ENDED
+ERR_STORE_FULL = SH_ERR_STORE_FULL
+ERR_DAMAGED = SH_ERR_DAMAGED
+EVENT_CLIENT_SWEPT = SH_EVENT_CLIENT_SWEPT
+EVENT_NEED_WORKERS = SH_EVENT_NEED_WORKERS
+EVENT_ACTOR_UNREFERENCED = SH_EVENT_ACTOR_UNREFERENCED
+EVENT_STARVED = SH_EVENT_STARVED
+EVENT_QUARANTINED = SH_EVENT_QUARANTINED
+
+cdef extern from "Python.h":
+    void PyList_SET_ITEM(object o, Py_ssize_t i, object v)
+
+
+# The one translation from status to exception. Looked up at raise time: the front end installs its public classes there.
+cdef dict _STATUS_NAMES = {
+    SH_TIMEOUT: "Timeout", SH_FULL: "StoreFull", SH_FENCED: "Fenced", SH_LOST: "Invalid", SH_INVALID: "Invalid",
+    SH_OS: "CoreError",
+}
+
+
+cdef object _raise(sh_status status, str text):
+    cls = getattr(_status, _STATUS_NAMES.get(status, "CoreError"))
+    if status == SH_OS:
+        text += f": {os.strerror(_errno())}"
+    raise cls(text)
+
+
+cdef extern from "<errno.h>" nogil:
+    int errno
+
+
+cdef int _errno():
+    return errno
+
+
+include "reference.pxi"
+include "codec.pxi"
+include "client.pxi"
+include "worker.pxi"
+include "daemon.pxi"
+
+
+def system_info() -> dict:
+    """Facts about this build of the core."""
+    return {
+        "layout_version": SH_LAYOUT_VERSION,
+        "entry_bytes": sizeof(sh_entry),
+        "slot_bytes": sizeof(sh_slot),
+        "check": SH_CHECK,
+        "cores": sh_os_cores(),
+    }

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+# The C node as the binding sees it: signatures only; constants come from the headers.
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint cbool "bool"
+
+cdef extern from "base/status.h" nogil:
+    ctypedef enum sh_status:
+        SH_OK, SH_EMPTY, SH_TIMEOUT, SH_FULL, SH_FENCED, SH_LOST, SH_INVALID, SH_OS, SH_AGAIN
+
+cdef extern from "base/os.h" nogil:
+    uint64_t sh_os_now_ns()
+    uint32_t sh_os_cores()
+    int sh_os_eventfd()
+    void sh_os_eventfd_signal(int fd)
+    int sh_os_protect(void *p, uint64_t n_bytes, cbool writable)
+
+cdef extern from "base/copy.h" nogil:
+    void sh_copy(void *to, const void *frm, size_t n_bytes, uint32_t threads, cbool cold)
+
+cdef extern from "base/id.h" nogil:
+    ctypedef struct sh_id128:
+        uint64_t lo, hi
+    sh_id128 sh_id_root(uint32_t root)
+    sh_id128 sh_id_child(sh_id128 parent, uint64_t counter)
+
+cdef extern from "store/payload.h" nogil:
+    enum: SH_PAYLOAD_VERSION, SH_PAYLOAD_ERROR, SH_PAYLOAD_SYSTEM_ERROR
+    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED
+    ctypedef struct sh_payload:
+        uint8_t version, py_minor
+        uint16_t flags
+        uint32_t n_rows, n_extents, spare
+        uint64_t inband_bytes, digest
+    ctypedef struct sh_row:
+        uint64_t id_lo, id_hi
+        uint32_t number, owner_node, index, generation
+    ctypedef struct sh_extent:
+        uint64_t offset
+        uint64_t bytes
+    ctypedef struct sh_system_error:
+        uint32_t code, client, epoch, pid
+        int32_t wait_status
+        uint32_t class_id
+    uint64_t sh_payload_inband_offset(const sh_payload *p)
+    const sh_row *sh_payload_rows(const sh_payload *p)
+    const sh_extent *sh_payload_extents(const sh_payload *p)
+
+cdef extern from "node/repair.h" nogil:
+    ctypedef struct sh_a64:
+        pass
+    ctypedef struct sh_a32:
+        pass
+    uint64_t sh_load_relaxed(const sh_a64 *p)
+    uint64_t sh_load_acquire(const sh_a64 *p)
+    uint32_t sh_load32_relaxed(const sh_a32 *p)
+    uint32_t sh_load32_acquire(const sh_a32 *p)
+
+    enum: SH_LAYOUT_VERSION, SH_CHECK, SH_MAX_DEMANDS, SH_MAX_KINDS
+    enum: SH_VALUE_SIZE_MASK, SH_VALUE_HAS_REFS, SH_VALUE_ERROR
+    enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR
+    enum: SH_LOCAL_CLOSED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
+    enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
+    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED
+    enum: SH_COPY_PARALLEL_BYTES
+
+    ctypedef struct sh_ref:
+        uint32_t index, generation
+    ctypedef struct sh_segment_header:
+        uint32_t node_number, cores
+    ctypedef struct sh_segment:
+        uint8_t *base
+        const uint8_t *read_base
+        sh_segment_header *header
+        int fd
+    ctypedef struct sh_segment_config:
+        uint64_t store_bytes, cluster_lo, cluster_hi
+        uint32_t node_number, n_seats, cores, small
+    ctypedef struct sh_entry:
+        sh_a64 word, head, loc, size_flags, producer
+        uint64_t id_lo, id_hi
+        uint32_t number
+    ctypedef struct sh_slot:
+        sh_a32 x_attempt
+        uint32_t class_id
+        uint16_t submitter, depth
+        uint32_t flags
+        uint64_t id_lo, id_hi, fn_lo, fn_hi, returns, spec_bytes
+        uint32_t n_returns, n_deps
+    ctypedef struct sh_park:
+        sh_a32 x_wake
+    ctypedef struct sh_client:
+        sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root
+        sh_a64 x_lease, x_submitted, x_completed, x_wakes, x_parks, x_current
+        sh_park park
+    ctypedef struct sh_local:
+        uint32_t generation, count, waiter, flags
+    ctypedef struct sh_self:
+        sh_segment seg
+        sh_client *me
+        uint32_t index, epoch, role
+        cbool forked, open
+        sh_local *local
+        sh_id128 task_id
+        uint32_t task_counter, put_counter, depth, root, n_dead
+
+    sh_entry *sh_entry_at(const sh_segment *s, uint32_t index)
+    sh_entry *sh_entry_checked(const sh_segment *s, sh_ref r)
+    cbool sh_entry_is_closed(const sh_entry *e, uint32_t generation)
+    uint8_t *sh_entry_bytes(const sh_segment *s, sh_entry *e)
+    sh_slot *sh_slot_at(const sh_segment *s, uint32_t slot)
+    const sh_payload *sh_slot_payload(const sh_segment *s, sh_slot *t)
+    sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i)
+    sh_client *sh_client_at(const sh_segment *s, uint32_t client)
+    uint32_t sh_clients_high(const sh_segment *s)
+
+    sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch)
+    void sh_self_close(sh_self *self)
+    void sh_self_forked(sh_self *self)
+    sh_status sh_self_usable(const sh_self *self)
+
+cdef extern from "node/refs.h" nogil:
+    void sh_ref_own(sh_self *self, sh_ref r)
+    sh_status sh_ref_take(sh_self *self, sh_ref r)
+    void sh_ref_again(sh_self *self, sh_ref r)
+    void sh_ref_share(sh_self *self, sh_ref r)
+    void sh_ref_drop(sh_self *self, sh_ref r)
+    void sh_ref_bury(sh_self *self, sh_ref r)
+    void sh_ref_flush(sh_self *self)
+    ctypedef enum sh_log_kind:
+        SH_LOG_CONTAINS
+    void sh_log_append(sh_self *self, sh_log_kind kind, sh_ref r)
+
+cdef extern from "node/object.h" nogil:
+    ctypedef struct sh_put:
+        sh_ref ref
+        uint64_t word, loc, bytes
+        uint8_t *data
+    sh_status sh_put_begin(sh_self *self, uint64_t n_bytes, sh_put *put)
+    void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags)
+    void sh_put_abort(sh_self *self, sh_put *put)
+    sh_status sh_fill(sh_self *self, sh_ref r, uint64_t n_bytes, uint64_t flags, uint8_t **data)
+
+cdef extern from "node/idle.h" nogil:
+    enum: SH_NO_DEADLINE
+    cbool sh_may_spin(const sh_self *self)
+    cbool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns)
+    sh_status sh_watch(sh_self *self, sh_ref r)
+    sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t slice_ns)
+    sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_t slice_ns)
+    void sh_wake_worker(const sh_segment *s, cbool was_empty)
+    ctypedef enum sh_run_state:
+        SH_RUN_BUSY, SH_RUN_SPINNING, SH_RUN_PARKED
+    void sh_set_run_state(sh_self *self, sh_run_state state)
+
+cdef extern from "node/idle.h":
+    ctypedef void (*sh_fired_fn)(void *context, sh_ref r) noexcept
+    void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) noexcept
+
+cdef extern from "queue/park.h" nogil:
+    uint32_t sh_park_prepare(sh_park *p)
+    void sh_park_announce(sh_park *p, uint32_t seq)
+    void sh_park_cancel(sh_park *p)
+    sh_status sh_park_sleep(sh_park *p, uint32_t seq, uint64_t timeout_ns)
+    cbool sh_park_wake(sh_park *p)
+
+cdef extern from "node/task.h" nogil:
+    ctypedef struct sh_call:
+        uint64_t fn_lo, fn_hi
+        uint32_t class_id, n_returns, max_retries, flags
+        uint8_t priority
+    sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_bytes, uint32_t n_deps, uint32_t *slot,
+                              uint8_t **payload, sh_ref *returns)
+    sh_status sh_submit_commit(sh_self *self, uint32_t slot, cbool has_rows, const sh_ref *returns)
+    sh_status sh_next_try(sh_self *self, uint32_t *slot)
+    cbool sh_next_possible(const sh_self *self)
+    void sh_idle_announce(sh_self *self)
+    void sh_idle_withdraw(sh_self *self)
+    cbool sh_spin_next(sh_self *self)
+    sh_status sh_commit(sh_self *self, uint32_t slot)
+    void sh_unclaim(sh_self *self, uint32_t slot)
+    void sh_block(sh_self *self)
+    void sh_unblock(sh_self *self)
+    cbool sh_should_exit(const sh_self *self)
+
+cdef extern from "node/repair.h" nogil:
+    ctypedef struct sh_event:
+        int64_t kind, a, b, c
+    ctypedef struct sh_shape:
+        uint32_t root, cpu_milli, gpu_milli, n_demands
+        uint32_t kinds[8]
+        uint32_t milli[8]
+    ctypedef struct sh_stats:
+        uint64_t live_entries, live_slots, live_waiters, live_bytes, claimed_bytes
+        uint64_t submitted, completed, wakes, parks
+        uint64_t repairs, sweeps, quarantined, log_events
+        uint64_t free_seats, clients
+    ctypedef struct sh_repair:
+        sh_segment seg
+        int poke_fd, event_fd
+        uint32_t capacity[64]
+        uint32_t used[64]
+        uint32_t seat_pool_milli
+        cbool running
+    sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config)
+    sh_status sh_repair_start(sh_repair *d)
+    void sh_repair_stop(sh_repair *d)
+    void sh_repair_close(sh_repair *d)
+    sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
+                                 uint32_t *index, uint32_t *epoch)
+    void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch)
+    sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id)
+    sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id)
+    cbool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask)
+    void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end)
+    void sh_repair_end_root(sh_repair *d, uint32_t root)
+    sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli)
+    cbool sh_repair_hold(sh_repair *d, sh_ref r)
+    void sh_repair_drop(sh_repair *d, sh_ref r)
+    uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max)
+    void sh_repair_stats(sh_repair *d, sh_stats *out)
+    cbool sh_repair_is_valid(sh_repair *d)
+
+cdef extern from "bind/listener.h" nogil:
+    ctypedef struct sh_listener:
+        pass
+    sh_listener *sh_listener_start(sh_client *me, int fd)
+    cbool sh_listener_is_armed(sh_listener *l)
+    void sh_listener_arm(sh_listener *l, uint32_t seq)
+    void sh_listener_stop(sh_listener *l)
+
+cdef extern from "bind/context.h":
+    # What this thread is doing: whose calls it makes, and which references its pickler collects.
+    ctypedef struct sh_thread_context:
+        void *rows
+        sh_id128 task_id
+        uint32_t counter, put_counter, depth
+        uint64_t client
+    sh_thread_context sh_context

@@ -1,0 +1,608 @@
+# SPDX-License-Identifier: Apache-2.0
+# Client: objects, calls and waits of this process.
+
+cdef enum:
+    SPIN_LOCKED_NS = 20000
+    SPIN_FREE_NS = 80000
+    SLICE_NS = 50000000
+    BIG_ARGUMENT = 65536
+    PAGE = 4096
+    MARKED = 0x100
+
+
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+cdef Client _latest = None
+cdef uint64_t _serial = 0
+
+
+@cython.final
+cdef class Client:
+    """This process's share of a node's segment."""
+    cdef sh_self s
+    cdef bint closed, mapped
+    cdef uint64_t serial
+    cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, import_ref, export_ref
+    cdef unsigned long main_thread
+    cdef uint32_t resolved_seq
+    cdef list watched
+    cdef int eventfd, poke_fd
+    cdef sh_listener *listener
+    cdef dict protected
+    cdef int blocked
+    cdef object __weakref__
+
+    def __cinit__(self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch):
+        global _latest, _serial
+        self.eventfd = -1
+        self.poke_fd = -1
+        self.closed = True
+        # The mapping outlives the descriptor; only the poke descriptor is needed from here on.
+        cdef int poke = os.dup(poke_fd)
+        cdef sh_status status = sh_self_open(&self.s, segment_fd, poke, index, epoch)
+        if status != SH_OK:
+            os.close(poke)
+            _raise(status, "cannot attach to the node's segment")
+        self.poke_fd = poke
+        self.closed = False
+        self.mapped = True
+        _serial += 1
+        self.serial = _serial
+        self.main_thread = threading.get_ident()
+        self.watched = []
+        self.protected = {}
+        _latest = self
+
+    def __dealloc__(self):
+        # Zero-copy views keep the Client, so nothing looks into the segment any more.
+        if not self.mapped:
+            return
+        self._leave_segment()
+        self.s.open = True
+        sh_self_close(&self.s)
+
+    cdef void _leave_segment(self) noexcept:
+        if self.closed:
+            return
+        self.closed = True
+        if not self.s.forked:
+            sh_listener_stop(self.listener)
+        self.listener = NULL
+        self.s.open = False
+        close(self.poke_fd)
+        if self.eventfd >= 0:
+            close(self.eventfd)
+
+    cdef int check(self) except -1:
+        if self.closed or not self.s.open:
+            raise _status.Closed("this connection to the node was closed; call shoal.init() again")
+        if self.s.forked:
+            raise _status.Forked("this client belongs to the parent process; call shoal.init() in the child to get its own")
+        if self.s.n_dead:
+            sh_ref_flush(&self.s)
+        return 0
+
+    @property
+    def index(self):
+        return self.s.index
+
+    @property
+    def epoch(self):
+        return self.s.epoch
+
+    @property
+    def role(self):
+        return self.s.role
+
+    @property
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def forked(self) -> None:
+        """In the child of os.fork(): refuse every further call; nothing shared is touched again."""
+        sh_self_forked(&self.s)
+
+    # -- objects
+
+    def put(self, value) -> ObjectRef:
+        cdef list rows = []
+        self.check()
+        cdef Encoded e = _encode(self, value, rows)
+        return self._put(e)
+
+    cdef ObjectRef _put(self, Encoded e):
+        cdef sh_put p
+        cdef sh_status status
+        self._enter()
+        status = sh_put_begin(&self.s, e.total, &p)
+        if status != SH_OK:
+            _raise(status, f"no room for an object of {e.total} bytes; raise object_store_memory or drop references")
+        if e.total > 32768 and self.protected:
+            self._unprotect(p.data, e.total)
+        try:
+            _write(self, e, p.data)
+        except BaseException:
+            sh_put_abort(&self.s, &p)
+            raise
+        self._enter()
+        sh_put_commit(&self.s, &p, SH_VALUE_HAS_REFS if e.rows else 0)
+        self._leave()
+        return _wrap(self, p.ref)
+
+    cdef inline void _enter(self) noexcept:
+        # Whose calls and puts these are: the task of this thread, else the job itself.
+        if sh_context.client == self.serial:
+            self.s.task_id = sh_context.task_id
+            self.s.task_counter = sh_context.counter
+            self.s.put_counter = sh_context.put_counter
+            self.s.depth = sh_context.depth
+        else:
+            self._adopt_thread()
+
+    cdef void _adopt_thread(self) noexcept:
+        # The first thread acts for the job; others draw a random identity under the same root.
+        sh_context.task_id = sh_id_root(self.s.root)
+        if threading.get_ident() != self.main_thread or self.s.role != SH_ROLE_DRIVER:
+            sh_context.task_id = sh_id_child(sh_context.task_id, <uint64_t>int.from_bytes(os.urandom(8), "little"))
+        sh_context.counter = 0
+        sh_context.put_counter = 0
+        sh_context.depth = 0
+        sh_context.client = self.serial
+        self.s.task_id = sh_context.task_id
+        self.s.task_counter = 0
+        self.s.put_counter = 0
+        self.s.depth = 0
+
+    cdef inline void _leave(self) noexcept:
+        sh_context.counter = self.s.task_counter
+        sh_context.put_counter = self.s.put_counter
+
+    def create(self, uint64_t nbytes) -> Buffer:
+        """An unsealed object of nbytes: a Buffer with writable `.view`, one page into its payload."""
+        cdef Buffer b = Buffer.__new__(Buffer)
+        self.check()
+        cdef sh_status status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
+        if status != SH_OK:
+            _raise(status, f"no room for an object of {nbytes} bytes; raise object_store_memory or drop references")
+        b.client = self
+        b.nbytes = nbytes
+        if self.protected:
+            self._unprotect(b.p.data, PAGE + nbytes)
+        return b
+
+    def seal_array(self, Buffer buffer not None, tuple describe) -> ObjectRef:
+        cdef bytes inband = _dumps(describe, 5)
+        cdef sh_payload *p
+        cdef sh_extent *extent
+        self.check()
+        if buffer.client is not self or buffer.sealed:
+            raise _status.Invalid("this buffer was sealed before or belongs to another connection")
+        if sizeof(sh_payload) + sizeof(sh_extent) + <uint64_t>len(inband) > PAGE:
+            raise _status.Invalid("the array's dtype is too complex to be sealed in place; use put()")
+        p = <sh_payload *>buffer.p.data
+        memset(p, 0, sizeof(sh_payload))
+        p.version = SH_PAYLOAD_VERSION
+        p.py_minor = <uint8_t>_PY_MINOR
+        p.flags = FLAG_ARRAY
+        p.n_extents = 1
+        p.inband_bytes = <uint64_t>len(inband)
+        extent = <sh_extent *>(buffer.p.data + sizeof(sh_payload))
+        extent.offset = PAGE
+        extent.bytes = buffer.nbytes
+        memcpy(buffer.p.data + sizeof(sh_payload) + sizeof(sh_extent), PyBytes_AS_STRING(inband), len(inband))
+        if buffer.nbytes >= (1 << 20):
+            # The creator's own view becomes read-only too. Smaller ones are not worth a mapping each.
+            if sh_os_protect(buffer.p.data + PAGE, buffer.nbytes & ~<uint64_t>(PAGE - 1), False) == 0:
+                self.protected[<size_t>(buffer.p.data + PAGE)] = buffer.nbytes & ~<uint64_t>(PAGE - 1)
+        self._enter()
+        sh_put_commit(&self.s, &buffer.p, 0)
+        self._leave()
+        sh_ref_again(&self.s, buffer.p.ref)  # the buffer keeps the object while its view lives
+        buffer.sealed = True
+        return _wrap(self, buffer.p.ref)
+
+    cdef void _unprotect(self, uint8_t *data, uint64_t n) except *:
+        # Memory of an object that was sealed in place has come back to us.
+        cdef size_t start, first = <size_t>data, end = <size_t>data + n
+        for begin, length in list(self.protected.items()):
+            start = begin
+            if start < end and first < start + <size_t>length:
+                sh_os_protect(<void *>start, length, True)
+                del self.protected[begin]
+
+    def adopt(self, uint32_t index, uint32_t generation) -> ObjectRef:
+        """The reference of an object that somebody else keeps alive while this runs. Raises Invalid if it is gone."""
+        cdef sh_ref r
+        r.index, r.generation = index, generation
+        self.check()
+        cdef sh_status status = sh_ref_take(&self.s, r)
+        if status != SH_OK:
+            _raise(status, "the object is gone: nobody held a reference to it any more")
+        return _wrap(self, r)
+
+    def share(self, ObjectRef ref not None) -> None:
+        """The reference leaves this process by another way than a call or a value: have it counted."""
+        self.check()
+        sh_ref_share(&self.s, ref.r)
+
+    def is_resolved(self, ObjectRef ref not None) -> bool:
+        self.check()
+        return sh_entry_is_closed(sh_entry_at(&self.s.seg, ref.r.index), ref.r.generation)
+
+    cdef object _value(self, sh_ref r):
+        cdef sh_entry *e = sh_entry_at(&self.s.seg, r.index)
+        cdef uint64_t size = sh_load_relaxed(&e.size_flags)
+        cdef uint8_t *data = sh_entry_bytes(&self.s.seg, e)
+        if size & SH_VALUE_ERROR:
+            raise self._error(data, size & SH_VALUE_SIZE_MASK, r)
+        return _decode(self, data, size & SH_VALUE_SIZE_MASK, r, True)
+
+    cdef object _error(self, const uint8_t *data, uint64_t size, sh_ref r):
+        cdef const sh_payload *p = <const sh_payload *>data
+        cdef const sh_system_error *error
+        if data == NULL or size < sizeof(sh_payload):
+            return _status.CoreError("the object's error is damaged")
+        if p.flags & SH_PAYLOAD_SYSTEM_ERROR:
+            error = <const sh_system_error *>(data + sh_payload_inband_offset(p))
+            return self.decode_system_error(error.code, {
+                "client": error.client, "epoch": error.epoch, "pid": error.pid, "status": error.wait_status,
+                "class_id": error.class_id})
+        return self.decode_error(PyBytes_FromStringAndSize(
+            <const char *>data + sh_payload_inband_offset(p), <Py_ssize_t>p.inband_bytes))
+
+    # -- waiting
+
+    cdef uint64_t _deadline(self, timeout_s) except 0:
+        if timeout_s is None:
+            return SH_NO_DEADLINE
+        seconds = float(timeout_s)
+        if seconds != seconds or seconds < 0:
+            raise ValueError(f"timeout must be at least 0 seconds or None, not {timeout_s!r}")
+        if seconds > 1e9:
+            return SH_NO_DEADLINE
+        return sh_os_now_ns() + <uint64_t>(seconds * 1e9) + 1
+
+    cdef int _await(self, sh_ref r, uint64_t deadline) except -1:
+        # 0: resolved, 1: timed out.
+        cdef sh_status status
+        cdef bint found, parked = False
+        cdef uint64_t slice_ns
+        if deadline != SH_NO_DEADLINE and sh_os_now_ns() >= deadline:
+            return 1
+        if sh_may_spin(&self.s):
+            sh_set_run_state(&self.s, SH_RUN_SPINNING)
+            if sh_spin_closed(&self.s, r, SPIN_LOCKED_NS):
+                sh_set_run_state(&self.s, SH_RUN_BUSY)
+                return 0
+            with nogil:
+                found = sh_spin_closed(&self.s, r, SPIN_FREE_NS)
+            sh_set_run_state(&self.s, SH_RUN_BUSY)
+            if found:
+                return 0
+        status = sh_watch(&self.s, r)
+        if status == SH_EMPTY:
+            return 0
+        if status != SH_OK:
+            _raise(status, "cannot wait for the object")
+        # Only drivers take signals in their waits; a wait of theirs is cut so that one is never missed for long.
+        slice_ns = SLICE_NS if self.s.role == SH_ROLE_DRIVER else 1000000000
+        if self.blocked == 0:
+            sh_block(&self.s)
+        self.blocked += 1
+        try:
+            while True:
+                with nogil:
+                    status = sh_park_closed(&self.s, r, deadline, slice_ns)
+                if status == SH_OK:
+                    return 0
+                if status == SH_TIMEOUT:
+                    return 1
+                if status != SH_AGAIN:
+                    _raise(status, "the node has stopped, or this process was removed from it")
+                PyErr_CheckSignals()
+        finally:
+            self.blocked -= 1
+            if self.blocked == 0:
+                sh_unblock(&self.s)
+
+    def get(self, ref, timeout_s=None):
+        cdef ObjectRef o
+        if type(ref) is not ObjectRef:
+            raise TypeError(f"get() takes an ObjectRef or a list of them, not {type(ref).__name__}")
+        o = <ObjectRef>ref
+        self.check()
+        if o.client is not self:
+            raise _status.Invalid("this ObjectRef belongs to an earlier connection")
+        if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
+            if self._await(o.r, self._deadline(timeout_s)):
+                raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
+        return self._value(o.r)
+
+    def get_many(self, refs, timeout_s=None):
+        cdef ObjectRef o
+        cdef Py_ssize_t i, n
+        cdef list items = refs if type(refs) is list else list(refs)
+        self.check()
+        cdef uint64_t deadline = self._deadline(timeout_s)
+        n = len(items)
+        for i in range(n):
+            item = items[i]
+            if type(item) is not ObjectRef:
+                raise TypeError(f"get() takes ObjectRefs; element {i} is of type {type(item).__name__}")
+            if (<ObjectRef>item).client is not self:
+                raise _status.Invalid(f"element {i}: this ObjectRef belongs to an earlier connection")
+        for i in range(n - 1, -1, -1):  # the last one first: usually one wait instead of n
+            o = <ObjectRef>items[i]
+            if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
+                if self._await(o.r, deadline):
+                    raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
+        out = []
+        for i in range(n):
+            out.append(self._value((<ObjectRef>items[i]).r))
+        return out
+
+    cdef void _drain(self) noexcept:
+        sh_drain_fired(&self.s, _on_fired, <void *>self)
+
+    def wait(self, refs, Py_ssize_t num_returns, timeout_s=None):
+        cdef list items = refs if type(refs) is list else list(refs)
+        cdef Py_ssize_t i, n = len(items), ready = 0
+        cdef uint64_t deadline = self._deadline(timeout_s), slice_ns
+        cdef ObjectRef o
+        cdef sh_local *l
+        cdef sh_status status
+        cdef uint32_t seq
+        self.check()
+        self._drain()
+        self._check_wait(items, n)
+        ready = self._count_ready(items, n)
+        if ready < num_returns and not (timeout_s is not None and timeout_s == 0):
+            for i in range(n):
+                o = <ObjectRef>items[i]
+                l = &self.s.local[o.r.index]
+                if l.flags & SH_LOCAL_CLOSED or l.waiter:
+                    continue
+                status = sh_watch(&self.s, o.r)
+                if status == SH_EMPTY:
+                    self._mark_resolved(l)
+                    ready += 1
+                elif status != SH_OK:
+                    _raise(status, "cannot wait for the object")
+            slice_ns = SLICE_NS if self.s.role == SH_ROLE_DRIVER else 1000000000
+            status = SH_OK
+            if ready < num_returns:
+                sh_block(&self.s)
+                self.blocked += 1
+                try:
+                    while True:
+                        seq = sh_park_prepare(&self.s.me.park)
+                        sh_park_announce(&self.s.me.park, seq)
+                        self._drain()
+                        ready = self._count_ready(items, n)
+                        if ready >= num_returns:
+                            sh_park_cancel(&self.s.me.park)
+                            break
+                        with nogil:
+                            status = sh_park_any(&self.s, seq, deadline, slice_ns)
+                        if status == SH_TIMEOUT:
+                            self._drain()
+                            ready = self._count_ready(items, n)
+                            break
+                        if status == SH_FENCED:
+                            _raise(status, "the node has stopped, or this process was removed from it")
+                        PyErr_CheckSignals()
+                finally:
+                    self.blocked -= 1
+                    if self.blocked == 0:
+                        sh_unblock(&self.s)
+        return self._split(items, n, num_returns, ready)
+
+    cdef int _check_wait(self, list items, Py_ssize_t n) except -1:
+        # Types and duplicates in one pass; the mark is cleared again before anybody else can see it.
+        cdef Py_ssize_t i, j
+        cdef ObjectRef o
+        cdef str problem = None
+        for i in range(n):
+            item = <object>PyList_GET_ITEM(items, i)
+            if type(item) is not ObjectRef:
+                problem = f"wait() takes a list of ObjectRefs; element {i} is of type {type(item).__name__}"
+                break
+            o = <ObjectRef>item
+            if o.client is not self:
+                problem = f"element {i}: this ObjectRef belongs to an earlier connection"
+                break
+            if self.s.local[o.r.index].flags & MARKED:
+                problem = f"wait() takes different ObjectRefs; {o!r} is there twice"
+                break
+            self.s.local[o.r.index].flags |= MARKED
+        else:
+            i = n
+        for j in range(i):
+            self.s.local[(<ObjectRef>PyList_GET_ITEM(items, j)).r.index].flags &= ~<uint32_t>MARKED
+        if problem is not None:
+            raise (TypeError if "takes a list" in problem else ValueError)(problem)
+        return 0
+
+    cdef inline void _mark_resolved(self, sh_local *l) noexcept:
+        l.flags |= SH_LOCAL_CLOSED
+        self.resolved_seq += 1
+        l.waiter = self.resolved_seq  # when it was seen resolved: early finishers come first
+
+    cdef Py_ssize_t _count_ready(self, list items, Py_ssize_t n) noexcept:
+        cdef Py_ssize_t i, ready = 0
+        cdef ObjectRef o
+        cdef sh_local *l
+        for i in range(n):
+            o = <ObjectRef>PyList_GET_ITEM(items, i)
+            l = &self.s.local[o.r.index]
+            if l.flags & SH_LOCAL_CLOSED:
+                ready += 1
+            elif l.waiter == 0 and sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
+                self._mark_resolved(l)
+                ready += 1
+        return ready
+
+    cdef tuple _split(self, list items, Py_ssize_t n, Py_ssize_t num_returns, Py_ssize_t ready):
+        cdef list done = [], rest = []
+        cdef Py_ssize_t i, taken = 0
+        cdef uint32_t last
+        cdef sh_local *l
+        cdef ObjectRef o
+        # With more ready than asked for, those that finished first come first, wherever they stand in the list.
+        last = 0xFFFFFFFF
+        if ready > num_returns > 0:
+            last = self._nth_resolved(items, n, num_returns)
+        for i in range(n):
+            o = <ObjectRef>PyList_GET_ITEM(items, i)
+            l = &self.s.local[o.r.index]
+            if l.flags & SH_LOCAL_CLOSED and l.waiter <= last and taken < num_returns:
+                done.append(o)
+                taken += 1
+            else:
+                rest.append(o)
+        return done, rest
+
+    cdef uint32_t _nth_resolved(self, list items, Py_ssize_t n, Py_ssize_t nth):
+        # The order number of the nth ready item.
+        cdef uint32_t least = 0xFFFFFFFF
+        cdef Py_ssize_t i
+        cdef sh_local *l
+        cdef list all_
+        if nth == 1:
+            for i in range(n):
+                l = &self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index]
+                if l.flags & SH_LOCAL_CLOSED and l.waiter < least:
+                    least = l.waiter
+            return least
+        all_ = []
+        for i in range(n):
+            l = &self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index]
+            if l.flags & SH_LOCAL_CLOSED:
+                all_.append(l.waiter)
+        all_.sort()
+        return all_[nth - 1]
+
+    # -- the claiming side (worker.pxi)
+
+    def next_task(self, timeout_s=None) -> Task:
+        return _next_task(self, timeout_s)
+
+    def try_next_task(self) -> Task:
+        return _try_next_task(self)
+
+    def finish(self, Task task not None, values) -> bool:
+        return _finish(self, task, values)
+
+    def fail(self, Task task not None, bytes payload not None) -> bool:
+        return _fail(self, task, payload)
+
+    def set_current(self, Task task) -> None:
+        _set_current(self, task)
+
+    @property
+    def should_exit(self) -> bool:
+        return self.closed or sh_should_exit(&self.s)
+
+    # -- event loops
+
+    def wake_fd(self) -> int:
+        self.check()
+        if self.eventfd < 0:
+            self.eventfd = sh_os_eventfd()
+            if self.eventfd < 0:
+                _raise(SH_OS, "cannot make an eventfd")
+            self.listener = sh_listener_start(self.s.me, self.eventfd)
+            if self.listener == NULL:
+                raise MemoryError("cannot start the listener thread")
+        return self.eventfd
+
+    def watch(self, ObjectRef ref not None) -> bool:
+        self.check()
+        cdef sh_status status = sh_watch(&self.s, ref.r)
+        if status == SH_EMPTY:
+            return True
+        if status != SH_OK:
+            _raise(status, "cannot wait for the object")
+        self.s.local[ref.r.index].flags |= SH_LOCAL_WATCHED
+        return False
+
+    def drain_watched(self) -> list:
+        self.check()
+        self._drain()
+        out, self.watched = self.watched, []
+        return out
+
+    def rearm(self, bint want_calls=True) -> bool:
+        cdef uint32_t seq
+        cdef bint work
+        self.check()
+        if self.listener == NULL:
+            raise _status.Invalid("wake_fd() was never asked for")
+        if not sh_listener_is_armed(self.listener):
+            seq = sh_park_prepare(&self.s.me.park)
+            sh_park_announce(&self.s.me.park, seq)
+            sh_listener_arm(self.listener, seq)
+        self._drain()
+        work = len(self.watched) > 0 or sh_should_exit(&self.s)
+        if want_calls and self.s.role == SH_ROLE_ACTOR:
+            work = work or sh_next_possible(&self.s)
+        sh_set_run_state(&self.s, SH_RUN_BUSY if work else SH_RUN_PARKED)
+        return work
+
+    def counters(self) -> dict:
+        self.check()
+        cdef sh_client *me = self.s.me
+        return {
+            "submitted": sh_load_relaxed(&me.x_submitted), "completed": sh_load_relaxed(&me.x_completed),
+            "wakes": sh_load_relaxed(&me.x_wakes), "parks": sh_load_relaxed(&me.x_parks),
+        }
+
+    def close(self) -> None:
+        """Leave the segment. References and views of this connection become unusable; none is freed by it."""
+        global _latest
+        if _latest is self:
+            _latest = None
+        if not self.closed and not self.s.forked:
+            sh_ref_flush(&self.s)
+        self._leave_segment()
+
+
+cdef void _on_fired(void *context, sh_ref r) noexcept:
+    cdef Client client = <Client>context
+    cdef sh_local *l = &client.s.local[r.index]
+    client._mark_resolved(l)
+    if l.flags & SH_LOCAL_WATCHED:
+        l.flags &= ~<uint32_t>SH_LOCAL_WATCHED
+        sh_ref_again(&client.s, r)
+        client.watched.append(_wrap(client, r))
+
+
+@cython.final
+@cython.no_gc
+cdef class Buffer:
+    """Memory of an object before it is sealed; afterwards it keeps the object alive for its creator's view."""
+    cdef Client client
+    cdef sh_put p
+    cdef readonly uint64_t nbytes
+    cdef readonly bint sealed
+
+    @property
+    def view(self):
+        """A writable memoryview of the bytes, valid as long as this Buffer."""
+        return memoryview(self)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.p.data + PAGE, <Py_ssize_t>self.nbytes, self.sealed, flags)
+
+    def __releasebuffer__(self, Py_buffer *view):
+        pass
+
+    def __dealloc__(self):
+        if self.client is None or not self.client.s.open or self.client.s.forked:
+            return
+        if self.sealed:
+            sh_ref_bury(&self.client.s, self.p.ref)
+        else:
+            sh_put_abort(&self.client.s, &self.p)

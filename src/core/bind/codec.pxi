@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+# Values to payloads and back (store/payload.h).
+
+cdef enum:
+    ALIGN = 64
+    FLAG_RAW_BYTES = 16
+    FLAG_ARRAY = 32
+    CALL_ARGS = 0
+    CALL_KWARGS = 1
+    CALL_DEPS = 2
+    RAW_FROM = 2048
+
+
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Encoded:
+    """A value on its way into the segment: everything measured, nothing allocated there yet."""
+    cdef bytes inband
+    cdef list rows          # ObjectRefs, dependencies first
+    cdef list buffers       # PickleBuffers' raw views
+    cdef const char *raw    # instead of inband: memory kept alive by `owner`
+    cdef object owner
+    cdef uint64_t inband_bytes, total
+    cdef uint16_t flags
+    cdef uint32_t shape
+
+
+cdef inline uint64_t _aligned(uint64_t n):
+    return (n + ALIGN - 1) & ~<uint64_t>(ALIGN - 1)
+
+
+cdef bint _names_main(bytes data):
+    # The C pickler writes classes and functions of __main__ by name; no other process has that module.
+    return b"__main__" in data
+
+
+cdef bint _is_plain(object value):
+    kind = type(value)
+    return kind is int or kind is float or kind is bool or value is None or (kind is str and len(<str>value) < 65536)
+
+
+cdef void _measure(Encoded e) except *:
+    cdef uint64_t at = sizeof(sh_payload) + len(e.rows) * sizeof(sh_row) + len(e.buffers) * sizeof(sh_extent) + e.inband_bytes
+    for view in e.buffers:
+        at = _aligned(at) + <uint64_t>view.nbytes
+    e.total = at
+
+
+cdef Encoded _encode(Client client, object value, list rows):
+    cdef Encoded e = Encoded.__new__(Encoded)
+    cdef void *before
+    cdef Py_ssize_t n_before = len(rows)
+    e.rows = rows
+    e.buffers = []
+    if type(value) is bytes and PyBytes_GET_SIZE(value) >= RAW_FROM:
+        e.owner = value
+        e.raw = PyBytes_AS_STRING(value)
+        e.inband_bytes = <uint64_t>PyBytes_GET_SIZE(value)
+        e.flags = FLAG_RAW_BYTES
+    else:
+        if _is_plain(value):
+            e.inband = _dumps(value, 5)
+        else:
+            buffers = []
+            before = sh_context.rows
+            sh_context.rows = <void *>rows
+            try:
+                try:
+                    e.inband = _dumps(value, 5, buffer_callback=buffers.append)
+                    error = None
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except Exception as exc:
+                    error = exc
+                if error is not None or _names_main(e.inband):
+                    del rows[n_before:]
+                    e.inband, buffers = client.encode_fallback(value, error)
+            finally:
+                sh_context.rows = before
+            for b in buffers:
+                e.buffers.append((b if type(b) is _PickleBuffer else _PickleBuffer(b)).raw())
+        e.inband_bytes = <uint64_t>len(e.inband)
+        e.raw = PyBytes_AS_STRING(e.inband)
+    _measure(e)
+    return e
+
+
+cdef int _write(Client client, Encoded e, uint8_t *to) except -1:
+    cdef sh_payload *p = <sh_payload *>to
+    cdef sh_row *row = <sh_row *>(to + sizeof(sh_payload))
+    cdef sh_entry *entry
+    cdef ObjectRef ref
+    cdef sh_extent *extent
+    cdef uint64_t at
+    cdef Py_buffer view
+    p.version = SH_PAYLOAD_VERSION
+    p.py_minor = <uint8_t>_PY_MINOR
+    p.flags = e.flags
+    p.n_rows = <uint32_t>len(e.rows)
+    p.n_extents = <uint32_t>len(e.buffers)
+    p.spare = e.shape
+    p.inband_bytes = e.inband_bytes
+    p.digest = 0
+    for item in e.rows:
+        ref = <ObjectRef>item
+        sh_ref_share(&client.s, ref.r)
+        entry = sh_entry_at(&client.s.seg, ref.r.index)
+        row.id_lo = entry.id_lo
+        row.id_hi = entry.id_hi
+        row.number = entry.number
+        row.owner_node = client.s.seg.header.node_number
+        row.index = ref.r.index
+        row.generation = ref.r.generation
+        row += 1
+    extent = <sh_extent *>row
+    at = sizeof(sh_payload) + p.n_rows * sizeof(sh_row) + p.n_extents * sizeof(sh_extent)
+    _copy_in(to + at, e.raw, e.inband_bytes)
+    at += e.inband_bytes
+    for item in e.buffers:
+        at = _aligned(at)
+        PyObject_GetBuffer(item, &view, PyBUF_SIMPLE)
+        extent.offset = at
+        extent.bytes = <uint64_t>view.len
+        _copy_in(to + at, <const char *>view.buf, <uint64_t>view.len)
+        PyBuffer_Release(&view)
+        at += extent.bytes
+        extent += 1
+    return 0
+
+
+cdef void _copy_in(uint8_t *to, const char *frm, uint64_t n) noexcept:
+    if n < 262144:
+        memcpy(to, frm, n)
+        return
+    with nogil:
+        sh_copy(to, frm, n, sh_os_cores() if n >= SH_COPY_PARALLEL_BYTES else 1, n >= SH_COPY_PARALLEL_BYTES)
+
+
+@cython.final
+@cython.no_gc
+cdef class Pinned:
+    """A read-only view of a sealed object's bytes. Holds the object while anything looks at it."""
+    cdef Client client
+    cdef sh_ref r
+    cdef const uint8_t *data
+    cdef Py_ssize_t size
+
+    def __dealloc__(self):
+        if self.client is not None:
+            sh_ref_bury(&self.client.s, self.r)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, <void *>self.data, self.size, 1, flags)
+
+    def __releasebuffer__(self, Py_buffer *view):
+        pass
+
+    def __reduce__(self):
+        return bytes, (bytes(self),)
+
+
+cdef object _pin(Client client, sh_ref r, const uint8_t *data, uint64_t size):
+    cdef Pinned pinned = Pinned.__new__(Pinned)
+    cdef sh_status status = sh_ref_take(&client.s, r)
+    if status != SH_OK:
+        _raise(status, "the object is gone")
+    pinned.client = client
+    pinned.r = r
+    # The same offset in the read-only map: a stray write through the view faults instead of changing the object.
+    pinned.data = client.s.seg.read_base + (data - client.s.seg.base)
+    pinned.size = <Py_ssize_t>size
+    return pinned
+
+
+cdef object _small_constant(const uint8_t *in_, uint64_t n):
+    # What most control values are: None, True, False, small ints, as the C pickler writes them in protocol 5.
+    if n == 4 and in_[3] == 46:
+        if in_[2] == 78:
+            return None
+        if in_[2] == 136:
+            return True
+        if in_[2] == 137:
+            return False
+    elif n == 5 and in_[2] == 75 and in_[4] == 46:
+        return <long>in_[3]
+    return NotImplemented
+
+
+cdef object _decode(Client client, const uint8_t *data, uint64_t size, sh_ref owner, bint pinnable, uint32_t n_skip=0):
+    cdef const sh_payload *p = <const sh_payload *>data
+    cdef uint64_t at
+    cdef const sh_row *row
+    cdef const sh_extent *extent
+    cdef uint32_t i
+    cdef sh_ref r
+    cdef void *before
+    cdef sh_status status
+    if data == NULL or size < sizeof(sh_payload) or p.version != SH_PAYLOAD_VERSION:
+        _raise(SH_INVALID, "the object's payload is damaged or of another version")
+    at = sh_payload_inband_offset(p)
+    if at > size or p.inband_bytes > size - at:
+        _raise(SH_INVALID, "the object's payload is damaged")
+    if p.flags & FLAG_RAW_BYTES:
+        return _bytes_out(<const char *>data + at, p.inband_bytes)
+    if p.n_rows <= n_skip and p.n_extents == 0:
+        constant = _small_constant(data + at, p.inband_bytes)
+        if constant is not NotImplemented:
+            return constant
+        return _loads(PyBytes_FromStringAndSize(<const char *>data + at, <Py_ssize_t>p.inband_bytes))
+    rows = []
+    row = sh_payload_rows(p)
+    for i in range(p.n_rows):
+        if i < n_skip:  # dependencies are handed in as values
+            rows.append(None)
+            continue
+        r.index = row[i].index
+        r.generation = row[i].generation
+        status = sh_ref_take(&client.s, r)
+        if status != SH_OK:
+            _raise(status, "an object that this value refers to is gone")
+        rows.append(_wrap(client, r))
+    buffers = []
+    extent = sh_payload_extents(p)
+    for i in range(p.n_extents):
+        if extent[i].offset > size or extent[i].bytes > size - extent[i].offset:
+            _raise(SH_INVALID, "the object's payload is damaged")
+        if pinnable:
+            buffers.append(_pin(client, owner, data + extent[i].offset, extent[i].bytes))
+        else:
+            buffers.append(_bytes_out(<const char *>data + extent[i].offset, extent[i].bytes))
+    if p.flags & FLAG_ARRAY:
+        return _array_of(_loads(PyBytes_FromStringAndSize(<const char *>data + at, <Py_ssize_t>p.inband_bytes)), buffers[0])
+    before = sh_context.rows
+    sh_context.rows = <void *>rows
+    try:
+        return _loads(PyBytes_FromStringAndSize(<const char *>data + at, <Py_ssize_t>p.inband_bytes), buffers=buffers)
+    finally:
+        sh_context.rows = before
+
+
+cdef bytes _bytes_out(const char *data, uint64_t n):
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>n)
+    cdef char *to = PyBytes_AS_STRING(out)
+    if n < SH_COPY_PARALLEL_BYTES:
+        memcpy(to, data, n)
+    else:
+        with nogil:
+            sh_copy(to, data, n, sh_os_cores(), False)
+    return out
+
+
+cdef object _array_of(object description, object buffer):
+    import numpy
+    dtype, shape, order = description
+    return numpy.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the calling thread is doing. Per thread, because pickling runs Python code that may switch threads. */
+#ifndef SH_BIND_CONTEXT_H
+#define SH_BIND_CONTEXT_H
+
+#include "base/id.h"
+
+#include <stdbool.h>
+
+typedef struct sh_thread_context {
+  void *rows;        /* list of ObjectRef: pickling appends, unpickling indexes; NULL outside of both */
+  sh_id128 task_id;  /* whom this thread submits for */
+  uint32_t counter, put_counter, depth;
+  uint64_t client;   /* serial number of the connection that all this is about; 0 = none */
+} sh_thread_context;
+
+static __thread sh_thread_context sh_context;
+
+#endif

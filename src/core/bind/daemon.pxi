@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+# NodeCore: the daemon's side of a segment.
+
+@cython.final
+cdef class NodeCore:
+    """Creates a node's segment and runs its repair thread."""
+    cdef sh_repair *d
+
+    def __cinit__(self, *, int cpus, uint64_t store_bytes, uint32_t node_number=0, bytes cluster_id=b"", bint small=False):
+        cdef sh_segment_config config
+        memset(&config, 0, sizeof(config))
+        config.store_bytes = store_bytes
+        config.n_seats = <uint32_t>cpus
+        config.node_number = node_number
+        config.small = small
+        if len(cluster_id) == 16:
+            memcpy(&config.cluster_lo, <const char *>cluster_id, 8)
+            memcpy(&config.cluster_hi, <const char *>cluster_id + 8, 8)
+        self.d = <sh_repair *>malloc(sizeof(sh_repair))
+        if self.d == NULL:
+            raise MemoryError()
+        cdef sh_status status = sh_repair_open(self.d, &config)
+        if status != SH_OK:
+            free(self.d)
+            self.d = NULL
+            _raise(status, f"cannot create a segment for {cpus} CPUs and {store_bytes} bytes")
+
+    def __dealloc__(self):
+        if self.d != NULL:
+            with nogil:
+                sh_repair_close(self.d)
+            free(self.d)
+
+    @property
+    def segment_fd(self) -> int:
+        return self.d.seg.fd
+
+    @property
+    def poke_fd(self) -> int:
+        return self.d.poke_fd
+
+    @property
+    def event_fd(self) -> int:
+        return self.d.event_fd
+
+    def start(self) -> None:
+        cdef sh_status status = sh_repair_start(self.d)
+        if status != SH_OK:
+            _raise(status, "cannot start the repair thread")
+
+    def stop(self) -> None:
+        with nogil:
+            sh_repair_stop(self.d)
+
+    def register(self, uint32_t pid, int pidfd, uint32_t role, int32_t class_id=-1, uint32_t root=0) -> tuple:
+        cdef uint32_t index, epoch
+        cdef sh_status status
+        with nogil:
+            status = sh_repair_register(self.d, pid, pidfd, role, class_id, root, &index, &epoch)
+        if status != SH_OK:
+            _raise(status, "all client records of the node are in use")
+        return index, epoch
+
+    def fence(self, uint32_t index, uint32_t epoch) -> None:
+        with nogil:
+            sh_repair_fence(self.d, index, epoch)
+
+    cdef int _shape(self, sh_shape *shape, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli) except -1:
+        memset(shape, 0, sizeof(sh_shape))
+        if len(demands) > SH_MAX_DEMANDS:
+            raise _status.Invalid(f"a task may demand {SH_MAX_DEMANDS} kinds of resources, not {len(demands)}")
+        shape.root = root
+        shape.cpu_milli = cpu_milli
+        shape.gpu_milli = gpu_milli
+        for i, kind in enumerate(sorted(demands)):
+            shape.kinds[<int>i] = kind
+            shape.milli[<int>i] = demands[kind]
+        shape.n_demands = <uint32_t>len(demands)
+        return 0
+
+    def define_class(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0) -> int:
+        cdef sh_shape shape
+        cdef uint32_t class_id
+        self._shape(&shape, root, cpu_milli, demands, gpu_milli)
+        cdef sh_status status = sh_repair_define_class(self.d, &shape, &class_id)
+        if status != SH_OK:
+            _raise(status, "no further scheduling class can be defined")
+        return class_id
+
+    def define_actor(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0) -> int:
+        cdef sh_shape shape
+        cdef uint32_t class_id
+        self._shape(&shape, root, cpu_milli, demands, gpu_milli)
+        cdef sh_status status = sh_repair_define_actor(self.d, &shape, &class_id)
+        if status != SH_OK:
+            _raise(status, "no further actor can be defined")
+        return class_id
+
+    def reserve_actor(self, uint32_t class_id) -> bool:
+        cdef uint32_t gpu_mask = 0
+        cdef bint granted
+        with nogil:
+            granted = sh_repair_reserve_actor(self.d, class_id, &gpu_mask)
+        return granted
+
+    def close_class(self, uint32_t class_id, uint32_t code, uint32_t client, uint32_t epoch, uint32_t pid, int32_t status) -> None:
+        cdef sh_system_error end
+        end.code = code
+        end.client = client
+        end.epoch = epoch
+        end.pid = pid
+        end.wait_status = status
+        end.class_id = class_id
+        with nogil:
+            sh_repair_close_class(self.d, class_id, &end)
+
+    def end_root(self, uint32_t root) -> None:
+        with nogil:
+            sh_repair_end_root(self.d, root)
+
+    def set_capacity(self, uint32_t kind, uint32_t amount_milli) -> None:
+        cdef sh_status status = sh_repair_set_capacity(self.d, kind, amount_milli)
+        if status != SH_OK:
+            _raise(status, f"a node has at most {SH_MAX_KINDS} kinds of resources")
+
+    def drain_events(self) -> list:
+        cdef sh_event events[64]
+        cdef uint32_t n, i
+        out = []
+        while True:
+            n = sh_repair_events(self.d, events, 64)
+            for i in range(n):
+                out.append((events[i].kind, events[i].a, events[i].b, events[i].c))
+            if n < 64:
+                return out
+
+    def hold(self, uint32_t index, uint32_t generation) -> bool:
+        cdef sh_ref r
+        cdef bint held
+        r.index, r.generation = index, generation
+        with nogil:
+            held = sh_repair_hold(self.d, r)
+        return held
+
+    def drop(self, uint32_t index, uint32_t generation) -> None:
+        cdef sh_ref r
+        r.index, r.generation = index, generation
+        with nogil:
+            sh_repair_drop(self.d, r)
+
+    def available(self) -> dict:
+        """Free resources by kind in milli; -1 = CPU."""
+        cdef sh_stats stats
+        sh_repair_stats(self.d, &stats)
+        out = {-1: int(stats.free_seats) * 1000}
+        for kind in range(SH_MAX_KINDS):
+            if self.d.capacity[kind]:
+                out[kind] = self.d.capacity[kind] - self.d.used[kind]
+        return out
+
+    def clients(self) -> list:
+        cdef uint32_t i, high = sh_clients_high(&self.d.seg)
+        cdef sh_client *c
+        out = []
+        for i in range(1, high):
+            c = sh_client_at(&self.d.seg, i)
+            if sh_load32_relaxed(&c.x_state) != 0:
+                out.append({
+                    "index": i, "epoch": sh_load32_relaxed(&c.x_epoch), "pid": sh_load32_relaxed(&c.x_pid),
+                    "role": sh_load32_relaxed(&c.x_role), "class_id": sh_load32_relaxed(&c.x_class),
+                    "root": sh_load32_relaxed(&c.x_root), "submitted": sh_load_relaxed(&c.x_submitted),
+                    "completed": sh_load_relaxed(&c.x_completed),
+                })
+        return out
+
+    def counters(self) -> dict:
+        cdef sh_stats s
+        with nogil:
+            sh_repair_stats(self.d, &s)
+        return {
+            "live_entries": s.live_entries, "live_slots": s.live_slots, "live_waiters": s.live_waiters,
+            "live_bytes": s.live_bytes, "claimed_bytes": s.claimed_bytes, "submitted": s.submitted,
+            "tasks_completed": s.completed, "wakes": s.wakes, "parks": s.parks, "repairs": s.repairs, "sweeps": s.sweeps,
+            "quarantined": s.quarantined, "log_events": s.log_events, "free_seats": s.free_seats, "clients": s.clients,
+        }
+
+    def is_valid(self) -> bool:
+        cdef bint valid
+        with nogil:
+            valid = sh_repair_is_valid(self.d)
+        return valid

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+# Calls: templates and submission; and their other end, claiming and finishing tasks.
+
+@cython.final
+cdef class CallTemplate:
+    """Everything about a call that does not change between calls."""
+    cdef Client client
+    cdef sh_call call
+    cdef object keep
+
+    def __init__(self, Client client not None, *, bytes key not None, uint32_t class_id, uint32_t num_returns=1,
+                 uint32_t max_retries=0, uint8_t priority=0, bint is_actor_call=False, bint creates_actor=False, keep=None):
+        if len(key) != 16:
+            raise _status.Invalid(f"a function key has 16 bytes, not {len(key)}")
+        memset(&self.call, 0, sizeof(sh_call))
+        memcpy(&self.call.fn_lo, <const char *>key, 8)
+        memcpy(&self.call.fn_hi, <const char *>key + 8, 8)
+        self.call.class_id = class_id
+        self.call.n_returns = num_returns
+        self.call.max_retries = max_retries
+        self.call.priority = priority
+        self.call.flags = (SH_SLOT_ACTOR_CALL if is_actor_call else 0) | (SH_SLOT_CREATES_ACTOR if creates_actor else 0)
+        self.client = client
+        self.keep = keep
+
+
+@cython.final
+cdef class Caller:
+    """The callable behind `.remote`."""
+    cdef object bind
+    cdef CallTemplate template
+
+    def __init__(self, bind):
+        self.bind = bind
+
+    def __call__(self, *args, **kwargs):
+        cdef CallTemplate t = self.template
+        if t is None or t.client.closed or t.client.s.forked:
+            t = self.template = self.bind()
+        return _submit(t, args, kwargs)
+
+
+cdef bint _is_big(object value):
+    kind = type(value)
+    if kind is bytes:
+        return PyBytes_GET_SIZE(value) >= BIG_ARGUMENT
+    if kind is int or kind is float or kind is str or kind is bool or value is None or kind is ObjectRef:
+        return False
+    size = getattr(value, "nbytes", None) if hasattr(value, "__array_interface__") or kind is memoryview else None
+    return type(size) is int and size >= BIG_ARGUMENT
+
+
+cdef Encoded _encode_call(Client client, tuple args, dict kwargs):
+    # Top-level references become dependencies (the first rows); big arguments become objects first.
+    cdef list rows = [], positions = None, plain = None
+    cdef dict named = None
+    cdef Py_ssize_t i
+    cdef Encoded e
+    for i in range(len(args)):
+        value = args[i]
+        if type(value) is not ObjectRef and not _is_big(value):
+            continue
+        if plain is None:
+            plain = list(args)
+            positions = []
+        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value, [])))
+        positions.append(i)
+        plain[i] = None
+    for name, value in kwargs.items():
+        if type(value) is not ObjectRef and not _is_big(value):
+            continue
+        if named is None:
+            named = dict(kwargs)
+            positions = [] if positions is None else positions
+        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value, [])))
+        positions.append(name)
+        named[name] = None
+    for value in rows:
+        if (<ObjectRef>value).client is not client:
+            raise _status.Invalid("an argument is an ObjectRef of an earlier connection")
+    if positions is not None:
+        # Dependencies are not in the pickle at all: it says where they go.
+        nested = list(rows)
+        e = _encode(client, (tuple(plain) if plain is not None else args, named if named is not None else kwargs, positions), nested)
+        e.shape = CALL_DEPS
+    elif kwargs:
+        e = _encode(client, (args, kwargs), rows)
+        e.shape = CALL_KWARGS
+    else:
+        e = _encode(client, args, rows)
+        e.shape = CALL_ARGS
+    _measure(e)
+    return e
+
+
+cdef object _submit(CallTemplate t, tuple args, dict kwargs):
+    cdef Client client = t.client
+    cdef Encoded e = None
+    cdef uint64_t payload_bytes = 0
+    cdef uint32_t slot, n_deps = 0, i
+    cdef uint8_t *payload
+    cdef sh_status status
+    cdef sh_ref one
+    cdef sh_ref *returns = &one
+    client.check()
+    if args or kwargs:
+        e = _encode_call(client, args, kwargs)
+        payload_bytes = e.total
+        if e.shape == CALL_DEPS:
+            n_deps = <uint32_t>_count_deps(args, kwargs)
+    if t.call.n_returns > 1:
+        returns = <sh_ref *>malloc(t.call.n_returns * sizeof(sh_ref))
+        if returns == NULL:
+            raise MemoryError(f"no memory for {t.call.n_returns} references")
+    try:
+        client._enter()
+        status = sh_submit_begin(&client.s, &t.call, payload_bytes, n_deps, &slot, &payload, returns)
+        if status == SH_OK:
+            if e is not None:
+                if payload_bytes > 32768 and client.protected:
+                    client._unprotect(payload, payload_bytes)
+                _write(client, e, payload)
+            status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
+            client._leave()
+        if status != SH_OK:
+            _raise(status, f"no room for a call with {payload_bytes} bytes of arguments; raise object_store_memory, or wait "
+                           "for tasks before submitting more")
+        if t.call.n_returns == 1:
+            return _wrap(client, one)
+        if t.call.n_returns == 0:
+            return None
+        out = []
+        for i in range(t.call.n_returns):
+            out.append(_wrap(client, returns[i]))
+        return out
+    finally:
+        if returns != &one:
+            free(returns)
+
+
+cdef Py_ssize_t _count_deps(tuple args, dict kwargs):
+    cdef Py_ssize_t n = 0
+    for value in args:
+        n += type(value) is ObjectRef or _is_big(value)
+    for value in kwargs.values():
+        n += type(value) is ObjectRef or _is_big(value)
+    return n
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Task:
+    """A claimed task on its worker. Lives until finish or fail."""
+    cdef Client client
+    cdef uint32_t slot
+    cdef readonly bytes key
+    cdef readonly bytes id
+    cdef readonly uint32_t num_returns, attempt, class_id, caller, depth
+    cdef readonly bint creates_actor
+    cdef sh_id128 task_id
+    cdef bint over
+
+    @property
+    def lease(self) -> dict:
+        """The accelerators granted with it: {"gpu_mask": bits}."""
+        return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.client.s.me.x_lease) >> 32)}
+
+    def load(self) -> tuple:
+        cdef Client client = self.client
+        client.check()
+        cdef sh_slot *t = sh_slot_at(&client.s.seg, self.slot)
+        cdef const sh_payload *p = sh_slot_payload(&client.s.seg, t)
+        cdef uint64_t skip
+        cdef uint32_t n_deps = t.n_deps, i, shape
+        cdef const sh_row *row
+        cdef sh_ref r
+        if p == NULL:
+            return (), {}
+        skip = 8 * <uint64_t>t.n_returns if t.n_returns > 1 else 0
+        shape = p.spare
+        value = _decode(client, <const uint8_t *>p, t.spec_bytes - skip, r, False, n_deps)
+        if shape == CALL_ARGS:
+            return value, {}
+        if shape == CALL_KWARGS:
+            return value
+        args, kwargs, positions = value
+        args = list(args)
+        row = sh_payload_rows(p)
+        for i in range(n_deps):
+            r.index = row[i].index
+            r.generation = row[i].generation
+            if sh_entry_checked(&client.s.seg, r) == NULL:
+                raise _status.ArgumentError(client.decode_system_error(SH_ERR_DAMAGED, {
+                    "client": 0, "epoch": 0, "pid": 0, "status": -1, "class_id": 0}))
+            if sh_load_relaxed(&sh_entry_at(&client.s.seg, r.index).size_flags) & SH_VALUE_ERROR:
+                try:
+                    client._value(r)
+                except BaseException as error:
+                    raise _status.ArgumentError(error) from None
+            where = positions[i]
+            if type(where) is int:
+                args[where] = client._value(r)
+            else:
+                kwargs[where] = client._value(r)
+        return tuple(args), kwargs
+
+
+cdef Task _task(Client client, uint32_t slot):
+    cdef Task task = Task.__new__(Task)
+    cdef sh_slot *t = sh_slot_at(&client.s.seg, slot)
+    task.client = client
+    task.slot = slot
+    task.key = PyBytes_FromStringAndSize(<char *>&t.fn_lo, 16)
+    task.id = PyBytes_FromStringAndSize(<char *>&t.id_lo, 16)
+    task.task_id.lo = t.id_lo
+    task.task_id.hi = t.id_hi
+    task.num_returns = t.n_returns
+    task.attempt = sh_load32_relaxed(&t.x_attempt)
+    task.class_id = t.class_id
+    task.caller = t.submitter
+    task.depth = t.depth
+    task.creates_actor = (t.flags & SH_SLOT_CREATES_ACTOR) != 0
+    task.over = False
+    return task
+
+
+cdef object _try_next_task(Client client):
+    cdef uint32_t slot
+    client.check()
+    if sh_next_try(&client.s, &slot) != SH_OK:
+        return None
+    return _task(client, slot)
+
+
+cdef object _next_task(Client client, object timeout_s):
+    cdef uint64_t deadline = client._deadline(timeout_s)
+    cdef uint32_t slot, seq
+    cdef sh_status status
+    cdef bint found, was_idle = False
+    while True:
+        client.check()
+        if sh_next_try(&client.s, &slot) == SH_OK:
+            if was_idle and client.s.role == SH_ROLE_WORKER and sh_next_possible(&client.s):
+                sh_wake_worker(&client.s.seg, False)  # work is left: the next one may start too
+            return _task(client, slot)
+        if sh_should_exit(&client.s):
+            return None
+        was_idle = True
+        with nogil:
+            found = sh_spin_next(&client.s)
+        if found:
+            PyErr_CheckSignals()
+            continue
+        seq = sh_park_prepare(&client.s.me.park)
+        sh_park_announce(&client.s.me.park, seq)
+        sh_idle_announce(&client.s)
+        if sh_next_possible(&client.s):
+            sh_park_cancel(&client.s.me.park)
+            sh_idle_withdraw(&client.s)
+            continue
+        with nogil:
+            status = sh_park_any(&client.s, seq, deadline, SH_NO_DEADLINE)
+        sh_idle_withdraw(&client.s)
+        if status == SH_FENCED or status == SH_TIMEOUT:
+            return None
+        PyErr_CheckSignals()
+
+
+cdef object _set_current(Client client, Task task):
+    if task is None:
+        sh_context.client = 0
+        return
+    sh_context.client = client.serial
+    sh_context.task_id = task.task_id
+    sh_context.counter = 0
+    sh_context.put_counter = 0
+    sh_context.depth = task.depth
+
+
+cdef bint _commit(Client client, Task task):
+    task.over = True
+    return sh_commit(&client.s, task.slot) == SH_OK
+
+
+cdef object _finish(Client client, Task task, values):
+    cdef sh_slot *t
+    cdef uint32_t i, n = task.num_returns
+    cdef Encoded e
+    cdef sh_ref r
+    cdef uint8_t *data
+    cdef sh_status status
+    cdef list encoded = []
+    client.check()
+    if task.over:
+        raise _status.Invalid("this task was finished before")
+    if <uint32_t>len(values) != n:
+        raise _status.Invalid(f"{n} values were announced, {len(values)} given")
+    for value in values:
+        encoded.append(_encode(client, value, []))
+    client.check()
+    t = sh_slot_at(&client.s.seg, task.slot)
+    for i in range(n):
+        e = <Encoded>encoded[i]
+        r = sh_slot_return(&client.s.seg, t, i)
+        status = sh_fill(&client.s, r, e.total, SH_VALUE_HAS_REFS if e.rows else 0, &data)
+        if status != SH_OK:
+            _raise(status, f"no room for a result of {e.total} bytes; raise object_store_memory or drop references")
+        if e.total > 32768 and client.protected:
+            client._unprotect(data, e.total)
+        _write(client, e, data)
+        if e.rows:
+            sh_log_append(&client.s, SH_LOG_CONTAINS, r)
+    return _commit(client, task)
+
+
+cdef object _fail(Client client, Task task, bytes payload):
+    cdef sh_slot *t
+    cdef uint32_t i
+    cdef Encoded e = Encoded.__new__(Encoded)
+    cdef sh_ref r
+    cdef uint8_t *data
+    cdef sh_status status
+    client.check()
+    if task.over:
+        raise _status.Invalid("this task was finished before")
+    e.inband = payload
+    e.raw = PyBytes_AS_STRING(payload)
+    e.inband_bytes = <uint64_t>len(payload)
+    e.rows = []
+    e.buffers = []
+    e.flags = SH_PAYLOAD_ERROR
+    _measure(e)
+    t = sh_slot_at(&client.s.seg, task.slot)
+    for i in range(task.num_returns):
+        r = sh_slot_return(&client.s.seg, t, i)
+        status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR, &data)
+        if status != SH_OK:
+            _raise(status, "no room for the error of a task")
+        _write(client, e, data)
+    return _commit(client, task)
