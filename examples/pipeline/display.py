@@ -8,6 +8,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 1.0  # into a file or a pipe; a terminal is redrawn ten times a second
 
@@ -19,10 +20,11 @@ class Display:
         self._console = console
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("[bold]{task.description:<10}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[line]}"),
-            TimeElapsedColumn(),
+            # Widths for a terminal of 80 columns: the line may take 45, and only the bar gives way on narrower ones.
+            TextColumn("[bold]{task.description:<8}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=14),
+            TextColumn("{task.fields[line]}", table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
             console=console,
             disable=not console.is_terminal,
         )
@@ -57,4 +59,4 @@ class Display:
 
     def note(self, stage: str, line: str) -> None:
         """Print a line that stays."""
-        self._console.print(f"{stage:<10} {line}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"{stage:<8} {line}", highlight=False, markup=False, soft_wrap=True)

@@ -98,7 +98,7 @@ class TrainingLoop:
         for ref, summary in self._as_finished(batch.summaries):
             done[ref] = summary
             self._recent.append(summary.total_reward)
-            self._show(f"return {np.mean(self._recent):7.1f}")
+            self._show(f"return {np.mean(self._recent):.1f}")
         summaries = [done[ref] for ref in batch.summaries]
         self.report.returns += [summary.total_reward for summary in summaries]
         self.report.returns_at += (steps_before + np.cumsum([s.steps for s in summaries])).tolist()
@@ -148,6 +148,6 @@ class TrainingLoop:
         seconds = time.perf_counter() - self._started_s
         first = self.report.batches[0][1] if self.report.batches else self._recent[0]
         span = max(self._solved_return - first, 1e-9)
-        rates = f"{self.report.steps / seconds:7,.0f} steps/s  {self.report.tasks / seconds:6,.0f} tasks/s"
+        rates = f"{self.report.steps / seconds:6,.0f} steps/s {self.report.tasks / seconds:5,.0f} tasks/s"
         fraction = (float(np.mean(self._recent)) - first) / span
-        self._display.show("training", fraction, f"{line}  {rates}  update {self.report.updates}")
+        self._display.show("training", fraction, f"{line:<14} {rates}")

@@ -77,7 +77,7 @@ def test_output_into_a_file_is_plain_lines() -> None:
     with Display(console) as display:
         display.show("training", 0.5, "half way")
         display.finish("training", "done")
-    assert console.file.getvalue() == "training   done\n"
+    assert console.file.getvalue() == "training done\n"
 
 
 def test_seeds_of_different_purposes_and_jobs_do_not_meet() -> None:
