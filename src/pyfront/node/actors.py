@@ -51,11 +51,13 @@ class Actors:
         deaths: Deaths,
         start: Callable[[Job, ActorOrder], WorkerProcess],
         kill: Callable[[WorkerProcess, str], None],
+        log_path: str | None = None,
     ) -> None:
         self._core = core
         self._deaths = deaths
         self._start = start
         self._kill = kill
+        self._log_path = log_path
         self._actors: dict[int, Actor] = {}  # by class id
         self._names: dict[tuple[str, str], Actor] = {}  # by (namespace, name)
 
@@ -141,7 +143,8 @@ class Actors:
         actor = self._actors.get(process.actor.class_id) if process.actor else None
         if actor is not None:
             self._doom(actor)
-            self._close(actor, process.death(), process.key, NO_STATUS if process.status is None else process.status)
+            wait_status = NO_STATUS if process.status is None else process.status
+            self._close(actor, process.death(self._log_path), process.key, wait_status)
 
     def creator_gone(self, creator: Connection) -> None:
         """A client is dead: nobody will call the constructors that it had not called yet."""

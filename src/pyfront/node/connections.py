@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 HELLO_TIMEOUT_S = 10.0
 SLOW_BYTES = 1 << 20  # unsent; beyond it a client is not sent lines of output
-UNREGISTERED = (-1, 0)
+UNREGISTERED = (0, 0)  # the daemon's own record: no client has it
 SO_PEERPIDFD = 77
 
 

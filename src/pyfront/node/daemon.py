@@ -25,10 +25,12 @@ from shoal._core._node import (
     ROLE_DRIVER,
     NodeCore,
 )
+from shoal.config import log_dir
 from shoal.node.actors import Actors
 from shoal.node.connections import UNREGISTERED, Connection, peer_of
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.jobs import Job, Jobs
+from shoal.node.log_file import LogFile
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
 from shoal.node.requests import Node, Requests
@@ -70,11 +72,14 @@ class Daemon:
             self._core.set_capacity(kind, milli)
         self._config = NodeConfig(session.name, session.name, session.path, os.getpid(), capacity, store_bytes)
         self._deaths = Deaths()
-        self._jobs = Jobs(self._core.drop)
+        folder = log_dir()
+        log_file = LogFile(os.path.join(folder, f"{session.name}.log")) if folder else None
+        self._log_path = log_file.path if log_file else None
+        self._jobs = Jobs(self._core.drop, log_file)
         self._port = ZygotePort(zygote_sock, self._take_report, self._zygote_lost)
         self._pool = WorkerPool(self._core, self._config, self._port.send, self._connect_worker, self._process_ended)
         self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
-        self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill)
+        self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
         self._starvation = Starvation(self._ledger)
         self._requests = Requests(
             Node(
@@ -254,7 +259,7 @@ class Daemon:
 
     def _process_ended(self, process: WorkerProcess) -> None:
         if process.key != UNREGISTERED:
-            self._deaths.record(process.death(), client_key(*process.key))
+            self._deaths.record(process.death(self._log_path), client_key(*process.key))
         self._actors.process_ended(process)
         if process.connection is not None:
             self._actors.creator_gone(process.connection)

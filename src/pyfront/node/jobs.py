@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from shoal.node.connections import Connection
+from shoal.node.log_file import LogFile
 from shoal.node.logs import LogSink
 from shoal.node.refusal import Refusal
 from shoal.protocol.messages import Hello, LogLine, LogLines, Push, Refused, Warn
@@ -14,7 +15,9 @@ from shoal.protocol.messages import Hello, LogLine, LogLines, Push, Refused, War
 class Job:
     """One driver's share of the node. `root` is what the core calls it; numbers are never reused."""
 
-    def __init__(self, root: int, driver: Connection, hello: Hello, is_starter: bool) -> None:
+    def __init__(
+        self, root: int, driver: Connection, hello: Hello, is_starter: bool, log_file: LogFile | None = None
+    ) -> None:
         self.root = root
         self.driver = driver
         self.hello = hello
@@ -24,10 +27,13 @@ class Job:
         self.classes: dict[int, dict[str, float]] = {}  # class id -> resources demanded
         self.exports: dict[bytes, tuple[int, int]] = {}  # object id -> entry
         self._logs = LogSink(self._deliver)
+        self._log_file = log_file
 
     def print(self, lines: list[LogLine]) -> None:
         """Send lines to the driver's terminal, soon."""
         self._logs.add(lines)
+        if self._log_file is not None:
+            self._log_file.write(lines)
 
     def warn(self, text: str) -> None:
         """Tell the driver's user."""
@@ -48,15 +54,16 @@ class Job:
 class Jobs:
     """The jobs that run now, by root."""
 
-    def __init__(self, drop: Callable[[int, int], None]) -> None:
+    def __init__(self, drop: Callable[[int, int], None], log_file: LogFile | None = None) -> None:
         self._jobs: dict[int, Job] = {}
         self._last_root = 0
         self._drop = drop
+        self._log_file = log_file
 
     def add(self, driver: Connection, hello: Hello, is_starter: bool) -> Job:
         """A new job."""
         self._last_root += 1
-        job = self._jobs[self._last_root] = Job(self._last_root, driver, hello, is_starter)
+        job = self._jobs[self._last_root] = Job(self._last_root, driver, hello, is_starter, self._log_file)
         return job
 
     def remove(self, job: Job) -> bool:

@@ -19,6 +19,7 @@ from shoal.node.settings import NodeSettings
 CPU, GPU, MEMORY = "CPU", "GPU", "memory"
 CPU_KIND, GPU_KIND = -1, 0
 MIB = 1 << 20
+MAX_MILLI = 0xFFFF_FFFF
 STORE_FRACTION = 0.3
 MIN_STORE_BYTES = 64 * MIB
 
@@ -83,8 +84,8 @@ class Ledger:
 
 
 def to_milli(name: str, amount: float) -> int:
-    """An amount as the core counts it, memory rounded up."""
-    return math.ceil(amount * 1000 / MIB) if name == MEMORY else round(amount * 1000)
+    """An amount as the core counts it, memory rounded up. What exceeds the core's range exceeds any node too."""
+    return min(math.ceil(amount * 1000 / MIB) if name == MEMORY else round(amount * 1000), MAX_MILLI)
 
 
 def from_milli(name: str, milli: int) -> float:

@@ -49,7 +49,7 @@ class WorkerProcess:
     reason: str = ""  # why it ends, in the words of whoever ended it
     payload: bytes = b""
 
-    def death(self) -> Death:
+    def death(self, log_path: str | None = None) -> Death:
         """How it ended."""
         code, signal_number = (None, None) if self.status is None else describe_status(self.status)
         return Death(
@@ -58,6 +58,7 @@ class WorkerProcess:
             signal=signal_number,
             stderr=list(self.output.stderr_tail) if self.output else [],
             name=self.output.last_name if self.output else "",
+            log_path=log_path,
             reason=self.reason,
             payload=self.payload,
         )

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registry of actors: names are unique while they are taken, and each actor is closed exactly once."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shoal.node.actors import Actors
+from shoal.node.deaths import Deaths, actor_key
+from shoal.node.refusal import Refusal
+from shoal.protocol.messages import ActorOrder, CreateActor, Death, Refused
+
+
+class FakeCore:
+    """Grants or queues; remembers what was closed."""
+
+    def __init__(self) -> None:
+        self.is_granting = True
+        self.closed: list[tuple[int, ...]] = []
+
+    def reserve_actor(self, class_id: int) -> bool:
+        return self.is_granting
+
+    def close_class(self, *arguments: int) -> None:
+        self.closed.append(arguments)
+
+
+class FakeProcess(SimpleNamespace):
+    """What the registry uses of a worker's process."""
+
+    actor: ActorOrder
+
+    def death(self, log_path: str | None = None) -> Death:
+        return Death(pid=77, signal=9, reason=self.reason)
+
+
+class Scene:
+    """A registry with its surroundings played by the test."""
+
+    def __init__(self) -> None:
+        self.core = FakeCore()
+        self.deaths = Deaths()
+        self.started: list[FakeProcess] = []
+        self.killed: list[tuple[FakeProcess, str]] = []
+        self.job = SimpleNamespace(namespace="job-1")
+        self.creator = SimpleNamespace(pid=5)
+        core: Any = self.core
+        kill: Any = lambda process, reason: self.killed.append((process, reason))  # noqa: E731
+        start: Any = self.start
+        self.actors = Actors(core, self.deaths, start, kill)
+        self._last_class = 0
+
+    def start(self, job: object, order: ActorOrder) -> FakeProcess:
+        self.started.append(FakeProcess(actor=order, key=(3, 1), status=9, reason=""))
+        return self.started[-1]
+
+    def create(self, name: str | None = None, namespace: str | None = None) -> int:
+        asked = CreateActor(b"key", "Counter", {}, 1, False, b"meta", name, namespace)
+        job: Any = self.job
+        creator: Any = self.creator
+        return self.actors.create(creator, job, asked, self._define)
+
+    def find(self, name: str, namespace: str = "job-1") -> Any:
+        return asyncio.run(self.actors.find(name, namespace))
+
+    def end(self, process: FakeProcess) -> None:
+        ended: Any = process
+        self.actors.process_ended(ended)
+
+    def _define(self) -> int:
+        self._last_class += 1
+        return self._last_class
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def refused(scene: Scene, name: str, namespace: str = "job-1") -> bool:
+    with pytest.raises(Refusal) as caught:
+        scene.find(name, namespace)
+    return caught.value.reply.kind == Refused.NOT_FOUND
+
+
+def test_a_registered_actor_is_found_in_its_namespace_only(scene: Scene) -> None:
+    class_id = scene.create("model")
+    scene.actors.register_handle(class_id, 11, 2)
+    found = scene.find("model")
+    assert (found.class_id, found.index, found.generation, found.meta) == (class_id, 11, 2, b"meta")
+    assert refused(scene, "model", "elsewhere")
+
+
+def test_a_name_is_taken_once_per_namespace(scene: Scene) -> None:
+    scene.create("model")
+    scene.create("model", "elsewhere")
+    with pytest.raises(Refusal, match="get_if_exists") as caught:
+        scene.create("model")
+    assert caught.value.reply.kind == Refused.NAME_TAKEN
+    assert len(scene.started) == 2
+
+
+def test_a_search_waits_for_the_creation_under_way(scene: Scene) -> None:
+    class_id = scene.create("model")
+
+    async def scenario() -> int:
+        search = asyncio.ensure_future(scene.actors.find("model", "job-1"))
+        await asyncio.sleep(0)
+        assert not search.done()
+        scene.actors.register_handle(class_id, 11, 2)
+        return (await search).index
+
+    assert asyncio.run(scenario()) == 11
+
+
+def test_a_search_ends_when_the_creation_fails(scene: Scene) -> None:
+    class_id = scene.create("model")
+
+    async def scenario() -> None:
+        search = asyncio.ensure_future(scene.actors.find("model", "job-1"))
+        await asyncio.sleep(0)
+        scene.actors.end(class_id, "killed")
+        await search
+
+    with pytest.raises(Refusal, match="model"):
+        asyncio.run(scenario())
+
+
+def test_a_queued_actor_starts_when_its_resources_are_granted(scene: Scene) -> None:
+    scene.core.is_granting = False
+    class_id = scene.create()
+    assert scene.started == []
+    scene.actors.granted(class_id)
+    scene.actors.granted(class_id)
+    assert [process.actor.class_id for process in scene.started] == [class_id]
+
+
+@pytest.mark.parametrize("end", ["kill", "unreferenced", "creator", "job"])
+def test_a_queued_actor_that_nobody_wants_is_closed_without_a_process(scene: Scene, end: str) -> None:
+    scene.core.is_granting = False
+    class_id = scene.create("model")
+    match end:
+        case "kill":
+            scene.actors.end(class_id, "killed")
+        case "unreferenced":
+            scene.actors.unreferenced(class_id)
+        case "creator":
+            scene.actors.creator_gone(scene.creator)  # type: ignore[arg-type]
+        case "job":
+            scene.actors.end_job(scene.job)  # type: ignore[arg-type]
+    assert len(scene.core.closed) == 1
+    assert refused(scene, "model")
+    assert asyncio.run(scene.deaths.describe(actor_key(class_id))).reason
+    assert len(scene.actors) == 0
+
+
+def test_a_killed_actor_is_closed_when_its_process_has_ended(scene: Scene) -> None:
+    class_id = scene.create("model")
+    scene.actors.end(class_id, "killed")
+    assert [reason for _, reason in scene.killed] == ["killed"]
+    assert scene.core.closed == []
+    scene.create("model")  # the name is free at once
+    scene.end(scene.started[0])
+    assert [closed[0] for closed in scene.core.closed] == [class_id]
+    scene.actors.end(class_id, "again")
+    assert len(scene.killed) == 1
+
+
+def test_an_actor_without_handles_is_left_to_finish(scene: Scene) -> None:
+    class_id = scene.create("model")
+    scene.actors.register_handle(class_id, 11, 2)
+    scene.actors.unreferenced(class_id)
+    assert scene.killed == []
+    assert refused(scene, "model")
+    scene.end(scene.started[0])
+    assert "handle" in asyncio.run(scene.deaths.describe(actor_key(class_id))).reason
+
+
+def test_a_creator_that_dies_after_the_constructor_call_leaves_the_actor_alone(scene: Scene) -> None:
+    scene.actors.register_handle(scene.create(), 11, 2)
+    scene.actors.creator_gone(scene.creator)  # type: ignore[arg-type]
+    assert scene.killed == []
+    assert scene.core.closed == []
+
+
+def test_a_crash_frees_the_name_and_is_told(scene: Scene) -> None:
+    class_id = scene.create("model")
+    scene.actors.register_handle(class_id, 11, 2)
+    scene.end(scene.started[0])
+    assert refused(scene, "model")
+    assert scene.core.closed == [(class_id, scene.core.closed[0][1], 3, 1, 77, 9)]
+    assert asyncio.run(scene.deaths.describe(actor_key(class_id))).signal == 9

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The log file holds what was printed, and does not grow without end."""
+
+from pathlib import Path
+
+from shoal.node.log_file import LogFile
+from shoal.protocol.messages import LogLine
+
+
+def test_lines_are_written_with_pid_and_name(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "logs" / "node.log"))
+    log.write([LogLine(5, "train", "epoch 1", False), LogLine(6, "", "\ud800", True)])
+    log.close()
+    assert Path(log.path).read_text() == "5 train: epoch 1\n6 -: ?\n"
+
+
+def test_a_full_file_is_kept_once(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path / "node.log"), limit_bytes=10)
+    for text in ("first line", "second line", "third line"):
+        log.write([LogLine(5, "f", text, False)])
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["node.log", "node.log.1"]
+    assert Path(log.path).read_text() == "5 f: third line\n"
+    assert "second" in Path(log.path + ".1").read_text()
