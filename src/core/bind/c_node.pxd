@@ -56,6 +56,9 @@ cdef extern from "node/repair.h" nogil:
     uint64_t sh_load_acquire(const sh_a64 *p)
     uint32_t sh_load32_relaxed(const sh_a32 *p)
     uint32_t sh_load32_acquire(const sh_a32 *p)
+    ctypedef struct sh_a8:
+        pass
+    uint8_t sh_load8_relaxed(const sh_a8 *p)
 
     enum: SH_LAYOUT_VERSION, SH_CHECK, SH_MAX_DEMANDS, SH_MAX_KINDS
     enum: SH_VALUE_SIZE_MASK, SH_VALUE_HAS_REFS, SH_VALUE_ERROR
@@ -113,12 +116,14 @@ cdef extern from "node/repair.h" nogil:
     const sh_payload *sh_slot_payload(const sh_segment *s, sh_slot *t)
     sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i)
     sh_client *sh_client_at(const sh_segment *s, uint32_t client)
+    sh_a8 *sh_run_state_of(const sh_segment *s, uint32_t client)
     uint32_t sh_clients_high(const sh_segment *s)
 
     sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch)
     void sh_self_close(sh_self *self)
     void sh_self_forked(sh_self *self)
     sh_status sh_self_usable(const sh_self *self)
+    cbool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t n_bytes)
 
 cdef extern from "node/refs.h" nogil:
     void sh_ref_own(sh_self *self, sh_ref r)
@@ -234,6 +239,7 @@ cdef extern from "bind/context.h":
     # What this thread is doing: whose calls it makes, and which references its pickler collects.
     ctypedef struct sh_thread_context:
         void *rows
+        void *task
         sh_id128 task_id
         uint32_t counter, put_counter, depth
         uint64_t client

@@ -116,26 +116,28 @@ cdef int _write(Client client, Encoded e, uint8_t *to) except -1:
         row += 1
     extent = <sh_extent *>row
     at = sizeof(sh_payload) + p.n_rows * sizeof(sh_row) + p.n_extents * sizeof(sh_extent)
-    _copy_in(to + at, e.raw, e.inband_bytes)
+    _copy_in(client, to + at, e.raw, e.inband_bytes)
     at += e.inband_bytes
     for item in e.buffers:
         at = _aligned(at)
         PyObject_GetBuffer(item, &view, PyBUF_SIMPLE)
         extent.offset = at
         extent.bytes = <uint64_t>view.len
-        _copy_in(to + at, <const char *>view.buf, <uint64_t>view.len)
+        _copy_in(client, to + at, <const char *>view.buf, <uint64_t>view.len)
         PyBuffer_Release(&view)
         at += extent.bytes
         extent += 1
     return 0
 
 
-cdef void _copy_in(uint8_t *to, const char *frm, uint64_t n) noexcept:
-    if n < 262144:
+cdef void _copy_in(Client client, uint8_t *to, const char *frm, uint64_t n) noexcept:
+    cdef bint cold
+    if n < 65536:
         memcpy(to, frm, n)
         return
+    cold = sh_self_first_touch(&client.s, to, n)
     with nogil:
-        sh_copy(to, frm, n, sh_os_cores() if n >= SH_COPY_PARALLEL_BYTES else 1, n >= SH_COPY_PARALLEL_BYTES)
+        sh_copy(to, frm, n, sh_os_cores() if n >= SH_COPY_PARALLEL_BYTES else 1, cold)
 
 
 @cython.final

@@ -168,7 +168,7 @@ cdef class NodeCore:
                 out.append({
                     "index": i, "epoch": sh_load32_relaxed(&c.x_epoch), "pid": sh_load32_relaxed(&c.x_pid),
                     "role": sh_load32_relaxed(&c.x_role), "class_id": sh_load32_relaxed(&c.x_class),
-                    "root": sh_load32_relaxed(&c.x_root), "submitted": sh_load_relaxed(&c.x_submitted),
+                    "run_state": sh_load8_relaxed(sh_run_state_of(&self.d.seg, i)), "root": sh_load32_relaxed(&c.x_root), "submitted": sh_load_relaxed(&c.x_submitted),
                     "completed": sh_load_relaxed(&c.x_completed),
                 })
         return out

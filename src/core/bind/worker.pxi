@@ -158,6 +158,7 @@ cdef class Task:
     cdef readonly uint32_t num_returns, attempt, class_id, caller, depth
     cdef readonly bint creates_actor
     cdef sh_id128 task_id
+    cdef uint32_t counter, put_counter
     cdef bint over
 
     @property
@@ -220,6 +221,8 @@ cdef Task _task(Client client, uint32_t slot):
     task.caller = t.submitter
     task.depth = t.depth
     task.creates_actor = (t.flags & SH_SLOT_CREATES_ACTOR) != 0
+    task.counter = 0
+    task.put_counter = 0
     task.over = False
     return task
 
@@ -267,13 +270,23 @@ cdef object _next_task(Client client, object timeout_s):
 
 
 cdef object _set_current(Client client, Task task):
+    # A coroutine's steps come and go: the counters of its task go on where they stopped.
+    cdef Task before
+    if sh_context.task != NULL:
+        before = <Task>sh_context.task
+        before.counter = sh_context.counter
+        before.put_counter = sh_context.put_counter
+        sh_context.task = NULL
+        Py_DECREF(before)
     if task is None:
         sh_context.client = 0
         return
+    Py_INCREF(task)
+    sh_context.task = <void *>task
     sh_context.client = client.serial
     sh_context.task_id = task.task_id
-    sh_context.counter = 0
-    sh_context.put_counter = 0
+    sh_context.counter = task.counter
+    sh_context.put_counter = task.put_counter
     sh_context.depth = task.depth
 
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #define HUGE_PAGE (2ULL << 20)
+#define MIN_CHUNK 64U /* one word of hints */
+#define MAX_CHUNK_BYTES (512ULL << 10) /* what a client claims at least, and is charged for, in each pool it uses */
 
 typedef struct plan {
   uint64_t end;
@@ -22,7 +24,7 @@ static uint64_t reserve(plan *p, uint64_t bytes, uint64_t align) {
 /* `records` is a ceiling of addresses, not of memory: untouched records cost nothing. */
 static void plan_pool(plan *p, sh_pool *pool, uint64_t records, uint32_t record_bytes, bool own_words) {
   uint32_t chunk = 1024U;
-  while (chunk > 64U && (uint64_t)chunk * record_bytes > (2ULL << 20))
+  while (chunk > MIN_CHUNK && (uint64_t)chunk * record_bytes > MAX_CHUNK_BYTES)
     chunk /= 2U;
   pool->record_bytes = record_bytes;
   pool->chunk_records = chunk;
@@ -59,7 +61,8 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   plan_pool(&p, &h.pools[SH_POOL_ENTRY], (16ULL << 20) / scale, sizeof(sh_entry), true);
   plan_pool(&p, &h.pools[SH_POOL_SLOT], (8ULL << 20) / scale, sizeof(sh_slot), true);
   plan_pool(&p, &h.pools[SH_POOL_WAITER], (8ULL << 20) / scale, sizeof(sh_waiter), true);
-  plan_pool(&p, &h.pools[SH_POOL_RING], (64ULL << 10) / (config->small ? 256U : 1U), sizeof(sh_ring), true);
+  /* A chunk for every client: whoever submits needs a ring of its own. */
+  plan_pool(&p, &h.pools[SH_POOL_RING], (uint64_t)SH_MAX_CLIENTS * MIN_CHUNK, sizeof(sh_ring), true);
   h.regions[SH_REGION_FIRED] =
       reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_WAITER]) / 64U * sizeof(sh_a64), 4096);
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++) {

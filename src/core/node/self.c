@@ -19,7 +19,7 @@ sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, u
   memset(self, 0, sizeof *self);
   if (index >= SH_MAX_CLIENTS)
     return SH_INVALID;
-  void *local = NULL, *watched = NULL;
+  void *local = NULL, *watched = NULL, *touched = NULL;
   if (sh_os_reserve(local_bytes(seg), &local) != 0 || sh_os_reserve(watched_bytes(seg), &watched) != 0) {
     sh_os_unmap(local, local_bytes(seg));
     return SH_OS;
@@ -27,6 +27,7 @@ sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, u
   self->seg = *seg;
   self->local = local;
   self->watched_entry = watched;
+  self->touched = touched;
   self->me = sh_client_at(&self->seg, index);
   self->index = index;
   self->epoch = epoch;
@@ -38,6 +39,23 @@ sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, u
   self->open = true;
   sh_store8_seqcst(sh_run_state_of(&self->seg, index), SH_RUN_BUSY);
   return SH_OK;
+}
+
+static uint64_t n_units(const sh_segment *s) {
+  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
+}
+
+bool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t bytes) {
+  const uint8_t *heap = sh_region(&self->seg, SH_REGION_HEAP);
+  if (data < heap || bytes == 0)
+    return false;
+  uint64_t unit = (uint64_t)(data - heap) / SH_UNIT_BYTES, end = ((uint64_t)(data - heap) + bytes - 1U) / SH_UNIT_BYTES;
+  bool first = false;
+  for (; unit <= end && unit < n_units(&self->seg); unit++) {
+    first |= self->touched[unit] == 0;
+    self->touched[unit] = 1;
+  }
+  return first;
 }
 
 sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch) {

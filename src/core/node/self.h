@@ -33,6 +33,7 @@ typedef struct sh_self {
   sh_magazine mags[SH_POOL_BLOCK]; /* entries, slots, waiters, rings */
   sh_heap heap;
   sh_local *local;
+  uint8_t *touched;        /* by heap unit: this process has written to it, its pages are mapped */
   uint32_t *watched_entry; /* by waiter: the entry it was made for */
   uint32_t seat;           /* our seat + 1 */
   bool seated_run;         /* the seat is in state RUN */
@@ -73,6 +74,9 @@ static inline sh_status sh_self_alloc(sh_self *self, sh_pool_id pool, uint32_t *
 }
 /* Allocate payload memory; gives idle arenas back and tries once more before it says SH_FULL. */
 sh_status sh_self_room(sh_self *self, uint64_t tag, uint64_t bytes, uint64_t *loc);
+
+/* Is this the first time that this process writes to [data, data + bytes) of the heap? Asked once: it is marked written. */
+bool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t bytes);
 
 /* This client's ring for a class, made at first use. */
 sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring);
