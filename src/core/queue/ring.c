@@ -57,16 +57,23 @@ sh_status sh_ring_push(sh_ring *r, const sh_ring_memory *m, uint64_t hint, bool 
   return SH_OK;
 }
 
+/* A hint that another taker won must not stay named: it would look like a step of ours that does not move. */
+static sh_status nothing(sh_a64 *op) {
+  if (sh_load_relaxed(op) != 0)
+    sh_store_release(op, 0);
+  return SH_EMPTY;
+}
+
 sh_status sh_ring_pop(sh_ring *r, const sh_ring_memory *m, sh_a64 *op, uint64_t *hint) {
   for (;;) {
     uint64_t head = sh_load_acquire(&r->x_head);
     uint64_t tail = sh_load_acquire(&r->x_tail); /* (Q) */
     if (head >= tail)
-      return SH_EMPTY;
+      return nothing(op);
     sh_a64 *cell = cell_of(r, m, head);
     if (!cell) {
       if (sh_load_acquire(&r->x_head) == head)
-        return SH_EMPTY; /* damaged directory: nothing can be taken from here */
+        return nothing(op); /* damaged directory: nothing can be taken from here */
       continue;
     }
     uint64_t taken = sh_load_relaxed(cell);

@@ -47,7 +47,7 @@ typedef struct sh_ring_memory {
 sh_status sh_ring_push(sh_ring *r, const sh_ring_memory *m, uint64_t hint, bool *was_empty);
 
 /* Take the oldest hint. Any client, never blocks. `op` is the taker's intent word and still holds the hint on SH_OK: the
- * caller clears it once the claim is decided. SH_EMPTY when there is none. */
+ * caller clears it once the claim is decided. SH_EMPTY when there is none: the intent word is clear. */
 sh_status sh_ring_pop(sh_ring *r, const sh_ring_memory *m, sh_a64 *op, uint64_t *hint);
 
 static inline uint64_t sh_ring_length(const sh_ring *r) {

@@ -192,6 +192,16 @@ uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc) {
   return (units < room ? units : room) * SH_UNIT_BYTES;
 }
 
+bool sh_heap_holds(const sh_segment *s, uint64_t loc, uint64_t tag) {
+  if (!sh_heap_at(s, loc))
+    return false;
+  atomic_thread_fence(memory_order_acquire); /* (G) what the caller read, then the word */
+  if (sh_loc_kind_of(loc) == SH_LOC_BLOCK)
+    return sh_load_acquire(sh_pool_word(s, sh_pool_of(s, SH_POOL_BLOCK + ((uint32_t)(loc >> 4) & 15U)),
+                                        (uint32_t)(loc >> 8))) == tag;
+  return sh_load_acquire(unit_at(s, loc >> 8)) == tag;
+}
+
 bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag) {
   if (!sh_heap_at(s, loc))
     return false;
@@ -266,7 +276,8 @@ void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, vo
 bool sh_heap_is_valid(const sh_segment *s) {
   uint64_t covered_to = 0;
   for (uint64_t unit = 0; unit < n_units(s); unit++) {
-    if (unit % SH_ARENA_UNITS == 0 && sh_load32_relaxed(&arena_at(s, (uint32_t)(unit / SH_ARENA_UNITS))->x_owner) == 0) {
+    if (unit % SH_ARENA_UNITS == 0 &&
+        sh_load32_relaxed(&arena_at(s, (uint32_t)(unit / SH_ARENA_UNITS))->x_owner) == 0) {
       unit += SH_ARENA_UNITS - 1U;
       continue;
     }
@@ -275,6 +286,9 @@ bool sh_heap_is_valid(const sh_segment *s) {
     uint64_t end = unit + sh_load32_relaxed(len_at(s, unit));
     if (end <= unit || end > n_units(s))
       return false;
+    for (uint64_t inside = unit + 1U; inside < end; inside++)
+      if (sh_load_acquire(unit_at(s, inside)) != 0)
+        return false;
     covered_to = end;
   }
   return true;

@@ -55,7 +55,7 @@ typedef struct sh_heap { /* private to one client */
     uint32_t arena;
     uint32_t failed_units; /* no run of this many units was found ... */
     uint32_t seen_frees;   /* ... when x_frees was this; 0 units = look */
-  } * arenas;
+  } *arenas;
 } sh_heap;
 
 /* Room for `bytes` under `tag`. Owner of the heap only, never blocks. SH_FULL when neither own arenas nor the budget
@@ -67,6 +67,10 @@ sh_status sh_heap_alloc(const sh_segment *s, sh_heap *h, uint32_t client, uint64
 uint8_t *sh_heap_at(const sh_segment *s, uint64_t loc);
 /* Bytes that the allocation at `loc` can hold. */
 uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc);
+
+/* Does what lies at `loc` still belong to `tag`? (G) An acquire load: bytes read before it was asked, with true for an
+ * answer, were the tag's own. */
+bool sh_heap_holds(const sh_segment *s, uint64_t loc, uint64_t tag);
 
 /* Free what lies at `loc` if it still belongs to `tag`. Any client (h may be NULL), any time, idempotent. */
 bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag);

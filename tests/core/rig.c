@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rig.h"
+
+#include "base/os.h"
+
+#define STORE_BYTES (128ULL << 20)
+#define VALUE_MIN 8U
+
+static const char *running = "";
+
+void rig_running(const char *test) {
+  running = test;
+  if (getenv("SHOAL_TEST_VERBOSE"))
+    fprintf(stderr, "%s\n", test);
+}
+
+_Noreturn void rig_fail(const char *file, int line, const char *what, uint64_t a, uint64_t b) {
+  fprintf(stderr, "%s:%d: in %s: %s (%llu, %llu)\n", file, line, running, what, (unsigned long long)a,
+          (unsigned long long)b);
+  abort();
+}
+
+void rig_attach(rig *r, sh_self *self, uint32_t role, int32_t class_id, uint32_t root) {
+  uint32_t index, epoch;
+  EXPECT_EQ(sh_repair_register(&r->d, sh_os_pid(), -1, role, class_id, root, &index, &epoch), SH_OK);
+  EXPECT_EQ(sh_self_open_over(self, &r->d.seg, r->d.poke_fd, index, epoch), SH_OK);
+}
+
+void rig_open(rig *r, uint32_t n_workers, uint32_t n_seats) {
+  memset(r, 0, sizeof *r);
+  sh_segment_config config = {.store_bytes = STORE_BYTES, .n_seats = n_seats, .cores = 2, .small = 1};
+  EXPECT_EQ(sh_repair_open(&r->d, &config), SH_OK);
+  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = SH_CPU_MILLI};
+  EXPECT_EQ(sh_repair_define_class(&r->d, &shape, &r->class_id), SH_OK);
+  rig_attach(r, &r->driver, SH_ROLE_DRIVER, -1, RIG_ROOT);
+  r->n_workers = n_workers;
+  for (uint32_t i = 0; i < n_workers; i++)
+    rig_attach(r, &r->worker[i], SH_ROLE_WORKER, -1, RIG_ROOT);
+}
+
+void rig_close(rig *r) {
+  EXPECT(sh_repair_is_valid(&r->d));
+  sh_self_close(&r->driver);
+  for (uint32_t i = 0; i < r->n_workers; i++)
+    sh_self_close(&r->worker[i]);
+  sh_repair_close(&r->d);
+}
+
+void rig_detach(rig *r, sh_self *self) {
+  uint32_t index = self->index;
+  sh_self_close(self);
+  sh_repair_round(&r->d, (int32_t)index);
+}
+
+uint32_t rig_actor(rig *r, sh_self *self) {
+  sh_shape shape = {.root = RIG_ROOT};
+  uint32_t class_id, gpus;
+  EXPECT_EQ(sh_repair_define_actor(&r->d, &shape, &class_id), SH_OK);
+  EXPECT(sh_repair_reserve_actor(&r->d, class_id, &gpus));
+  rig_attach(r, self, SH_ROLE_ACTOR, (int32_t)class_id, RIG_ROOT);
+  return class_id;
+}
+
+void rig_rounds(rig *r, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    r->d.last_tick_ns = sh_os_now_ns(); /* no tick: without faults nothing may depend on it */
+    sh_repair_round(&r->d, -1);
+  }
+}
+
+void rig_tick(rig *r) {
+  r->d.last_tick_ns = 0;
+  sh_repair_round(&r->d, -1);
+}
+
+void rig_expect_empty(rig *r) {
+  for (uint32_t i = 0; i < r->n_workers; i++)
+    if (r->worker[i].open)
+      sh_seat_leave(&r->worker[i]);
+  rig_rounds(r, 2);
+  sh_stats stats;
+  sh_repair_stats(&r->d, &stats);
+  EXPECT(sh_repair_is_valid(&r->d));
+  EXPECT_EQ(stats.live_slots, 0);
+  EXPECT_EQ(stats.live_entries, 0);
+  EXPECT_EQ(stats.live_waiters, 0);
+  EXPECT_EQ(stats.live_bytes, 0);
+  EXPECT_EQ(stats.free_seats, r->d.seg.header->n_seats);
+  EXPECT_EQ(stats.quarantined, 0);
+}
+
+/* A value fills its bytes with a pattern of itself, so that overlap shows. */
+static void write_value(uint8_t *data, uint64_t value, uint64_t bytes) {
+  memset(data, (int)(value & 255U), bytes);
+  memcpy(data, &value, sizeof value);
+}
+
+sh_ref rig_put(sh_self *self, uint64_t value, uint64_t bytes) {
+  sh_put put;
+  EXPECT_EQ(sh_put_begin(self, bytes < VALUE_MIN ? VALUE_MIN : bytes, &put), SH_OK);
+  write_value(put.data, value, put.bytes);
+  sh_put_commit(self, &put, 0);
+  return put.ref;
+}
+
+static void write_rows(uint8_t *data, const sh_ref *refs, uint32_t n) {
+  sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = n};
+  memcpy(data, &head, sizeof head);
+  for (uint32_t i = 0; i < n; i++) {
+    sh_row row = {.index = refs[i].index, .generation = refs[i].generation};
+    memcpy(data + sizeof head + i * sizeof row, &row, sizeof row);
+  }
+}
+
+sh_ref rig_put_container(sh_self *self, const sh_ref *children, uint32_t n) {
+  sh_put put;
+  for (uint32_t i = 0; i < n; i++)
+    sh_ref_share(self, children[i]);
+  EXPECT_EQ(sh_put_begin(self, sizeof(sh_payload) + n * sizeof(sh_row), &put), SH_OK);
+  write_rows(put.data, children, n);
+  sh_put_commit(self, &put, SH_VALUE_HAS_REFS);
+  return put.ref;
+}
+
+bool rig_is_closed(const sh_self *self, sh_ref r) {
+  return sh_entry_is_closed(sh_entry_at(&self->seg, r.index), r.generation);
+}
+
+uint64_t rig_value(const sh_self *self, sh_ref r) {
+  sh_entry *e = sh_entry_checked(&self->seg, r);
+  EXPECT(e && sh_entry_is_closed(e, r.generation));
+  uint64_t flags = sh_load_relaxed(&e->size_flags), bytes = flags & SH_VALUE_SIZE_MASK, value;
+  EXPECT(!(flags & (SH_VALUE_ERROR | SH_VALUE_HAS_REFS)));
+  const uint8_t *data = sh_entry_bytes(&self->seg, e);
+  EXPECT(data && bytes >= sizeof value);
+  memcpy(&value, data, sizeof value);
+  for (uint64_t i = sizeof value; i < bytes; i++)
+    EXPECT(data[i] == (uint8_t)value);
+  return value;
+}
+
+uint32_t rig_error(const sh_self *self, sh_ref r) {
+  sh_entry *e = sh_entry_checked(&self->seg, r);
+  EXPECT(e && sh_entry_is_closed(e, r.generation));
+  if (!(sh_load_relaxed(&e->size_flags) & SH_VALUE_ERROR))
+    return 0;
+  sh_system_error error;
+  memcpy(&error, sh_entry_bytes(&self->seg, e) + sizeof(sh_payload), sizeof error);
+  return error.code;
+}
+
+sh_status rig_try_submit(sh_self *self, const rig_call *call, sh_ref *returns) {
+  sh_call c = {
+      .class_id = call->class_id, .n_returns = call->n_returns, .max_retries = call->max_retries, .flags = call->flags};
+  uint64_t rows_bytes = sizeof(sh_payload) + call->n_deps * sizeof(sh_row);
+  uint32_t slot;
+  uint8_t *payload;
+  for (uint32_t i = 0; i < call->n_deps; i++)
+    sh_ref_share(self, call->deps[i]);
+  sh_status status = sh_submit_begin(self, &c, rows_bytes + sizeof call->addend + call->padding, call->n_deps, &slot,
+                                     &payload, returns);
+  if (status != SH_OK)
+    return status;
+  write_rows(payload, call->deps, call->n_deps);
+  memcpy(payload + rows_bytes, &call->addend, sizeof call->addend);
+  return sh_submit_commit(self, slot, call->n_deps > 0, returns);
+}
+
+void rig_submit(sh_self *self, const rig_call *call, sh_ref *returns) {
+  EXPECT_EQ(rig_try_submit(self, call, returns), SH_OK);
+}
+
+sh_ref rig_submit_one(rig *r, uint64_t addend, const sh_ref *deps, uint32_t n_deps) {
+  sh_ref out;
+  rig_call call = {.class_id = r->class_id, .n_returns = 1, .n_deps = n_deps, .deps = deps, .addend = addend};
+  rig_submit(&r->driver, &call, &out);
+  return out;
+}
+
+/* The answer of a task, or the reference of an argument that is an error. */
+static bool answer(sh_self *worker, uint32_t slot, uint64_t *sum, sh_ref *bad) {
+  sh_slot *t = sh_slot_at(&worker->seg, slot);
+  const sh_payload *p = sh_slot_payload(&worker->seg, t);
+  EXPECT(p);
+  memcpy(sum, (const uint8_t *)p + sh_payload_inband_offset(p), sizeof *sum);
+  for (uint32_t i = 0; i < t->n_deps; i++) {
+    sh_ref dep = {.index = sh_payload_rows(p)[i].index, .generation = sh_payload_rows(p)[i].generation};
+    if (rig_error(worker, dep)) {
+      *bad = dep;
+      return false;
+    }
+    *sum += rig_value(worker, dep);
+  }
+  return true;
+}
+
+void rig_fill(sh_self *worker, uint32_t slot, uint64_t bytes) {
+  sh_slot *t = sh_slot_at(&worker->seg, slot);
+  uint64_t sum;
+  sh_ref bad;
+  bool good = answer(worker, slot, &sum, &bad);
+  for (uint32_t i = 0; i < t->n_returns; i++) {
+    sh_ref out = sh_slot_return(&worker->seg, t, i);
+    uint64_t size = bytes < VALUE_MIN ? VALUE_MIN : bytes;
+    uint8_t *data;
+    if (!good) {
+      sh_system_error error = {.code = rig_error(worker, bad)};
+      sh_fill_system_error(&worker->seg, out, &error);
+      continue;
+    }
+    EXPECT_EQ(sh_fill(worker, out, size, 0, &data), SH_OK);
+    write_value(data, sum + i, size);
+  }
+}
+
+void rig_finish(sh_self *worker, uint32_t slot) {
+  rig_fill(worker, slot, VALUE_MIN);
+  EXPECT_EQ(sh_commit(worker, slot), SH_OK);
+}
+
+bool rig_work(sh_self *worker) {
+  uint32_t slot;
+  if (sh_next_try(worker, &slot) != SH_OK)
+    return false;
+  rig_finish(worker, slot);
+  return true;
+}
+
+void rig_work_all(rig *r) {
+  for (bool more = true; more;) {
+    more = false;
+    for (uint32_t i = 0; i < r->n_workers; i++)
+      if (r->worker[i].open && rig_work(&r->worker[i]))
+        more = true;
+    rig_rounds(r, 1);
+  }
+}
