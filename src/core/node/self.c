@@ -11,6 +11,10 @@
 static uint64_t local_bytes(const sh_segment *s) {
   return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_ENTRY)) * sizeof(sh_local);
 }
+static uint64_t n_units(const sh_segment *s) {
+  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
+}
+
 static uint64_t watched_bytes(const sh_segment *s) {
   return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_WAITER)) * sizeof(uint32_t);
 }
@@ -20,8 +24,10 @@ sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, u
   if (index >= SH_MAX_CLIENTS)
     return SH_INVALID;
   void *local = NULL, *watched = NULL, *touched = NULL;
-  if (sh_os_reserve(local_bytes(seg), &local) != 0 || sh_os_reserve(watched_bytes(seg), &watched) != 0) {
+  if (sh_os_reserve(local_bytes(seg), &local) != 0 || sh_os_reserve(watched_bytes(seg), &watched) != 0 ||
+      sh_os_reserve(n_units(seg), &touched) != 0) {
     sh_os_unmap(local, local_bytes(seg));
+    sh_os_unmap(watched, watched_bytes(seg));
     return SH_OS;
   }
   self->seg = *seg;
@@ -39,10 +45,6 @@ sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, u
   self->open = true;
   sh_store8_seqcst(sh_run_state_of(&self->seg, index), SH_RUN_BUSY);
   return SH_OK;
-}
-
-static uint64_t n_units(const sh_segment *s) {
-  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
 }
 
 bool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t bytes) {
@@ -78,6 +80,7 @@ void sh_self_close(sh_self *self) {
   self->open = false;
   sh_os_unmap(self->local, local_bytes(&self->seg));
   sh_os_unmap(self->watched_entry, watched_bytes(&self->seg));
+  sh_os_unmap(self->touched, n_units(&self->seg));
   if (self->owns_seg)
     sh_segment_detach(&self->seg);
   memset(&self->seg, 0, sizeof self->seg);
