@@ -20,6 +20,7 @@ from typing import Any
 from .row import Measurement
 
 DEFAULT_BUDGET_S = 1.0
+DEFAULT_PATIENCE_S = 60.0
 # A timed chunk must be long against the clock's own cost (50 ns) and short against the budget.
 CHUNKS_PER_BUDGET = 20
 WARM_UP_SHARE = 0.2
@@ -30,6 +31,9 @@ TOO_LONG_BUDGETS = 3
 
 class Bench:
     """One system under test with a time budget in seconds for each row. Not thread-safe.
+
+    `patience_s` bounds the one row whose size is its point, a million queued tasks: it is cut down only where the
+    whole would take longer. `start_code` is the text of a program for the start-up rows, "" if there are none.
 
     `open_api` starts the system and returns it with the function that stops it; it is called once, on first use of
     `api`, so that rows about start-up run on a quiet machine.
@@ -42,10 +46,12 @@ class Bench:
         n_cpus: int,
         start_code: str = "",
         budget_s: float = DEFAULT_BUDGET_S,
+        patience_s: float = DEFAULT_PATIENCE_S,
     ) -> None:
         self.n_cpus = n_cpus
         self.start_code = start_code
         self.budget_s = budget_s
+        self.patience_s = patience_s
         self.start_clocks: tuple[float, float, float] | None = None
         self._open_api = open_api
         self._api: Any = None
@@ -95,15 +101,16 @@ class Bench:
         fitted = self.fit(step, n)
         return Measurement(self._calls_per_s(lambda: step(fitted), 1) * fitted * items_per_n, n=fitted)
 
-    def fit(self, step: Callable[[int], object], n: int) -> int:
-        """The largest batch size up to `n` whose `step` should fit the budget, found by growing probes."""
+    def fit(self, step: Callable[[int], object], n: int, within_s: float | None = None) -> int:
+        """The largest batch size up to `n` that should end `within_s` (default: the budget), by growing probes."""
+        limit_s = self.budget_s if within_s is None else within_s
         probe = min(n, FIRST_PROBE)
         step(probe)
         seconds = _time(partial(step, probe), 1)
         while probe < n and seconds < self.budget_s / 10:
             probe = min(n, probe * 10)
             seconds = _time(partial(step, probe), 1)
-        return max(1, min(n, int(probe * self.budget_s / seconds)))
+        return max(1, min(n, int(probe * limit_s / seconds)))
 
     def _warm_up(self, step: Callable[[], object]) -> tuple[int, float]:
         """Run `step` for a share of the budget; the number of calls that fill one chunk, and that chunk's seconds."""

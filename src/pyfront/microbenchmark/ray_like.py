@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from .bench import DEFAULT_BUDGET_S, Bench
+from .bench import DEFAULT_BUDGET_S, DEFAULT_PATIENCE_S, Bench
 
 _START_CODE = """import {module} as api
 def answer(): return 42
@@ -23,7 +23,9 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def ray_like_bench(module: str, *, budget_s: float = DEFAULT_BUDGET_S, **options: Any) -> Bench:
+def ray_like_bench(
+    module: str, *, budget_s: float = DEFAULT_BUDGET_S, patience_s: float = DEFAULT_PATIENCE_S, **options: Any
+) -> Bench:
     """A `Bench` over the importable `module`; `options` are further arguments of its `init`."""
     n_cpus = cpu_count()
 
@@ -34,4 +36,4 @@ def ray_like_bench(module: str, *, budget_s: float = DEFAULT_BUDGET_S, **options
 
     rest = "".join(f", {name}={value!r}" for name, value in options.items())
     start_code = _START_CODE.format(module=module, n_cpus=n_cpus, options=rest)
-    return Bench(start, n_cpus=n_cpus, start_code=start_code, budget_s=budget_s)
+    return Bench(start, n_cpus=n_cpus, start_code=start_code, budget_s=budget_s, patience_s=patience_s)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bars that Shoal has set itself, each beside its measured value. A bar without a value is not met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from systems.registry import BY_KEY, PEERS, SHOAL
+
+from .limit_rows import COPY
+from .numbers import number, times
+from .results import Results
+
+# Start-up and memory have bars of their own: an executor that only forks its caller starts sooner and shares more.
+NOT_SPEED = frozenset(
+    {
+        "import",
+        "init to first result",
+        "program start to first result",
+        "memory per idle worker",
+        "memory per queued task",
+    }
+)
+PEER_KEYS = tuple(system.key for system in PEERS)
+OTHER_KEYS = tuple(key for key in PEER_KEYS if key != "ray")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar, what was measured, and whether that meets it."""
+
+    what: str
+    bar: str
+    measured: str
+    is_met: bool
+
+
+Bar = Callable[[Results], Verdict]
+
+
+def at_most(row: str, limit: float) -> Bar:
+    """Shoal's cost in `row` is at most `limit`, in the unit of the row."""
+    return _absolute(row, limit, "≤", lambda value: value <= limit)
+
+
+def at_least(row: str, limit: float) -> Bar:
+    """Shoal's rate in `row` is at least `limit`, in the unit of the row."""
+    return _absolute(row, limit, "≥", lambda value: value >= limit)
+
+
+def times_peer(row: str, factor: float, peers: tuple[str, ...], whom: str) -> Bar:
+    """Shoal is at least `factor` times better in `row` than the best of `peers`, named `whom` in the table."""
+
+    def judge(results: Results) -> Verdict:
+        best = results.best(row, peers)
+        ratio = results.advantage(row, SHOAL, best) if best else None
+        if best is None or ratio is None:
+            return Verdict(row, f"≥ {factor:g}x {whom}", _missing(results, row), False)
+        return Verdict(row, f"≥ {factor:g}x {whom}", f"{times(ratio)} {BY_KEY[best].title}", ratio >= factor)
+
+    return judge
+
+
+def share_of_limit(row: str, limit_row: str, share: float) -> Bar:
+    """Shoal's rate in `row` is at least `share` of the machine's limit `limit_row`."""
+
+    def judge(results: Results) -> Verdict:
+        mine, limit = results.median(row, SHOAL), results.median(limit_row, "limit")
+        bar = f"≥ {share:g} of {limit_row}"
+        if mine is None or limit is None:
+            return Verdict(row, bar, _missing(results, row), False)
+        return Verdict(row, bar, f"{mine / limit:.2f} ({number(mine)} of {number(limit)})", mine / limit >= share)
+
+    return judge
+
+
+def independent_of_size(large: str, small: str, factor: float) -> Bar:
+    """Shoal's cost in `large` is at most `factor` times that in `small`."""
+
+    def judge(results: Results) -> Verdict:
+        of_large, of_small = results.median(large, SHOAL), results.median(small, SHOAL)
+        bar = f"≤ {factor:g}x {small}"
+        if of_large is None or of_small is None:
+            return Verdict(large, bar, _missing(results, large), False)
+        return Verdict(large, bar, times(of_large / of_small), of_large <= factor * of_small)
+
+    return judge
+
+
+def never_slower(results: Results) -> Verdict:
+    """In no throughput or latency row is Shoal slower than any peer."""
+    what, bar = "every throughput and latency row", "no peer is faster"
+    slower: list[str] = []
+    n_rows = 0
+    for row in results.units:
+        best = results.best(row, PEER_KEYS)
+        if row in NOT_SPEED or best is None:
+            continue
+        n_rows += 1
+        ratio = results.advantage(row, SHOAL, best)
+        if ratio is None:
+            slower.append(f"{row} (no value)")
+        elif ratio < 1:
+            slower.append(f"{row} ({times(ratio)} {BY_KEY[best].title})")
+    if not n_rows:
+        return Verdict(what, bar, "not measured", False)
+    return Verdict(what, bar, f"slower in {len(slower)} of {n_rows}: {', '.join(slower)}".rstrip(": "), not slower)
+
+
+def _absolute(row: str, limit: float, sign: str, is_met: Callable[[float], bool]) -> Bar:
+    def judge(results: Results) -> Verdict:
+        value = results.median(row, SHOAL)
+        unit = results.units.get(row, "")
+        bar = f"{sign} {limit:g} {unit}".rstrip()
+        if value is None:
+            return Verdict(row, bar, _missing(results, row), False)
+        return Verdict(row, bar, f"{number(value)} {unit}", is_met(value))
+
+    return judge
+
+
+def _missing(results: Results, row: str) -> str:
+    return results.cell(row, SHOAL).failure or "not measured"
+
+
+RAY = ("ray",)
+BARS: tuple[Bar, ...] = (
+    at_most("import", 80),
+    at_most("init to first result", 0.3),
+    times_peer("single client tasks sync", 40, RAY, "Ray"),
+    times_peer("single client tasks sync", 3, OTHER_KEYS, "best other peer"),
+    times_peer("single client tasks async", 80, RAY, "Ray"),
+    times_peer("single client tasks async", 3, ("pool",), "Pool.map(chunksize=1)"),
+    times_peer("1:1 actor calls sync", 20, RAY, "Ray"),
+    times_peer("1:1 actor calls async", 25, RAY, "Ray"),
+    times_peer("single client put calls", 100, RAY, "Ray"),
+    times_peer("single client get calls", 50, RAY, "Ray"),
+    share_of_limit("single client put gigabytes", COPY, 0.8),
+    at_most("get of an 800 MB array", 20),
+    independent_of_size("get of an 800 MB array", "get of an 8 MB array", 2),
+    at_least("actor creation", 100),
+    at_most("memory per idle worker", 15),
+    at_most("1,000,000 queued tasks", 30),
+    at_most("memory per queued task", 2),
+    at_most("10,000 arguments", 0.1),
+    at_most("3,000 returns", 0.1),
+    at_most("get of 10,000 refs", 0.1),
+    never_slower,
+)
+
+
+def judge_all(results: Results) -> list[Verdict]:
+    """Every bar, judged."""
+    return [bar(results) for bar in BARS]
