@@ -40,6 +40,11 @@ check: $(ENVS)/dev ## Linters, formatters, types, and C under -Werror
 	$(MAKE) --silent -C tests/core -j $(JOBS) VARIANT=release
 	$(MAKE) --silent -C tests/core -j $(JOBS) VARIANT=check
 
+format: $(ENVS)/dev ## Put all sources into the form that check asks for
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
 san: build ## Sanitizers and the full crash harness (long)
 	for variant in $(C_VARIANTS); do SHOAL_C_VARIANT=$$variant $(PYTEST) -m "" tests/core/test_c_programs.py; done
 	scripts/under_asan $(PYTEST) -m "" --timeout 900 --ignore tests/core/test_c_programs.py $(ARGS)
@@ -65,4 +70,4 @@ $(ENVS)/%: $(ENVS)/build
 	@touch $@
 
 .PRECIOUS: $(ENVS)/%
-.PHONY: help demo build debug test bench check san wheel clean
+.PHONY: help demo build debug test bench check format san wheel clean

@@ -33,7 +33,7 @@ SANITIZE = os.environ.get("SHOAL_SANITIZE", "")
 VARIANT = "-".join(["check" + str(CHECK), *["hooks"] * HOOKS, *filter(None, SANITIZE.split(","))])
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-SANITIZE_FLAGS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
+SANITIZE_FLAGS = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-Wno-tsan"] if SANITIZE else []
 OPTIMIZE = ["-O1", "-fno-omit-frame-pointer"] if CHECK or SANITIZE else ["-O3"]
 # Hidden symbols: calls inside the shared object need no PLT, and two loaded builds cannot capture each other's.
 CFLAGS = ["-std=gnu11", "-g", *OPTIMIZE, "-fvisibility=hidden", "-pthread", *SANITIZE_FLAGS]
