@@ -14,7 +14,7 @@ from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle
 from shoal.actor_class import ActorClass
 from shoal.context import Context
-from shoal.errors import AlreadyInitializedError
+from shoal.errors import AlreadyInitializedError, SerializationError
 from shoal.remote_function import RemoteFunction, check_function
 from shoal.task.options import ActorOptions, TaskOptions, check_init, merge_actor, merge_task
 
@@ -169,7 +169,12 @@ def put(value: R) -> ObjectRef[R]:
         sealed = store.seal(value)
         if sealed is not None:
             return sealed
-    return client.put(value)
+    try:
+        return client.put(value)
+    except SerializationError as error:
+        from shoal.serialization.blame import explain_value
+
+        raise explain_value(value, error) from error.__cause__
 
 
 def wait(

@@ -55,8 +55,8 @@ def connect(options: NodeOptions) -> Runtime:
     if address == LOCAL:
         connection = start_node(
             hello,
-            num_cpus=options.num_cpus,
-            num_gpus=options.num_gpus,
+            num_cpus=None if options.num_cpus is None else int(options.num_cpus),
+            num_gpus=None if options.num_gpus is None else int(options.num_gpus),
             resources=dict(options.resources or {}),
             object_store_memory=options.object_store_memory,
         )

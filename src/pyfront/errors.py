@@ -132,6 +132,14 @@ class NodeStoppingError(ShoalError, status.Fenced):
     """The node is stopping, or has shut this process out."""
 
 
+class InvalidReferenceError(ShoalError, status.Invalid):
+    """A ref cannot be used here: its connection has ended, or its object is gone. Also a `ValueError`."""
+
+
+class CoreFailureError(ShoalError, status.CoreError):
+    """A system call that the node needs has failed, or the core found something that should not be."""
+
+
 class AlreadyInitializedError(ShoalError, RuntimeError):
     """`init` was called twice without `ignore_reinit_error=True`."""
 
@@ -168,6 +176,8 @@ CORE_ERRORS: dict[str, type[ShoalError]] = {
     "Closed": NotConnectedError,
     "Forked": ForkedProcessError,
     "Fenced": NodeStoppingError,
+    "Invalid": InvalidReferenceError,
+    "CoreError": CoreFailureError,
 }
 for _name, _public in CORE_ERRORS.items():
     setattr(status, _name, _public)

@@ -24,6 +24,8 @@ CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 
 CO_COROUTINE = 0x80
 CO_ASYNC_GENERATOR = 0x200
 
+MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
+
 
 class Submit(Protocol[R]):
     """Submits a call and returns at once. Arguments are values or refs to them, so their types are left open."""
@@ -78,7 +80,7 @@ class RemoteFunction(Generic[P, R]):
             key=self._key(runtime),
             class_id=runtime.class_for(options.demands()),
             num_returns=options.num_returns,
-            max_retries=options.max_retries,
+            max_retries=MAX_RETRIES if options.max_retries < 0 else options.max_retries,
         )
 
     def _key(self, runtime: Runtime) -> FunctionKey:

@@ -96,8 +96,10 @@ def _first_use() -> Runtime:
 
 def _after_fork() -> None:
     global connection, _is_forked, _lock
-    _is_forked = _is_forked or connection is not None
-    connection = None
+    if connection is not None:
+        connection.client.forked()
+        connection = None
+        _is_forked = True
     _lock = threading.RLock()  # another thread of the parent may hold it, and does not exist here
 
 

@@ -47,20 +47,27 @@ class _Budget:
         return None
 
 
-def explain(value: object, failure: Exception) -> SerializationError:
-    """The error to raise for a value whose pickling failed with `failure`."""
+def explain_call(value: object, failure: Exception) -> SerializationError:
+    """The error for what the core pickles: arguments, or arguments with keywords, or else a single value.
+
+    A tuple is taken for arguments; whoever knows better calls `explain_value`.
+    """
     budget = _Budget(MAX_ATTEMPTS)
-    path, culprit, reason = _root(value), value, failure
-    if path:
-        path, culprit, reason = _descend(path, value, failure, budget)
-    else:  # a call: its arguments are the children that the user wrote
-        args, kwargs = _call(value)
-        for label, child in (*((f"args[{i}]", arg) for i, arg in enumerate(args)), *kwargs.items()):
-            cause = budget.failure_of(child)
-            if cause is not None:
-                path, culprit, reason = _descend(label, child, cause, budget)
-                break
-    return _error(path or "the arguments", culprit, reason)
+    if type(value) is not tuple:
+        return _error(*_descend("value", value, failure, budget))
+    args, kwargs = _split(value)
+    for label, child in (*((f"args[{i}]", arg) for i, arg in enumerate(args)), *kwargs.items()):
+        cause = budget.failure_of(child)
+        if cause is not None:
+            return _error(*_descend(label, child, cause, budget))
+    return _error("the arguments", value, failure)
+
+
+def explain_value(value: object, error: SerializationError) -> SerializationError:
+    """The error for a value that was put or returned, in place of the one that took it for arguments."""
+    budget = _Budget(MAX_ATTEMPTS)
+    failure = budget.failure_of(value)
+    return error if failure is None else _error(*_descend("value", value, failure, budget))
 
 
 def explain_function(function: object, name: str, failure: Exception) -> SerializationError:
@@ -74,16 +81,11 @@ def _error(path: str, culprit: object, reason: Exception) -> SerializationError:
     return error
 
 
-def _call(value: object) -> tuple[tuple[object, ...], dict[str, object]]:
-    assert isinstance(value, tuple)
-    args, kwargs = value
-    return args, kwargs
-
-
-def _root(value: object) -> str:
-    """How the top of the path is called: empty for a call, whose arguments have names of their own."""
-    is_call = type(value) is tuple and len(value) == 2 and type(value[0]) is tuple and type(value[1]) is dict
-    return "" if is_call and all(type(name) is str for name in value[1]) else "value"  # type: ignore[index]
+def _split(value: tuple[object, ...]) -> tuple[tuple[object, ...], dict[str, object]]:
+    """Positional and keyword arguments: the core writes `args`, or `(args, kwargs)` with where refs go behind it."""
+    if len(value) in (2, 3) and type(value[0]) is tuple and type(value[1]) is dict:
+        return value[0], value[1]
+    return value, {}
 
 
 def _descend(path: str, value: object, reason: Exception, budget: _Budget) -> tuple[str, object, Exception]:

@@ -67,9 +67,17 @@ def _body(namespace: dict[str, Any]) -> None:
     namespace["__doc__"] = "A TaskError that is also an instance of the exception's own class."
 
 
+def _allocate(dual: type[TaskError], args: tuple[Any, ...]) -> TaskError:
+    try:
+        return dual.__new__(dual, *args)
+    except TypeError:
+        # Python finds the `__new__` of a C class (MemoryError) whose allocator is not the one that the dual inherited.
+        return Exception.__new__(dual, *args)
+
+
 def _instance(dual: type[TaskError], cause: BaseException) -> TaskError | None:
     try:
-        error = dual.__new__(dual, *cause.args)
+        error = _allocate(dual, cause.args)
         error.args = cause.args
         error.__dict__.update({k: v for k, v in cause.__dict__.items() if not k.startswith("_shoal_")})
     except Exception:

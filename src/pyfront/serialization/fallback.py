@@ -11,7 +11,7 @@ from typing import Any
 
 import cloudpickle
 
-from shoal.serialization.blame import explain
+from shoal.serialization.blame import explain_call
 
 PROTOCOL = 5
 
@@ -26,5 +26,5 @@ def encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list
     try:
         data: bytes = cloudpickle.dumps(value, protocol=PROTOCOL, buffer_callback=buffers.append)
     except Exception as failure:
-        raise explain(value, failure) from (error or failure)
+        raise explain_call(value, failure) from (error or failure)
     return data, buffers

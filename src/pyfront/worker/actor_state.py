@@ -18,7 +18,6 @@ from shoal.serialization.failure import encode_error
 from shoal.task.function_table import FunctionTable
 from shoal.worker.outcome import Outcomes
 
-
 CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from shoal._core._node import Client, Task
 from shoal._core.status import ArgumentError
+from shoal.errors import SerializationError
+from shoal.serialization.blame import explain_value
 from shoal.serialization.failure import encode_error, encode_task_error
 
 
@@ -22,10 +24,11 @@ class Outcomes:
 
     def returned(self, task: Task, name: str, value: object) -> None:
         """Seal the value of a call. Raises ValueError for a wrong number of returns, and what encoding raises."""
-        if task.num_returns == 1:
-            self._finish(task, (value,))
-        else:
-            self._finish(task, several(name, value, task.num_returns))
+        values = (value,) if task.num_returns == 1 else several(name, value, task.num_returns)
+        try:
+            self._finish(task, values)
+        except SerializationError as error:
+            raise explain_value(value, error) from error.__cause__
 
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal an error of user code. `own_frames`: outermost frames of the traceback that are the worker's."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shoal.errors import SerializationError
+from shoal.serialization.blame import explain_value
 from shoal.serialization.fallback import encode_fallback
 
 
@@ -35,6 +36,8 @@ def path_of(value: Any) -> str:
     [
         ((({"model": Model()},), {}), "args[0]['model'].lock"),
         (((1, 2), {"model": [0, Model()]}), "model[1].lock"),
+        (({"model": Model()}, 3), "args[0]['model'].lock"),
+        (((Model(),), {}, [0]), "args[0].lock"),
         ([0, {"a": (Model(),)}], "value[1]['a'][0].lock"),
         (Slotted(), "value.lock"),
         (Model().lock, "value"),
@@ -45,9 +48,17 @@ def test_path_leads_to_the_culprit(value: Any, path: str) -> None:
     assert path_of(value) == path
 
 
+def test_a_tuple_that_was_put_is_not_taken_for_arguments() -> None:
+    value = ((1,), {"model": Model()})
+    with pytest.raises(SerializationError) as caught:
+        encode_fallback(value, None)
+    assert caught.value.path == "model.lock"
+    assert explain_value(value, caught.value).path == "value[1]['model'].lock"
+
+
 def test_captured_variables_of_a_function_are_named() -> None:
     lock = threading.Lock()
-    assert path_of(([lambda: lock],)) == "value[0][0].<closure lock>"
+    assert path_of([[lambda: lock]]) == "value[0][0].<closure lock>"
 
 
 def test_message_names_type_and_advice() -> None:

@@ -8,7 +8,14 @@ import threading
 
 import pytest
 
-from shoal.errors import ActorDiedError, ShoalError, TaskError, WorkerCrashedError
+from shoal.errors import (
+    ActorDiedError,
+    GetTimeoutError,
+    ObjectStoreFullError,
+    ShoalError,
+    TaskError,
+    WorkerCrashedError,
+)
 from shoal.serialization.failure import decode_error, encode_error, encode_task_error
 
 
@@ -64,6 +71,9 @@ def crossed(error: BaseException, task_name: str = "work") -> BaseException:
         UnicodeDecodeError("utf-8", b"x", 0, 1, "bad"),
         OSError(2, "missing", "file.txt"),
         WorkerCrashedError("it died"),
+        ObjectStoreFullError("full"),
+        GetTimeoutError("late"),
+        MemoryError(),
     ],
 )
 def test_error_is_an_instance_of_its_own_class(error: Exception) -> None:
