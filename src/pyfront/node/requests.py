@@ -61,6 +61,8 @@ class Requests:
             m.ImportRef: self._import_ref,
             m.ClusterResources: self._cluster_resources,
             m.AvailableResources: self._available_resources,
+            m.DescribeClass: self._describe_class,
+            m.NodeCounters: self._node_counters,
             m.ListNodes: self._list_nodes,
             m.Shutdown: self._shutdown,
         }
@@ -144,6 +146,15 @@ class Requests:
 
     async def _available_resources(self, asker: Connection, message: m.AvailableResources) -> m.Reply:
         return m.Amounts(self._node.ledger.named(self._node.core.available()))
+
+    async def _describe_class(self, asker: Connection, message: m.DescribeClass) -> m.Reply:
+        resources = _job(asker).classes.get(message.class_id)
+        if resources is None:
+            raise Refusal(m.Refused.NOT_FOUND, f"class {message.class_id} is not of this job")
+        return m.Amounts(resources)
+
+    async def _node_counters(self, asker: Connection, message: m.NodeCounters) -> m.Reply:
+        return m.Amounts({name: float(count) for name, count in self._node.core.counters().items()})
 
     async def _list_nodes(self, asker: Connection, message: m.ListNodes) -> m.Reply:
         config = self._node.config

@@ -253,6 +253,16 @@ class AvailableResources(Request[Amounts], frozen=True):
     """Resources that nobody holds now."""
 
 
+class DescribeClass(Request[Amounts], frozen=True):
+    """The resources that a class of this job demands; refused with NOT_FOUND."""
+
+    class_id: int
+
+
+class NodeCounters(Request[Amounts], frozen=True):
+    """The core's counters of the whole node: live records and bytes, completed tasks, repairs."""
+
+
 class ListNodes(Request[NodeList], frozen=True):
     """All nodes."""
 
@@ -361,6 +371,8 @@ ClientRequest = (
     | ImportRef
     | ClusterResources
     | AvailableResources
+    | DescribeClass
+    | NodeCounters
     | ListNodes
     | Shutdown
 )
