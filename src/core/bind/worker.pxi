@@ -244,7 +244,7 @@ cdef object _next_task(Client client, object timeout_s):
         client.check()
         if sh_next_try(&client.s, &slot) == SH_OK:
             if was_idle and client.s.role == SH_ROLE_WORKER and sh_next_possible(&client.s):
-                sh_wake_worker(&client.s.seg, False)  # work is left: the next one may start too
+                sh_wake_worker(&client.s.seg)  # work is left: the next one may start too
             return _task(client, slot)
         if sh_should_exit(&client.s):
             return None
@@ -321,8 +321,9 @@ cdef object _finish(Client client, Task task, values):
         if e.total > 32768 and client.protected:
             client._unprotect(data, e.total)
         _write(client, e, data)
-        if e.rows:
-            sh_log_append(&client.s, SH_LOG_CONTAINS, r)
+    for i in range(n):  # after the last fill: had one failed, nothing would have been counted
+        if (<Encoded>encoded[i]).rows:
+            sh_log_append(&client.s, SH_LOG_CONTAINS, sh_slot_return(&client.s.seg, t, i))
     return _commit(client, task)
 
 
