@@ -109,7 +109,9 @@ def start_node(
     ours, theirs = socket.socketpair()
     output_fd = os.memfd_create("shoal-daemon-output", os.MFD_CLOEXEC)
     try:
-        pid = boot.spawn("shoal.node.main", [to_argument(settings)], theirs.fileno(), output_fd, daemon_environment())
+        pid = boot.spawn(
+            "shoal.node.main", [to_argument(settings)], theirs.fileno(), output_fd, daemon_environment(), is_bare=True
+        )
     except OSError as error:
         ours.close()
         os.close(output_fd)

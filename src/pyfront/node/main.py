@@ -36,7 +36,9 @@ def main(settings_word: str) -> None:
 def _start_zygote(session: Session) -> tuple[socket.socket, int]:
     ours, theirs = socket.socketpair()
     arguments = [session.path, str(os.getpid())]
-    pid = boot.spawn("shoal.node.zygote", arguments, theirs.fileno(), sys.stderr.fileno(), zygote_environment())
+    pid = boot.spawn(
+        "shoal.node.zygote", arguments, theirs.fileno(), sys.stderr.fileno(), zygote_environment(), is_bare=False
+    )
     theirs.close()
     return ours, pid
 

@@ -54,7 +54,9 @@ class Staffing:
 
     def _n_coming(self, job: Job) -> int:
         arrived = {
-            (client["index"], client["epoch"]) for client in self._core.clients() if client.get("run_state") != NOT_ARRIVED
+            (client["index"], client["epoch"])
+            for client in self._core.clients()
+            if client.get("run_state") != NOT_ARRIVED
         }
         return sum(process.actor is None and process.key not in arrived for process in self._pool.of_job(job))
 
