@@ -11,7 +11,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyB
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
@@ -48,7 +48,9 @@ EVENT_STARVED = SH_EVENT_STARVED
 EVENT_QUARANTINED = SH_EVENT_QUARANTINED
 
 cdef extern from "Python.h":
-    void PyList_SET_ITEM(object o, Py_ssize_t i, object v)
+    void PyList_SET_ITEM(object o, Py_ssize_t i, PyObject *v)  # steals a reference
+    list PyList_New(Py_ssize_t n)
+    PyTypeObject *Py_TYPE(PyObject *o)
 
 
 # The one translation from status to exception. Looked up at raise time: the front end installs its public classes there.

@@ -154,7 +154,7 @@ cdef extern from "node/idle.h" nogil:
     sh_status sh_watch(sh_self *self, sh_ref r)
     sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t slice_ns)
     sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_t slice_ns)
-    void sh_wake_worker(const sh_segment *s, cbool was_empty)
+    void sh_wake_worker(const sh_segment *s)
     ctypedef enum sh_run_state:
         SH_RUN_BUSY, SH_RUN_SPINNING, SH_RUN_PARKED
     void sh_set_run_state(sh_self *self, sh_run_state state)

@@ -347,142 +347,148 @@ cdef class Client:
         sh_drain_fired(&self.s, _on_fired, <void *>self)
 
     def wait(self, refs, Py_ssize_t num_returns, timeout_s=None):
+        # Two passes over the list when enough is ready: one that checks, marks and counts, one that splits and unmarks.
         cdef list items = refs if type(refs) is list else list(refs)
-        cdef Py_ssize_t i, n = len(items), ready = 0
-        cdef uint64_t deadline = self._deadline(timeout_s), slice_ns
-        cdef ObjectRef o
-        cdef sh_local *l
-        cdef sh_status status
-        cdef uint32_t seq
+        cdef Py_ssize_t n = len(items), ready
+        cdef uint64_t deadline = self._deadline(timeout_s)
+        cdef uint32_t first = 0xFFFFFFFF
         self.check()
         self._drain()
-        self._check_wait(items, n)
-        ready = self._count_ready(items, n)
-        if ready < num_returns and not (timeout_s is not None and timeout_s == 0):
-            for i in range(n):
-                o = <ObjectRef>items[i]
-                l = &self.s.local[o.r.index]
-                if l.flags & SH_LOCAL_CLOSED or l.waiter:
-                    continue
-                status = sh_watch(&self.s, o.r)
-                if status == SH_EMPTY:
-                    self._mark_resolved(l)
-                    ready += 1
-                elif status != SH_OK:
-                    _raise(status, "cannot wait for the object")
-            slice_ns = SLICE_NS if self.s.role == SH_ROLE_DRIVER else 1000000000
-            status = SH_OK
-            if ready < num_returns:
-                sh_block(&self.s)
-                self.blocked += 1
-                try:
-                    while True:
-                        seq = sh_park_prepare(&self.s.me.park)
-                        sh_park_announce(&self.s.me.park, seq)
-                        self._drain()
-                        ready = self._count_ready(items, n)
-                        if ready >= num_returns:
-                            sh_park_cancel(&self.s.me.park)
-                            break
-                        with nogil:
-                            status = sh_park_any(&self.s, seq, deadline, slice_ns)
-                        if status == SH_TIMEOUT:
-                            self._drain()
-                            ready = self._count_ready(items, n)
-                            break
-                        if status == SH_FENCED:
-                            _raise(status, "the node has stopped, or this process was removed from it")
-                        PyErr_CheckSignals()
-                finally:
-                    self.blocked -= 1
-                    if self.blocked == 0:
-                        sh_unblock(&self.s)
-        return self._split(items, n, num_returns, ready)
+        ready = self._mark_items(items, n, &first)
+        try:
+            if ready < num_returns and not (timeout_s is not None and timeout_s == 0):
+                ready = self._wait_for(items, n, num_returns, deadline, &first)
+            if ready > num_returns > 1:
+                first = self._nth_resolved(items, n, num_returns)
+            elif ready <= num_returns:
+                first = 0xFFFFFFFF
+        except BaseException:
+            self._unmark(items, n)
+            raise
+        return self._split(items, n, num_returns if num_returns < ready else ready, first)
 
-    cdef int _check_wait(self, list items, Py_ssize_t n) except -1:
-        # Types and duplicates in one pass; the mark is cleared again before anybody else can see it.
-        cdef Py_ssize_t i, j
-        cdef ObjectRef o
-        cdef str problem = None
+    cdef Py_ssize_t _wait_for(self, list items, Py_ssize_t n, Py_ssize_t num_returns, uint64_t deadline, uint32_t *first) except -1:
+        # Park until num_returns items are resolved or the deadline passes. -> how many are.
+        cdef uint64_t slice_ns = SLICE_NS if self.s.role == SH_ROLE_DRIVER else 1000000000
+        cdef Py_ssize_t i, ready
+        cdef uint32_t seq
+        cdef sh_local *l
+        cdef sh_ref r
+        cdef sh_status status
         for i in range(n):
-            item = <object>PyList_GET_ITEM(items, i)
-            if type(item) is not ObjectRef:
-                problem = f"wait() takes a list of ObjectRefs; element {i} is of type {type(item).__name__}"
-                break
+            r = (<ObjectRef>PyList_GET_ITEM(items, i)).r
+            l = &self.s.local[r.index]
+            if l.flags & SH_LOCAL_CLOSED or l.waiter:
+                continue
+            status = sh_watch(&self.s, r)
+            if status == SH_EMPTY:
+                self._mark_resolved(l)
+            elif status != SH_OK:
+                _raise(status, "cannot wait for the object")
+        if self.blocked == 0:
+            sh_block(&self.s)
+        self.blocked += 1
+        try:
+            while True:
+                seq = sh_park_prepare(&self.s.me.park)
+                sh_park_announce(&self.s.me.park, seq)
+                self._drain()
+                ready = self._count_ready(items, n, first)
+                if ready >= num_returns:
+                    sh_park_cancel(&self.s.me.park)
+                    return ready
+                with nogil:
+                    status = sh_park_any(&self.s, seq, deadline, slice_ns)
+                if status == SH_TIMEOUT:
+                    self._drain()
+                    return self._count_ready(items, n, first)
+                if status == SH_FENCED:
+                    _raise(status, "the node has stopped, or this process was removed from it")
+                PyErr_CheckSignals()
+        finally:
+            self.blocked -= 1
+            if self.blocked == 0:
+                sh_unblock(&self.s)
+
+    cdef Py_ssize_t _mark_items(self, list items, Py_ssize_t n, uint32_t *first) except -1:
+        # Types, duplicates and readiness. All items stay marked; on an error none does.
+        cdef Py_ssize_t i, ready = 0
+        cdef ObjectRef o
+        cdef sh_local *l
+        cdef PyObject *item
+        for i in range(n):
+            item = PyList_GET_ITEM(items, i)
+            if Py_TYPE(item) != <PyTypeObject *>ObjectRef:
+                self._unmark(items, i)
+                raise TypeError(f"wait() takes a list of ObjectRefs; element {i} is of type {type(<object>item).__name__}")
             o = <ObjectRef>item
-            if o.client is not self:
-                problem = f"element {i}: this ObjectRef belongs to an earlier connection"
-                break
-            if self.s.local[o.r.index].flags & MARKED:
-                problem = f"wait() takes different ObjectRefs; {o!r} is there twice"
-                break
-            self.s.local[o.r.index].flags |= MARKED
-        else:
-            i = n
-        for j in range(i):
-            self.s.local[(<ObjectRef>PyList_GET_ITEM(items, j)).r.index].flags &= ~<uint32_t>MARKED
-        if problem is not None:
-            raise (TypeError if "takes a list" in problem else ValueError)(problem)
-        return 0
+            l = &self.s.local[o.r.index]
+            if o.client is not self or l.flags & MARKED:
+                self._unmark(items, i)
+                if o.client is not self:
+                    raise _status.Invalid(f"element {i}: this ObjectRef belongs to an earlier connection")
+                raise ValueError(f"wait() takes different ObjectRefs; element {i}, {o!r}, is there twice")
+            l.flags |= MARKED
+            if not l.flags & SH_LOCAL_CLOSED:
+                if l.waiter or not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
+                    continue
+                self._mark_resolved(l)
+            ready += 1
+            if l.waiter < first[0]:
+                first[0] = l.waiter
+        return ready
+
+    cdef void _unmark(self, list items, Py_ssize_t n) noexcept:
+        cdef Py_ssize_t i
+        for i in range(n):
+            self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index].flags &= ~<uint32_t>MARKED
 
     cdef inline void _mark_resolved(self, sh_local *l) noexcept:
         l.flags |= SH_LOCAL_CLOSED
         self.resolved_seq += 1
         l.waiter = self.resolved_seq  # when it was seen resolved: early finishers come first
 
-    cdef Py_ssize_t _count_ready(self, list items, Py_ssize_t n) noexcept:
+    cdef Py_ssize_t _count_ready(self, list items, Py_ssize_t n, uint32_t *first) noexcept:
         cdef Py_ssize_t i, ready = 0
-        cdef ObjectRef o
         cdef sh_local *l
-        for i in range(n):
-            o = <ObjectRef>PyList_GET_ITEM(items, i)
-            l = &self.s.local[o.r.index]
-            if l.flags & SH_LOCAL_CLOSED:
-                ready += 1
-            elif l.waiter == 0 and sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-                self._mark_resolved(l)
-                ready += 1
-        return ready
-
-    cdef tuple _split(self, list items, Py_ssize_t n, Py_ssize_t num_returns, Py_ssize_t ready):
-        cdef list done = [], rest = []
-        cdef Py_ssize_t i, taken = 0
-        cdef uint32_t last
-        cdef sh_local *l
-        cdef ObjectRef o
-        # With more ready than asked for, those that finished first come first, wherever they stand in the list.
-        last = 0xFFFFFFFF
-        if ready > num_returns > 0:
-            last = self._nth_resolved(items, n, num_returns)
-        for i in range(n):
-            o = <ObjectRef>PyList_GET_ITEM(items, i)
-            l = &self.s.local[o.r.index]
-            if l.flags & SH_LOCAL_CLOSED and l.waiter <= last and taken < num_returns:
-                done.append(o)
-                taken += 1
-            else:
-                rest.append(o)
-        return done, rest
-
-    cdef uint32_t _nth_resolved(self, list items, Py_ssize_t n, Py_ssize_t nth):
-        # The order number of the nth ready item.
-        cdef uint32_t least = 0xFFFFFFFF
-        cdef Py_ssize_t i
-        cdef sh_local *l
-        cdef list all_
-        if nth == 1:
-            for i in range(n):
-                l = &self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index]
-                if l.flags & SH_LOCAL_CLOSED and l.waiter < least:
-                    least = l.waiter
-            return least
-        all_ = []
         for i in range(n):
             l = &self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index]
             if l.flags & SH_LOCAL_CLOSED:
-                all_.append(l.waiter)
-        all_.sort()
-        return all_[nth - 1]
+                ready += 1
+                if l.waiter < first[0]:
+                    first[0] = l.waiter
+        return ready
+
+    cdef tuple _split(self, list items, Py_ssize_t n, Py_ssize_t n_done, uint32_t last):
+        # Those that finished first come first, wherever they stand in the list. Unmarks.
+        cdef list done = [], rest = PyList_New(n - n_done)
+        cdef Py_ssize_t i, at = 0, taken = 0
+        cdef PyObject *item
+        cdef sh_local *l
+        for i in range(n):
+            item = PyList_GET_ITEM(items, i)
+            l = &self.s.local[(<ObjectRef>item).r.index]
+            l.flags &= ~<uint32_t>MARKED
+            if taken < n_done and l.flags & SH_LOCAL_CLOSED and l.waiter <= last:
+                done.append(<object>item)
+                taken += 1
+            else:
+                Py_INCREF(<object>item)
+                PyList_SET_ITEM(rest, at, item)
+                at += 1
+        return done, rest
+
+    cdef uint32_t _nth_resolved(self, list items, Py_ssize_t n, Py_ssize_t nth):
+        # The order number of the nth item that resolved.
+        cdef Py_ssize_t i
+        cdef sh_local *l
+        cdef list order = []
+        for i in range(n):
+            l = &self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index]
+            if l.flags & SH_LOCAL_CLOSED:
+                order.append(l.waiter)
+        order.sort()
+        return order[nth - 1]
 
     # -- the claiming side (worker.pxi)
 
@@ -548,6 +554,10 @@ cdef class Client:
         work = len(self.watched) > 0 or sh_should_exit(&self.s)
         if want_calls and self.s.role == SH_ROLE_ACTOR:
             work = work or sh_next_possible(&self.s)
+        if work or not want_calls:
+            sh_idle_withdraw(&self.s)
+        else:
+            sh_idle_announce(&self.s)  # calls that lie unclaimed from now on are for the repair thread to see
         sh_set_run_state(&self.s, SH_RUN_BUSY if work else SH_RUN_PARKED)
         return work
 

@@ -14,8 +14,11 @@ sh_status sh_waiter_push(sh_waiters ws, sh_a64 *head, uint32_t generation, uint3
       return SH_EMPTY;
     sh_store32_relaxed(&ws.records[index].next, (uint32_t)seen & SH_LIST_TOP_MASK);
     /* (W) publishes the waiter; pairs with the acquire of head by whoever closes and walks. */
-    if (sh_cas(head, &seen, (seen & ~(uint64_t)SH_LIST_TOP_MASK) | (index + 1U)))
+    if (sh_cas(head, &seen, (seen & ~(uint64_t)SH_LIST_TOP_MASK) | (index + 1U))) {
+      /* It may have been served and freed meanwhile; but only we can make it a waiter again. */
+      sh_store32_relaxed(&ws.records[index].x_listed, 1U);
       return SH_OK;
+    }
   }
 }
 

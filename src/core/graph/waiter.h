@@ -36,7 +36,7 @@ typedef struct sh_waiter {
   sh_a32 target;   /* task: slot index; client: client index */
   sh_a32 kind;
   sh_a32 next;     /* waiter + 1; written before the push, immutable while listed */
-  sh_a32 spare;
+  sh_a32 x_listed; /* its maker, after the push: a sweep must look for those that died in between */
   uint64_t pad[3];
 } sh_waiter;
 _Static_assert(sizeof(sh_waiter) == 64, "layout is an ABI: bump SH_LAYOUT_VERSION");

@@ -141,14 +141,6 @@ static bool class_open(sh_class *c) {
   return sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_LIVE;
 }
 
-static bool class_has_bits(const sh_segment *s, const sh_class *c) {
-  uint32_t words = (sh_clients_high(s) + 63U) / 64U;
-  for (uint32_t w = 0; w < words; w++)
-    if (sh_load_relaxed(&c->x_bits[w]))
-      return true;
-  return false;
-}
-
 /* The class that the daemon granted us, if any. */
 static bool leased(const sh_self *self, uint32_t *class_id) {
   uint64_t lease = sh_load_acquire(&self->me->x_lease);
@@ -167,6 +159,7 @@ static void return_lease(sh_self *self) {
 static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
   const sh_segment *s = &self->seg;
   uint32_t lease_class;
+  sh_seat_between(self);
   if (leased(self, &lease_class)) {
     if (class_open(sh_class_at(s, lease_class)) && claim_of_class(self, lease_class, slot) == SH_OK)
       return SH_OK;
@@ -178,7 +171,8 @@ static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
       sh_class *c = sh_class_at(s, class_id);
       uint32_t kind = sh_load32_relaxed(&c->kind);
-      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) || !class_has_bits(s, c))
+      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) ||
+          !sh_class_has_bits(s, c))
         continue;
       if (kind == SH_CLASS_SEAT && !sh_seat_take(self))
         continue;
@@ -280,7 +274,7 @@ bool sh_next_possible(const sh_self *self) {
   if (sh_should_exit(self))
     return true;
   if (self->role == SH_ROLE_ACTOR)
-    return class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class)));
+    return sh_class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class)));
   uint32_t lease_class;
   if (leased(self, &lease_class))
     return true;
@@ -290,7 +284,8 @@ bool sh_next_possible(const sh_self *self) {
     for (; bits; bits &= bits - 1U) {
       sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
       uint32_t kind = sh_load32_relaxed(&c->kind);
-      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) || !class_has_bits(s, c))
+      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) ||
+          !sh_class_has_bits(s, c))
         continue;
       if (kind != SH_CLASS_SEAT)
         return true;
@@ -307,13 +302,14 @@ bool sh_next_possible(const sh_self *self) {
 
 void sh_idle_announce(sh_self *self) {
   sh_set_run_state(self, SH_RUN_PARKED);
-  if (self->role == SH_ROLE_WORKER)
-    sh_fetch_or(&self->seg.header->x_idle[self->index / 64U], 1ULL << (self->index % 64U));
+  sh_fetch_or(&self->seg.header->x_idle[self->index / 64U], 1ULL << (self->index % 64U));
 }
 
 void sh_idle_withdraw(sh_self *self) {
-  if (self->role == SH_ROLE_WORKER)
-    sh_fetch_and(&self->seg.header->x_idle[self->index / 64U], ~(1ULL << (self->index % 64U)));
+  uint64_t bit = 1ULL << (self->index % 64U);
+  sh_a64 *idle = &self->seg.header->x_idle[self->index / 64U];
+  if (sh_load_relaxed(idle) & bit)
+    sh_fetch_and(idle, ~bit);
   sh_set_run_state(self, SH_RUN_BUSY);
 }
 
@@ -323,10 +319,12 @@ bool sh_spin_next(sh_self *self) {
   bool worker = self->role == SH_ROLE_WORKER;
   sh_a64 *spinning = &self->seg.header->x_spinning[self->index / 64U];
   uint64_t bit = 1ULL << (self->index % 64U);
+  uint64_t start = sh_os_now_ns(), last = start;
+  sh_store32_relaxed(&self->me->x_beat,
+                     (uint32_t)start); /* before the bit: a tick must not see a new bit with an old beat */
   sh_set_run_state(self, SH_RUN_SPINNING);
   if (worker)
     sh_fetch_or(spinning, bit);
-  uint64_t start = sh_os_now_ns(), last = start;
   bool found;
   for (;;) {
     found = sh_next_possible(self);
@@ -395,7 +393,7 @@ void sh_block(sh_self *self) {
   if (self->role == SH_ROLE_WORKER) {
     sh_fetch_or(&self->seg.header->x_blocked[self->index / 64U], bit);
     sh_seat_leave(self);
-    sh_wake_worker(&self->seg, false);
+    sh_wake_worker(&self->seg);
     sh_self_poke(self); /* the repair thread asks for a replacement if nobody idle is left */
   }
   sh_set_run_state(self, SH_RUN_PARKED);
@@ -418,7 +416,7 @@ bool sh_should_exit(const sh_self *self) {
   const sh_class *c = sh_class_at(s, sh_load32_relaxed(&self->me->x_class));
   if (sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_CLOSED)
     return true;
-  if (!sh_load32_acquire(&c->x_unreferenced) || class_has_bits(s, c))
+  if (!sh_load32_acquire(&c->x_unreferenced) || sh_class_has_bits(s, c))
     return false;
   for (uint32_t i = 0; self->stalls && i < sh_clients_high(s); i++)
     if (!sh_stall_empty(&self->stalls[i]))

@@ -28,25 +28,38 @@ void sh_wake_client(const sh_segment *s, uint32_t client) {
     (void)sh_park_wake(&c->park);
 }
 
-void sh_wake_worker(const sh_segment *s, bool was_empty) {
+static bool serves(const sh_segment *s, uint32_t client, uint32_t root) {
+  const sh_client *c = sh_client_at(s, client);
+  return sh_load32_relaxed(&c->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&c->x_root) == root;
+}
+
+bool sh_wake_worker_of(const sh_segment *s, uint32_t root, bool was_empty) {
   uint32_t words = (sh_clients_high(s) + 63U) / 64U;
   sh_fence(); /* (D) the pushed hint, then the idle and spinning bits; against the bit, then the look at the rings */
-  if (was_empty)
-    for (uint32_t w = 0; w < words; w++)
-      if (sh_load_relaxed(&s->header->x_spinning[w]) != 0)
-        return;
-  for (uint32_t w = 0; w < words; w++) {
-    uint64_t bits = sh_load_relaxed(&s->header->x_idle[w]);
-    while (bits) {
-      uint32_t b = (uint32_t)__builtin_ctzll(bits);
-      uint64_t bit = 1ULL << b;
-      if (sh_fetch_and(&s->header->x_idle[w], ~bit) & bit) {
-        (void)sh_park_wake(&sh_client_at(s, w * 64U + b)->park);
-        return;
-      }
-      bits &= ~bit;
+  for (uint32_t w = 0; was_empty && w < words; w++)
+    for (uint64_t bits = sh_load_relaxed(&s->header->x_spinning[w]); bits; bits &= bits - 1U)
+      if (serves(s, w * 64U + (uint32_t)__builtin_ctzll(bits), root))
+        return false;
+  for (uint32_t w = 0; w < words; w++)
+    for (uint64_t bits = sh_load_relaxed(&s->header->x_idle[w]); bits; bits &= bits - 1U) {
+      uint32_t client = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      uint64_t bit = 1ULL << (client % 64U);
+      if (!serves(s, client, root) || !(sh_fetch_and(&s->header->x_idle[w], ~bit) & bit))
+        continue;
+      (void)sh_park_wake(&sh_client_at(s, client)->park);
+      return true;
     }
-  }
+  return false;
+}
+
+void sh_wake_worker(const sh_segment *s) {
+  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++)
+    for (uint64_t bits = sh_load_relaxed(&s->header->x_task_classes[w]); bits; bits &= bits - 1U) {
+      const sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
+      if (sh_load32_relaxed(&c->kind) != SH_CLASS_LEASE && sh_class_has_bits(s, c) &&
+          sh_wake_worker_of(s, sh_load32_relaxed(&c->root), false))
+        return;
+    }
 }
 
 bool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns) {
@@ -89,6 +102,7 @@ sh_status sh_watch(sh_self *self, sh_ref r) {
   sh_store_relaxed(&w->expect, self->epoch);
   sh_store32_relaxed(&w->target, self->index);
   sh_store32_relaxed(&w->kind, SH_WAITS_CLIENT);
+  sh_store32_relaxed(&w->x_listed, 0);
   uint64_t live = sh_word(sh_word_generation(word), SH_WAITER_LIVE, self->index, 0);
   /* LIVE before it is listed: a listed BUILDING waiter would be freed under the list by the sweep of its maker. */
   sh_store_release(&w->word, live);
@@ -174,7 +188,8 @@ void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) {
         uint32_t entry = self->watched_entry[index];
         sh_local *l = &self->local[entry];
         sh_ref r = {.index = entry, .generation = l->generation};
-        if (l->count == 0 || l->waiter != index + 1U || !sh_entry_is_closed(sh_entry_at(&self->seg, entry), r.generation))
+        if (l->count == 0 || l->waiter != index + 1U ||
+            !sh_entry_is_closed(sh_entry_at(&self->seg, entry), r.generation))
           continue; /* dropped meanwhile, or an early delivery */
         l->waiter = 0;
         l->flags |= SH_LOCAL_CLOSED;

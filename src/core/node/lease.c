@@ -94,7 +94,7 @@ static void give_cpu_back(sh_repair *d, sh_claims *claims) {
   d->seat_pool_milli -= claims->cpu_milli;
   claims->cpu_milli = 0;
   (void)hold_seats(d, seats_for(d->seat_pool_milli));
-  sh_wake_worker(&d->seg, false);
+  sh_wake_worker(&d->seg);
 }
 
 static void unbook(sh_repair *d, sh_claims *claims) {
@@ -148,9 +148,10 @@ static uint32_t idle_worker(sh_repair *d, uint32_t root, bool take) {
   for (uint32_t c = 1; c < high; c++) {
     sh_client *client = sh_client_at(&d->seg, c);
     uint64_t bit = 1ULL << (c % 64U);
-    uint64_t seen = sh_load_relaxed(&d->seg.header->x_idle[c / 64U]) | sh_load_relaxed(&d->seg.header->x_spinning[c / 64U]);
-    if (!(seen & bit) || sh_load32_relaxed(&client->x_role) != SH_ROLE_WORKER || sh_load32_relaxed(&client->x_root) != root ||
-        d->leases[c].class_id)
+    uint64_t seen =
+        sh_load_relaxed(&d->seg.header->x_idle[c / 64U]) | sh_load_relaxed(&d->seg.header->x_spinning[c / 64U]);
+    if (!(seen & bit) || sh_load32_relaxed(&client->x_role) != SH_ROLE_WORKER ||
+        sh_load32_relaxed(&client->x_root) != root || d->leases[c].class_id)
       continue;
     if (take)
       sh_fetch_and(&d->seg.header->x_idle[c / 64U], ~bit);
@@ -169,8 +170,7 @@ static void collect_returned(sh_repair *d) {
     if (((lease >> 16) & 15U) == SH_LEASE_RETURNED) {
       sh_store_release(&client->x_lease, 0);
       unbook(d, &d->leases[c]);
-    } else if (d->leases[c].cpu_milli &&
-               (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) & (1ULL << (c % 64U)))) {
+    } else if (d->leases[c].cpu_milli && (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) & (1ULL << (c % 64U)))) {
       give_cpu_back(d, &d->leases[c]); /* parked in get: its CPUs go on without it */
     }
   }
@@ -238,8 +238,10 @@ static void take_turns(sh_repair *d) {
   if (next == sh_load32_relaxed(turn))
     return;
   sh_store32_seqcst(turn, next);
-  for (uint32_t i = 0; i < d->seg.header->n_seats; i++)
-    sh_wake_worker(&d->seg, false);
+  for (uint32_t i = 0; next != 0 && i < d->seg.header->n_seats; i++)
+    (void)sh_wake_worker_of(&d->seg, next, false);
+  if (next == 0)
+    sh_wake_worker(&d->seg);
 }
 
 /* Workers of each job with seat work, a seat to be had and nobody idle. */
@@ -278,8 +280,8 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   for (uint32_t i = 0; i < n; i++) {
     uint32_t oldest = i;
     for (uint32_t j = i + 1U; j < n; j++)
-      if (d->starved_since[order[j]] && (!d->starved_since[order[oldest]] ||
-                                         d->starved_since[order[j]] < d->starved_since[order[oldest]]))
+      if (d->starved_since[order[j]] &&
+          (!d->starved_since[order[oldest]] || d->starved_since[order[j]] < d->starved_since[order[oldest]]))
         oldest = j;
     uint32_t class_id = order[oldest];
     order[oldest] = order[i];

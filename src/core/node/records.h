@@ -201,6 +201,15 @@ static inline uint32_t sh_clients_high(const sh_segment *s) {
   return sh_load32_acquire(&s->header->x_clients_high);
 }
 
+/* May some ring of the class hold something? Reads hints. */
+static inline bool sh_class_has_bits(const sh_segment *s, const sh_class *c) {
+  uint32_t words = (sh_clients_high(s) + 63U) / 64U;
+  for (uint32_t w = 0; w < words; w++)
+    if (sh_load_relaxed(&c->x_bits[w]))
+      return true;
+  return false;
+}
+
 /* The spec's bytes (returns, then payload); NULL: none or damaged. */
 static inline uint8_t *sh_slot_spec(const sh_segment *s, sh_slot *t) {
   uint64_t loc = sh_load_relaxed(&t->loc);

@@ -137,7 +137,7 @@ static void round_once(sh_repair *d) {
 static void *repair_thread(void *context) {
   sh_repair *d = context;
   struct epoll_event ready[64];
-  while (!d->stop) {
+  while (!sh_load32_acquire(&d->stop)) {
     int n = epoll_wait(d->epoll_fd, ready, 64, (int)(SH_TICK_NS / 1000000U));
     lock(d);
     for (int i = 0; i < n; i++) {
@@ -166,7 +166,7 @@ void sh_repair_round(sh_repair *d, int32_t dead_client) {
 }
 
 sh_status sh_repair_start(sh_repair *d) {
-  d->stop = false;
+  sh_store32_release(&d->stop, 0);
   if (pthread_create(&d->thread, NULL, repair_thread, d) != 0)
     return SH_OS;
   d->running = true;
@@ -178,7 +178,7 @@ void sh_repair_stop(sh_repair *d) {
     return;
   sh_store32_seqcst(&d->seg.header->x_mode, SH_MODE_STOPPED);
   if (d->running) {
-    d->stop = true;
+    sh_store32_release(&d->stop, 1U);
     sh_os_eventfd_signal(d->poke_fd);
     pthread_join(d->thread, NULL);
     d->running = false;
@@ -403,6 +403,7 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
     if (actor)
       sh_lease_end_actor(d, i);
   }
+  sh_fence(); /* the closed classes, then the scan; against a submitter's READY, then its look at the class */
   sh_sweep_fail(d, of_root, root, false, &error);
   unlock(d);
 }

@@ -35,7 +35,7 @@ typedef struct sh_claims { /* what a lease or an actor holds */
 } sh_claims;
 
 typedef struct sh_progress { /* what the last tick saw of a client */
-  uint64_t op, current;
+  uint64_t op, committed;
   uint32_t beat, wake;
 } sh_progress;
 
@@ -45,7 +45,8 @@ typedef struct sh_repair {
   sh_counts counts;
   pthread_mutex_t lock;
   pthread_t thread;
-  bool running, stop;
+  bool running;
+  sh_a32 stop;
   int poke_fd, event_fd, epoll_fd;
   int *pidfds;             /* by client, -1 = none */
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
@@ -57,7 +58,7 @@ typedef struct sh_repair {
   uint32_t gpu_used[32];   /* milli, by device */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
   sh_progress *progress;   /* by client */
-  uint64_t *ring_heads;    /* by class: sum of ring heads at the last tick */
+  uint64_t *ring_heads;    /* by class with work at the last tick: sum of its ring heads then, + 1 */
   uint32_t seen_rescan, turn_at;
   uint64_t last_tick_ns;
   sh_event *events;

@@ -26,6 +26,15 @@ static uint32_t promised(const sh_segment *s) {
   return unseated(s) + sh_load32_relaxed(&sh_seats_of(s)->x_wanted);
 }
 
+bool sh_seats_open(const sh_segment *s) {
+  uint32_t open = 0;
+  for (uint32_t i = 0; i < s->header->n_seats; i++) {
+    sh_seat_state state = sh_seat_state_of(sh_load_relaxed(&seat_at(s, i)->word));
+    open += state == SH_SEAT_FREE || state == SH_SEAT_IDLE;
+  }
+  return open > promised(s);
+}
+
 static bool owns_idle(const sh_self *self, uint64_t *word) {
   if (self->seat == 0)
     return false;
@@ -47,16 +56,12 @@ bool sh_seat_possible(const sh_self *self) {
     return false;
   if (owns_idle(self, &word))
     return true;
-  uint32_t open = 0;
-  for (uint32_t i = 0; i < self->seg.header->n_seats; i++) {
-    sh_seat_state state = sh_seat_state_of(sh_load_relaxed(&seat_at(&self->seg, i)->word));
-    open += state == SH_SEAT_FREE || state == SH_SEAT_IDLE;
-  }
-  return open > promised(&self->seg);
+  return sh_seats_open(&self->seg);
 }
 
 static bool grab(sh_self *self, uint32_t i, uint64_t seen) {
-  if (!sh_cas(&seat_at(&self->seg, i)->word, &seen, sh_seat_word(self->index, SH_SEAT_RUN, (uint32_t)(seen >> 32) + 1U)))
+  if (!sh_cas(&seat_at(&self->seg, i)->word, &seen,
+              sh_seat_word(self->index, SH_SEAT_RUN, (uint32_t)(seen >> 32) + 1U)))
     return false;
   self->seat = i + 1U;
   self->seated_run = true;
@@ -72,7 +77,8 @@ bool sh_seat_take(sh_self *self) {
   self->seat = 0; /* stolen, or never had one */
   if (!sh_seat_possible(self))
     return false;
-  for (uint32_t want_state = SH_SEAT_FREE; want_state <= SH_SEAT_IDLE; want_state++) /* free ones before others' idle ones */
+  for (uint32_t want_state = SH_SEAT_FREE; want_state <= SH_SEAT_IDLE;
+       want_state++) /* free ones before others' idle ones */
     for (uint32_t i = 0; i < self->seg.header->n_seats; i++) {
       word = sh_load_relaxed(&seat_at(&self->seg, i)->word);
       if ((uint32_t)sh_seat_state_of(word) == want_state && grab(self, i, word))
@@ -98,7 +104,8 @@ void sh_seat_leave(sh_self *self) {
   if (!self->seated_run) {
     uint64_t word;
     if (owns_idle(self, &word))
-      (void)sh_cas(&seat_at(&self->seg, self->seat - 1U)->word, &word, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32)));
+      (void)sh_cas(&seat_at(&self->seg, self->seat - 1U)->word, &word,
+                   sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32)));
     self->seat = 0;
     return;
   }
@@ -120,12 +127,19 @@ void sh_seat_rest(sh_self *self) {
     if (wanted)
       sh_self_poke(self);
     else
-      sh_wake_worker(&self->seg, false); /* the seat may be what somebody parked was missing */
+      sh_wake_worker(&self->seg); /* the seat may be what somebody parked was missing */
     return;
   }
   sh_a64 *seat = &seat_at(&self->seg, self->seat - 1U)->word;
   sh_store_release(seat, sh_seat_word(self->index, SH_SEAT_IDLE, (uint32_t)(sh_load_relaxed(seat) >> 32)));
   self->seated_run = false;
+}
+
+void sh_seat_between(sh_self *self) {
+  if (self->unseated)
+    set_unseated(self, false);
+  else if (self->seated_run && (promised(&self->seg) > 0 || out_of_turn(self)))
+    sh_seat_rest(self);
 }
 
 void sh_seat_return(sh_self *self) {

@@ -18,11 +18,15 @@ bool sh_seat_take(sh_self *self);
 bool sh_seat_possible(const sh_self *self);
 /* The task is over: keep the seat IDLE, or give it up if somebody is unseated or the daemon collects. */
 void sh_seat_rest(sh_self *self);
+/* Between two tasks: no longer unseated; give the seat up if somebody has a better claim to it. */
+void sh_seat_between(sh_self *self);
 /* Give the seat up altogether (about to park in get, to exit, or to serve a lease). */
 void sh_seat_leave(sh_self *self);
 /* Back from a parked get: run on, seated if a seat is free. */
 void sh_seat_return(sh_self *self);
 
 uint32_t sh_seats_free(const sh_segment *s);
+/* Is a seat free or idle that nobody has a better claim to? */
+bool sh_seats_open(const sh_segment *s);
 
 #endif

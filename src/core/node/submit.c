@@ -32,8 +32,7 @@ static sh_status make_returns(sh_self *self, const sh_call *call, sh_id128 id, u
     if (status != SH_OK)
       return status;
     bool actor = (call->flags & SH_SLOT_CREATES_ACTOR) != 0;
-    sh_entry_birth birth = {
-        .id = id, .number = actor ? SH_NUMBER_ACTOR | call->class_id : *made, .producer = producer};
+    sh_entry_birth birth = {.id = id, .number = actor ? SH_NUMBER_ACTOR | call->class_id : *made, .producer = producer};
     sh_entry_open(sh_entry_at(&self->seg, index), word, &birth);
     returns[*made] = (sh_ref){.index = index, .generation = sh_word_generation(word)};
     sh_ref_own(self, returns[*made]);
@@ -128,6 +127,7 @@ sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word) {
     sh_store_relaxed(&ws.records[w].expect, waiting);
     sh_store32_relaxed(&ws.records[w].target, slot);
     sh_store32_relaxed(&ws.records[w].kind, SH_WAITS_TASK);
+    sh_store32_relaxed(&ws.records[w].x_listed, 0);
     uint64_t live = sh_word(sh_word_generation(building), SH_WAITER_LIVE, self->index, 0);
     sh_store_release(&ws.records[w].word, live);
     sh_store32_relaxed(&t->x_cursor, j);
@@ -138,7 +138,8 @@ sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word) {
     if (status == SH_OK)
       return SH_OK;
     (void)sh_pool_free(&self->seg, SH_POOL_WAITER, &self->mags[SH_POOL_WAITER], self->index, w, live);
-    uint64_t mine = sh_word(sh_word_generation(waiting), sh_word_state(*word), sh_word_who(*word), sh_word_tag(waiting));
+    uint64_t mine =
+        sh_word(sh_word_generation(waiting), sh_word_state(*word), sh_word_who(*word), sh_word_tag(waiting));
     uint64_t seen = waiting;
     if (!sh_cas(&t->word, &seen, mine))
       return SH_OK; /* somebody decided for us meanwhile */
@@ -166,6 +167,12 @@ static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, ui
   sh_fence(); /* (B) the tail, then the bit's look; against clear, then the look at the tail (claim.c) */
   if (!(sh_load_relaxed(bits) & bit))
     sh_fetch_or(bits, bit);
+  if (sh_word_state(sh_load_acquire(&c->word)) ==
+      SH_CLASS_CLOSED) { /* after (B)'s fence, against closing, then the scan */
+    (void)sh_fetch_add32(&self->seg.header->x_rescan, 1U);
+    sh_self_poke(self); /* nobody takes it: the repair thread resolves it as closed */
+    return SH_OK;
+  }
   if (sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR) {
     uint32_t taker = sh_load32_relaxed(&c->x_taker);
     if (taker)
@@ -177,7 +184,7 @@ static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, ui
     sh_fetch_or(classes, 1ULL << (class_id % 64U));
   if (sh_load32_relaxed(&c->kind) == SH_CLASS_LEASE && was_empty)
     sh_self_poke(self); /* leases are the daemon's to grant */
-  sh_wake_worker(&self->seg, was_empty);
+  (void)sh_wake_worker_of(&self->seg, sh_load32_relaxed(&c->root), was_empty);
   return SH_OK;
 }
 
@@ -187,7 +194,8 @@ void sh_task_hint(sh_self *self, uint32_t slot) {
   if (sh_word_state(word) != SH_TASK_READY)
     return;
   if (push_hint(self, slot, sh_word_generation(word), sh_word_who(word)) != SH_OK) {
-    (void)sh_fetch_add32(&self->seg.header->x_rescan, 1U); /* no room for a hint: the repair thread finds it by scanning */
+    (void)sh_fetch_add32(&self->seg.header->x_rescan,
+                         1U); /* no room for a hint: the repair thread finds it by scanning */
     sh_self_poke(self);
   }
 }
@@ -196,8 +204,8 @@ void sh_task_deliver(sh_self *self, uint32_t slot, uint64_t waiting_word) {
   if (slot >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)) || sh_word_state(waiting_word) != SH_TASK_WAITING)
     return;
   sh_slot *t = sh_slot_at(&self->seg, slot);
-  uint64_t ready = sh_word(sh_word_generation(waiting_word), SH_TASK_READY, sh_word_who(waiting_word),
-                           sh_word_tag(waiting_word));
+  uint64_t ready =
+      sh_word(sh_word_generation(waiting_word), SH_TASK_READY, sh_word_who(waiting_word), sh_word_tag(waiting_word));
   sh_ref r = {.index = slot, .generation = sh_word_generation(waiting_word)};
   uint64_t seen = waiting_word, before = sh_load_relaxed(&self->me->op);
   sh_store_release(&self->me->op, sh_ref_pack(r)); /* (P) READY without a hint must be named somewhere */

@@ -28,12 +28,17 @@ static bool sane(const sh_segment *s, sh_slot *t) {
 /* Values are final: close the returns, then let the slot go. */
 static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
-  for (uint32_t i = 0; i < t->n_returns; i++)
+  sh_ref r = {.index = slot, .generation = sh_word_generation(committed)};
+  uint64_t loc = sh_load_relaxed(&t->loc);
+  /* A spec that was freed already may hold somebody else's references by now; but it is freed after the last seal. */
+  bool intact = sh_loc_kind_of(loc) <= SH_LOC_INLINE || sh_heap_holds(&d->seg, loc, sh_tag(SH_TAG_SLOT, r));
+  for (uint32_t i = 0; intact && i < t->n_returns; i++)
     sh_seal(&d->self, sh_slot_return(&d->seg, t, i));
   sh_counts_done(&d->counts, slot, committed);
 }
 
-/* The task is ours (its word says so): resolve it with an error. */
+/* Nobody else may decide about the task (its word names client `who`, dead, or the daemon): resolve it with an error. The
+ * word goes on naming `who`, so that an interrupted sweep of it finds the task again. */
 static void fail_owned(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
   for (uint32_t i = 0; i < t->n_returns; i++) {
@@ -41,7 +46,7 @@ static void fail_owned(sh_repair *d, uint32_t slot, uint64_t word, const sh_syst
     sh_counts_unfill(&d->counts, r);
     sh_fill_system_error(&d->seg, r, error);
   }
-  uint64_t committed = sh_word(sh_word_generation(word), SH_TASK_COMMITTED, 0, sh_word_tag(word));
+  uint64_t committed = sh_word(sh_word_generation(word), SH_TASK_COMMITTED, sh_word_who(word), sh_word_tag(word));
   sh_store_release(&t->word, committed);
   finish(d, slot, committed);
 }
@@ -55,19 +60,16 @@ static void back_to_ready(sh_repair *d, uint32_t slot, uint64_t word) {
 
 static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
-  uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
-  if (!sh_cas(&t->word, &word, mine))
-    return;
   uint32_t attempt = sh_load32_relaxed(&t->x_attempt) + 1U;
-  sh_store32_relaxed(&t->x_attempt, attempt);
   bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && attempt <= t->max_retries;
   if (!retry) {
-    fail_owned(d, slot, mine, error);
+    fail_owned(d, slot, word, error);
     return;
   }
   for (uint32_t i = 0; i < t->n_returns; i++)
     sh_counts_unfill(&d->counts, sh_slot_return(&d->seg, t, i));
-  back_to_ready(d, slot, mine);
+  sh_store32_relaxed(&t->x_attempt, attempt);
+  back_to_ready(d, slot, word);
 }
 
 static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *error) {
@@ -109,6 +111,16 @@ static void sweep_intent(sh_repair *d, uint32_t client) {
   sh_store_release(&c->op, 0);
 }
 
+/* A promise whose submission was never published: nobody will resolve it. */
+static bool is_orphan(sh_repair *d, sh_entry *e) {
+  uint64_t producer = sh_load_relaxed(&e->producer);
+  sh_ref r = sh_ref_unpack(producer);
+  if (producer == 0 || r.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
+    return false;
+  uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, r.index)->word);
+  return sh_word_generation(word) != r.generation || sh_word_state(word) == SH_FREE;
+}
+
 static void sweep_entries(sh_repair *d, uint32_t client) {
   const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_ENTRY);
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_ENTRY) * p->chunk_records;
@@ -126,11 +138,23 @@ static void sweep_entries(sh_repair *d, uint32_t client) {
     bool counted = count->generation == r.generation && count->n > 0;
     if ((sh_load32_relaxed(&e->x_owner_flags) & SH_OWNER_SHARED) && counted)
       continue; /* others hold it */
+    if (is_orphan(d, e))
+      (void)sh_entry_close(e, r.generation);
     sh_counts_zero(&d->counts, r);
   }
 }
 
-/* Waiters that a dead client was building, and leftovers of lists that were detached. */
+static bool is_listed(sh_waiters ws, uint64_t head, uint32_t index) {
+  uint32_t at = (uint32_t)head & SH_HEAD_TOP_MASK;
+  for (uint32_t steps = 0; at != 0 && at <= ws.capacity && steps < ws.capacity; steps++) {
+    if (at == index + 1U)
+      return true;
+    at = sh_load32_relaxed(&ws.records[at - 1U].next);
+  }
+  return false;
+}
+
+/* Waiters that a dead client was building or had not listed yet, and leftovers of lists that were detached. */
 static void sweep_waiters(sh_repair *d, uint32_t client) {
   const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_WAITER);
   sh_waiters ws = sh_waiters_of(&d->seg);
@@ -145,12 +169,29 @@ static void sweep_waiters(sh_repair *d, uint32_t client) {
       sh_entry *e = sh_entry_checked(&d->seg, r);
       uint64_t head = e ? sh_load_acquire(&e->head) : 0;
       stale = !e || ((head & SH_HEAD_CLOSED) && !(head & SH_HEAD_TOP_MASK));
+      if (!stale && !sh_load32_relaxed(&ws.records[i].x_listed))
+        stale = !is_listed(ws, head, i); /* at most one of a client: the walk is not repeated for each waiter */
     }
     if (stale)
       (void)sh_pool_free(&d->seg, SH_POOL_WAITER, NULL, 0, i, word);
   }
 }
 
+/* Rings that were made and not named. Named ones stay for the next client of this record. */
+static void sweep_rings(sh_repair *d, uint32_t client) {
+  const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_RING);
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_RING) * p->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    sh_ring *ring = sh_ring_at(&d->seg, i);
+    uint64_t word = sh_load_acquire(&ring->word);
+    if (sh_word_state(word) == SH_FREE || sh_word_who(word) != client)
+      continue;
+    bool named = sh_word_state(word) != SH_BUILDING && ring->class_id < SH_MAX_CLASSES &&
+                 sh_load32_relaxed(sh_ring_of(&d->seg, client, ring->class_id)) == i + 1U;
+    if (!named)
+      (void)sh_pool_free(&d->seg, SH_POOL_RING, NULL, 0, i, word);
+  }
+}
 
 static void free_orphan(void *context, uint64_t loc, uint64_t tag, uint64_t bytes) {
   (void)bytes;
@@ -163,7 +204,8 @@ static void free_orphan(void *context, uint64_t loc, uint64_t tag, uint64_t byte
   } else if (sh_tag_kind_of(tag) == SH_TAG_SLOT && r.index < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT))) {
     sh_slot *t = sh_slot_at(&d->seg, r.index);
     uint64_t word = sh_load_acquire(&t->word);
-    owned = sh_word_generation(word) == r.generation && sh_word_state(word) != SH_FREE && sh_load_relaxed(&t->loc) == loc;
+    owned =
+        sh_word_generation(word) == r.generation && sh_word_state(word) != SH_FREE && sh_load_relaxed(&t->loc) == loc;
   } else if (sh_tag_kind_of(tag) == SH_TAG_RING) {
     owned = true; /* cells stay with their ring, which the next client of this record inherits */
   }
@@ -214,8 +256,9 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
     error.code = SH_ERR_ACTOR_DIED;
     error.class_id = sh_load32_relaxed(&c->x_class);
   }
-  do {
-  } while (sh_counts_read(&d->counts) != 0); /* its log to the end, with everything that preceded it elsewhere */
+  /* Its log to the end, with everything elsewhere that preceded it. It does not grow any more: one round reads it whole,
+   * and to wait for the logs of the living to run dry would be to wait for ever. */
+  (void)sh_counts_read(&d->counts);
   sweep_seats_and_bits(d, client);
   sh_lease_end(d, client);
   sweep_slots(d, client, &error);
@@ -223,6 +266,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sh_counts_forget(&d->counts, client);
   sweep_entries(d, client);
   sweep_waiters(d, client);
+  sweep_rings(d, client);
   sh_heap_visit(&d->seg, client, free_orphan, d);
   inherit_claims(d, client);
   for (uint32_t pool = SH_POOL_ENTRY; pool < SH_POOL_BLOCK; pool++) {
@@ -235,7 +279,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sh_store32_seqcst(&c->x_state, SH_CLIENT_FREE);
   d->sweeps++;
   sh_event_add(d, SH_EVENT_CLIENT_SWEPT, client, epoch, 0);
-  sh_wake_worker(&d->seg, false);
+  sh_wake_worker(&d->seg);
 }
 
 void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
@@ -246,6 +290,13 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word);
     bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
+    if (state >= SH_TASK_CLAIMED && sh_word_who(word) == 0 && match(t, arg)) { /* an interrupted scan of ours */
+      if (state == SH_TASK_COMMITTED)
+        finish(d, i, word);
+      else
+        fail_owned(d, i, word, error);
+      continue;
+    }
     if (!(unclaimed || (running && (state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING))) || !match(t, arg))
       continue;
     uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
@@ -258,7 +309,17 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
 
 void sh_sweep_rescan(sh_repair *d) {
   uint32_t end = slots_in_use(&d->seg);
-  for (uint32_t i = 0; i < end; i++)
-    if (sh_word_state(sh_load_acquire(&sh_slot_at(&d->seg, i)->word)) == SH_TASK_READY)
+  for (uint32_t i = 0; i < end; i++) {
+    uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, i)->word);
+    if (sh_word_state(word) != SH_TASK_READY)
+      continue;
+    sh_class *c = sh_class_at(&d->seg, sh_word_who(word));
+    if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_CLOSED) {
       sh_task_hint(&d->self, i);
+      continue;
+    }
+    uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
+    if (sh_cas(&sh_slot_at(&d->seg, i)->word, &word, mine))
+      fail_owned(d, i, mine, &c->end); /* it became ready after its class was closed and scanned */
+  }
 }

@@ -41,7 +41,7 @@ sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word);
 sh_status sh_next_try(sh_self *self, uint32_t *slot);
 /* Is there something that sh_next_try might return? Reads shared words only; may be wrong for a moment. */
 bool sh_next_possible(const sh_self *self);
-/* Announce that this worker sleeps: sets its idle bit. Then look once more (sh_next_possible) before sleeping. */
+/* Announce that this worker or actor sleeps until there is work: sets its idle bit. Then look once more (sh_next_possible) before sleeping. */
 void sh_idle_announce(sh_self *self);
 void sh_idle_withdraw(sh_self *self);
 /* Spin for work, at most SH_SPIN_NS. True if there may be some. Without the lock. */

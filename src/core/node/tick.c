@@ -37,17 +37,26 @@ static void help_intent(sh_repair *d, uint32_t client, sh_progress *seen) {
 static void help_commit(sh_repair *d, uint32_t client, sh_progress *seen) {
   uint64_t current = sh_load_acquire(&sh_client_at(&d->seg, client)->x_current);
   sh_ref r = sh_ref_unpack(current);
-  bool same = current != 0 && current == seen->current;
-  seen->current = current;
-  if (!same || r.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
+  uint64_t before = seen->committed;
+  seen->committed = 0;
+  if (current == 0 || r.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
     return;
   sh_slot *t = sh_slot_at(&d->seg, r.index);
   uint64_t word = sh_load_acquire(&t->word);
-  if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_COMMITTED || sh_word_who(word) != client)
+  if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_COMMITTED ||
+      sh_word_who(word) != client)
+    return;
+  seen->committed = current;
+  if (current != before)
     return;
   bool helped = false;
   for (uint32_t i = 0; i < t->n_returns; i++) {
     sh_ref e = sh_slot_return(&d->seg, t, i);
+    uint64_t loc = sh_load_relaxed(&t->loc);
+    /* It may come back to life under us and free spec and slot: believe the reference only if both are still there. */
+    if ((sh_loc_kind_of(loc) > SH_LOC_INLINE && !sh_heap_holds(&d->seg, loc, sh_tag(SH_TAG_SLOT, r))) ||
+        sh_load_acquire(&t->word) != word)
+      break;
     sh_entry *entry = sh_entry_checked(&d->seg, e);
     if (!entry)
       continue;
@@ -74,10 +83,19 @@ static void help_parking(sh_repair *d, uint32_t client, sh_progress *seen) {
   if ((sh_load_relaxed(&d->seg.header->x_spinning[client / 64U]) & bit) && beat == seen->beat) {
     sh_fetch_and(&d->seg.header->x_spinning[client / 64U], ~bit);
     sh_store8_seqcst(sh_run_state_of(&d->seg, client), SH_RUN_PARKED);
-    sh_wake_worker(&d->seg, false);
+    sh_wake_worker(&d->seg);
     d->repairs++;
   }
   seen->beat = beat;
+}
+
+static bool is_idle(sh_repair *d, uint32_t client) {
+  return (sh_load_relaxed(&d->seg.header->x_idle[client / 64U]) & (1ULL << (client % 64U))) != 0;
+}
+
+static bool out_of_turn(sh_repair *d, sh_class *c) {
+  uint32_t turn = sh_load32_relaxed(&sh_seats_of(&d->seg)->x_turn);
+  return turn != 0 && turn != sh_load32_relaxed(&c->root);
 }
 
 /* Work that lies while somebody who could do it sleeps. */
@@ -99,26 +117,24 @@ static void help_classes(sh_repair *d) {
       if (length)
         sh_fetch_or(&c->x_bits[client / 64U], 1ULL << (client % 64U));
     }
-    bool still = heads == d->ring_heads[class_id];
-    d->ring_heads[class_id] = heads;
-    if (!waiting || !still)
+    uint64_t seen = waiting ? heads + 1U : 0U;
+    bool still = seen != 0 && seen == d->ring_heads[class_id];
+    d->ring_heads[class_id] = seen;
+    if (!still)
       continue;
     uint32_t kind = sh_load32_relaxed(&c->kind), taker = sh_load32_relaxed(&c->x_taker);
     if (kind == SH_CLASS_ACTOR) {
-      if (taker && sh_load32_relaxed(&sh_client_at(&d->seg, taker - 1U)->park.x_parked)) {
+      if (taker && is_idle(d, taker - 1U)) { /* not one that is parked in get, or that runs as much as it may */
         (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
         d->repairs++;
       }
       continue;
     }
     sh_fetch_or(&d->seg.header->x_task_classes[class_id / 64U], 1ULL << (class_id % 64U));
-    if (kind == SH_CLASS_SEAT && sh_seats_free(&d->seg) == 0)
+    if (kind == SH_CLASS_SEAT && !sh_seats_open(&d->seg))
       continue;
-    for (uint32_t w = 0; w < (high + 63U) / 64U && kind != SH_CLASS_LEASE; w++)
-      if (sh_load_relaxed(&d->seg.header->x_idle[w])) {
-        sh_wake_worker(&d->seg, false);
-        break;
-      }
+    if (kind != SH_CLASS_LEASE && !out_of_turn(d, c))
+      d->repairs += sh_wake_worker_of(&d->seg, sh_load32_relaxed(&c->root), false);
   }
 }
 
