@@ -40,7 +40,7 @@ def plain(x):
 """
 
 USES = """
-shoal.init(num_cpus=1)
+context = shoal.init(num_cpus=1)
 point = shoal.get(shift.remote(Point(1)))
 print(type(point) is Point, point.x)
 print(shoal.get(shoal.put(Point(5))).x, shoal.get(shoal.put(Point)) is not None)

@@ -8,12 +8,14 @@ ref, never the handle, so dropping the last handle frees the ref at once instead
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
+from shoal import runtime
 from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal.errors import ShoalError
 from shoal.ids import method_key
-from shoal.runtime import connected
 from shoal.task.options import check_method
 
 T = TypeVar("T")
@@ -32,6 +34,14 @@ class ActorIdentity:
         self.class_id = class_id
         self.class_name = class_name
         self.methods = methods  # name -> num_returns
+
+    def __del__(self) -> None:
+        # The core notes a dropped ref and tells the node at this process's next call. A driver that is idle from here
+        # on makes none, and the actor would stay: so make one.
+        del self.ref
+        if runtime.connection is not None:
+            with suppress(ShoalError):
+                runtime.connection.client.counters()
 
 
 class ActorMethod:
@@ -107,12 +117,12 @@ def handle_of(ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapp
 
 def _bind(identity: ActorIdentity, name: str, num_returns: int) -> CallTemplate:
     return CallTemplate(
-        connected().client,
+        runtime.connected().client,
         key=method_key(name),
         class_id=identity.class_id,
         num_returns=num_returns,
         is_actor_call=True,
-        keep=identity.ref,
+        keep=identity,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 from shoal._core._node import Caller, CallTemplate, ObjectRef
 from shoal.actor import NUM_RETURNS_ATTRIBUTE, ActorHandle, handle_of
 from shoal.errors import ActorNameTakenError, ActorNotFoundError, UnsupportedOptionError
-from shoal.ids import CONSTRUCTOR_KEY, FunctionKey
+from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.options import ActorOptions, merge_actor
 
@@ -73,12 +73,13 @@ class ActorClass(Generic[T]):
 
     def _create(self, runtime: Runtime, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActorHandle[T]:
         options = self._options
+        name = short_name(self.__qualname__)
         methods, is_async = methods_of(self.__wrapped__)
         class_id = runtime.calls.create_actor(
             key=self._key(runtime),
             name=options.name,
             namespace=options.namespace or runtime.namespace,
-            class_name=self.__qualname__,
+            class_name=name,
             resources=options.demands(),
             max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
             is_async=is_async,
@@ -95,11 +96,14 @@ class ActorClass(Generic[T]):
             runtime.calls.kill_actor(class_id)
             raise
         runtime.calls.register_actor_handle(class_id, ref)
-        return handle_of(ref, class_id, self.__qualname__, methods)
+        return handle_of(ref, class_id, name, methods)
 
     def _key(self, runtime: Runtime) -> FunctionKey:
         if self._exported is None or self._exported[0] != runtime.session:
-            self._exported = (runtime.session, runtime.functions.export(self.__qualname__, self.__wrapped__))
+            self._exported = (
+                runtime.session,
+                runtime.functions.export(short_name(self.__qualname__), self.__wrapped__),
+            )
         return self._exported[1]
 
 

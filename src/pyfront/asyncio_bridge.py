@@ -40,7 +40,7 @@ class Bridge:
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._n_futures = 0
         self._thread: threading.Thread | None = None
-        self._claim: Callable[[], bool] | None = None
+        self._host: tuple[asyncio.AbstractEventLoop, Callable[[], bool]] | None = None
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let `loop` wake for news. Call it on the loop's thread."""
@@ -50,7 +50,7 @@ class Bridge:
 
     def serve_calls(self, loop: asyncio.AbstractEventLoop, claim: Callable[[], bool]) -> None:
         """Call `claim` on `loop` when calls may have arrived; it returns whether it could take more."""
-        self._claim = claim
+        self._host = loop, claim
         self.listen(loop)
         loop.call_soon(self.on_ready)
 
@@ -64,7 +64,9 @@ class Bridge:
             if self._client.watch(ref):
                 return True
             self._waiting[ref] = [tell]
-            return False
+        if self._client.rearm(False):
+            self.on_ready()  # it resolved meanwhile: nobody else would look
+        return False
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """A future of the ref's value or error."""
@@ -115,9 +117,31 @@ class Bridge:
                     told = self._waiting.pop(ref, [])
                 for tell in told:
                     tell()
-            wants_calls = self._claim is not None and self._claim()
+            wants_calls = self._claim()
             if not self._client.rearm(wants_calls):
                 return
+            if self._client.should_exit:
+                self._tell_all()
+                return
+
+    def _claim(self) -> bool:
+        """Let the actor take its calls, on its own loop -> whether it could take more."""
+        if self._host is None:
+            return False
+        loop, claim = self._host
+        if _running_loop() is loop:
+            return claim()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(self.on_ready)
+        return False
+
+    def _tell_all(self) -> None:
+        """The node is stopping: whoever waits finds out by asking for the value."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for told in waiting.values():
+            for tell in told:
+                tell()
 
 
 _lock = threading.Lock()
@@ -151,14 +175,17 @@ async def _resolved(ref: ObjectRef[Any]) -> Any:
 
 
 def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
-    try:
-        running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-    except RuntimeError:
-        running = None
-    if running is loop:
+    if _running_loop() is loop:
         _set_done(waiter)
     elif not loop.is_closed():
         loop.call_soon_threadsafe(_set_done, waiter)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _set_done(waiter: asyncio.Future[None]) -> None:

@@ -29,5 +29,10 @@ def method_key(name: str) -> MethodKey:
     return MethodKey(blake2b(name.encode(), digest_size=KEY_BYTES).digest())
 
 
+def short_name(qualified: str) -> str:
+    """A function's or class's name as people call it: `outer.<locals>.Class.method` is `Class.method`."""
+    return qualified.rpartition("<locals>.")[2]
+
+
 CONSTRUCTOR_KEY = method_key("__init__")
 """Key of the call that creates an actor."""

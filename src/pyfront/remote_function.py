@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, T
 
 from shoal._core._node import Caller, CallTemplate, ObjectRef
 from shoal.errors import UnsupportedOptionError
-from shoal.ids import FunctionKey
+from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.options import TaskOptions, merge_task
 
@@ -85,7 +85,7 @@ class RemoteFunction(Generic[P, R]):
 
     def _key(self, runtime: Runtime) -> FunctionKey:
         if self._exported is None or self._exported[0] != runtime.session:
-            name = self._options.name or self.__qualname__
+            name = self._options.name or short_name(self.__qualname__)
             self._exported = (runtime.session, runtime.functions.export(name, self.__wrapped__))
         return self._exported[1]
 

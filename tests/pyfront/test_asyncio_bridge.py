@@ -20,6 +20,7 @@ class FakeClient:
         self.values: dict[str, Any] = {}
         self.watched: set[str] = set()
         self.fired: list[str] = []
+        self.should_exit = False
 
     def wake_fd(self) -> int:
         return self.fd

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shoal._core._node import Task
+from shoal._core._node import Client, Task
 from shoal.actor_exit import ActorExit
 from shoal.errors import ActorDiedError
 from shoal.ids import CONSTRUCTOR_KEY, method_key
@@ -48,6 +48,22 @@ class ActorState:
     def name_of(self, task: Task) -> str:
         """How errors and output call the task, e.g. `Counter.increment`."""
         return f"{self.class_name}.{self._names.get(task.key, 'a method')}"
+
+    def wait_for_constructor(self, client: Client) -> list[Task]:
+        """Claim until the creating call has come -> it, then the calls of other callers that were there before it.
+
+        Calls are ordered per caller, and whoever got the handle may be faster than an argument of the constructor.
+        Empty if the actor should exit."""
+        early: list[Task] = []
+        while True:
+            task = client.next_task()
+            if task is None:
+                if client.should_exit:
+                    return []
+            elif task.creates_actor:
+                return [task, *early]
+            else:
+                early.append(task)
 
     def target(self, task: Task) -> Callable[..., Any]:
         """What to call for a task: the class for the creating call, else the bound method."""

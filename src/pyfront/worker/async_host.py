@@ -34,6 +34,9 @@ class AsyncHost:
         """Run the actor's calls until it ends. Calls that still run then are cut off with the process."""
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
+        for task in self._state.wait_for_constructor(self._client):
+            if not self._over.done():
+                self._start(task)
         self._bridge.serve_calls(self._loop, self._claim)
         await self._over
 

@@ -12,17 +12,24 @@ OWN_FRAMES = 1  # of a method's traceback: `run_call` below
 
 def serve_one_at_a_time(client: Client, state: ActorState) -> None:
     """Run the actor's calls until it ends."""
+    for first in state.wait_for_constructor(client):
+        if not state.is_over:
+            _run(client, state, first)
     next_task = client.next_task
     while not state.is_over:
         task = next_task()
         if task is not None:
-            last_call.task = task
-            last_call.name = state.name_of(task)
-            run_call(client, state, task, last_call.name)
-            last_call.task = None
+            _run(client, state, task)
             del task  # the next claim may wait long: hold nothing meanwhile
         elif client.should_exit:
             return
+
+
+def _run(client: Client, state: ActorState, task: Task) -> None:
+    last_call.task = task
+    last_call.name = state.name_of(task)
+    run_call(client, state, task, last_call.name)
+    last_call.task = None
 
 
 def run_call(client: Client, state: ActorState, task: Task, name: str) -> None:

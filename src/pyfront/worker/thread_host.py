@@ -29,18 +29,20 @@ class ThreadHost:
 
     def serve(self) -> None:
         """Run the actor's calls until it ends. Calls that still run then are cut off with the process."""
+        waiting = self._state.wait_for_constructor(self._client)
+        if waiting:
+            self._run(waiting.pop(0))  # alone: nothing may run before the constructor has
+        for task in waiting:
+            self._free.acquire()
+            self._hand_over(task)
         while True:
             self._free.acquire()
-            task = None
-            while task is None:
+            claimed = None
+            while claimed is None:
                 if self._state.is_over or self._client.should_exit:
                     return
-                task = self._client.next_task()
-            if task.creates_actor:
-                self._run(task)  # alone: nothing may run before the constructor has
-                self._free.release()
-            else:
-                self._hand_over(task)
+                claimed = self._client.next_task()
+            self._hand_over(claimed)
 
     def _hand_over(self, task: Task) -> None:
         with self._lock:
