@@ -120,6 +120,9 @@ class Client:
     export_ref: Callable[[ObjectRef[Any]], bytes]
     """Pickle of a ref outside of a call: register it with the daemon, which keeps it until the job ends."""
 
+    run_inline: Callable[[Task], None] | None
+    """Run a claimed task inside a get of the current one, and restore whatever is current. None: never run inline."""
+
     def __init__(self, segment_fd: int, poke_fd: int, index: int, epoch: int) -> None: ...
     @property
     def index(self) -> int: ...

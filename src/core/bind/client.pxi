@@ -7,6 +7,7 @@ cdef enum:
     SLICE_NS = 50000000
     BIG_ARGUMENT = 65536
     PAGE = 4096
+    INLINE_DEPTH = 64
     MARKED = 0x100
 
 
@@ -24,14 +25,14 @@ cdef class Client:
     cdef sh_self s
     cdef bint closed, mapped
     cdef uint64_t serial
-    cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, import_ref, export_ref
+    cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, import_ref, export_ref, run_inline
     cdef unsigned long main_thread
     cdef uint32_t resolved_seq
     cdef list watched
     cdef int eventfd, poke_fd
     cdef sh_listener *listener
     cdef dict protected
-    cdef int blocked
+    cdef int blocked, inline_depth
     cdef object __weakref__
 
     def __cinit__(self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch):
@@ -271,6 +272,9 @@ cdef class Client:
         cdef uint64_t slice_ns
         if deadline != SH_NO_DEADLINE and sh_os_now_ns() >= deadline:
             return 1
+        if self.run_inline is not None and sh_context.task != NULL and sh_should_run_awaited(&self.s):
+            if self._run_awaited(r) and sh_entry_is_closed(sh_entry_at(&self.s.seg, r.index), r.generation):
+                return 0
         if sh_may_spin(&self.s):
             sh_set_run_state(&self.s, SH_RUN_SPINNING)
             if sh_spin_closed(&self.s, r, SPIN_LOCKED_NS):
@@ -306,6 +310,20 @@ cdef class Client:
             self.blocked -= 1
             if self.blocked == 0:
                 sh_unblock(&self.s)
+
+    cdef bint _run_awaited(self, sh_ref r) except -1:
+        # Rather than one more parked process: run what we wait for here. Each level costs stack, so only so many.
+        cdef uint32_t slot
+        cdef Task outer = <Task>sh_context.task
+        if self.inline_depth >= INLINE_DEPTH or sh_next_awaited(&self.s, r, &slot) != SH_OK:
+            return False
+        self.inline_depth += 1
+        try:
+            self.run_inline(_task(self, slot))
+        finally:
+            self.inline_depth -= 1
+            sh_resume(&self.s, outer.slot)
+        return True
 
     def get(self, ref, timeout_s=None):
         cdef ObjectRef o

@@ -269,6 +269,45 @@ sh_status sh_next_try(sh_self *self, uint32_t *slot) {
   return self->role == SH_ROLE_ACTOR ? claim_as_actor(self, slot) : claim_as_worker(self, slot);
 }
 
+bool sh_should_run_awaited(const sh_self *self) {
+  const sh_segment *s = &self->seg;
+  uint32_t n = 0, words = (sh_clients_high(s) + 63U) / 64U;
+  for (uint32_t w = 0; w < words; w++)
+    n += (uint32_t)__builtin_popcountll(sh_load_relaxed(&s->header->x_blocked[w]));
+  return self->role == SH_ROLE_WORKER && n >= SH_BLOCKED_SPARE + SH_BLOCKED_PER_SEAT * s->header->n_seats;
+}
+
+sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {
+  const sh_segment *s = &self->seg;
+  sh_entry *e = sh_entry_checked(s, r);
+  uint64_t producer = e ? sh_load_relaxed(&e->producer) : 0;
+  sh_ref task = sh_ref_unpack(producer);
+  if (producer == 0 || task.index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT)))
+    return SH_EMPTY;
+  uint32_t class_id = sh_slot_at(s, task.index)->class_id;
+  if (class_id >= SH_MAX_CLASSES)
+    return SH_EMPTY;
+  sh_class *c = sh_class_at(s, class_id);
+  uint32_t kind = sh_load32_relaxed(&c->kind);
+  if ((kind != SH_CLASS_SEAT && kind != SH_CLASS_FREE_RUN) || sh_load32_relaxed(&c->root) != self->root ||
+      !class_open(c))
+    return SH_EMPTY;
+  sh_store_relaxed(&self->me->op, producer);
+  sh_status status = claim(self, producer, class_id);
+  sh_store_release(&self->me->op, 0);
+  if (status != SH_OK)
+    return SH_EMPTY;
+  *slot = task.index;
+  return SH_OK;
+}
+
+void sh_resume(sh_self *self, uint32_t slot) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t word = sh_load_relaxed(&t->word);
+  sh_store_relaxed(&self->me->x_current, (uint64_t)slot | ((uint64_t)sh_word_generation(word) << 32));
+  sh_store32_relaxed(&self->me->x_depth, t->depth);
+}
+
 bool sh_next_possible(const sh_self *self) {
   const sh_segment *s = &self->seg;
   if (sh_should_exit(self))

@@ -18,6 +18,10 @@
 
 #include "node/self.h"
 
+/* Workers parked in get before awaited tasks are run inline: processes stay few however deep tasks nest. */
+#define SH_BLOCKED_SPARE 8U
+#define SH_BLOCKED_PER_SEAT 4U
+
 /* What a caller says about a call; constant between calls of one function. */
 typedef struct sh_call {
   uint64_t fn_lo, fn_hi;
@@ -39,6 +43,13 @@ sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word);
 /* Claim one task that this worker or actor may run now. Never blocks. SH_OK: the slot is RUNNING for this client, all its
  * dependencies are resolved. SH_EMPTY: nothing to do. */
 sh_status sh_next_try(sh_self *self, uint32_t *slot);
+/* Too many workers are parked in get: rather than park too, a worker may run the task that it waits for itself. Claims the
+ * producer of `r` if nobody has and this worker may run it. SH_OK: *slot is RUNNING for this client. */
+bool sh_should_run_awaited(const sh_self *self);
+sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot);
+/* Back in the task that was interrupted by an awaited one. */
+void sh_resume(sh_self *self, uint32_t slot);
+
 /* Is there something that sh_next_try might return? Reads shared words only; may be wrong for a moment. */
 bool sh_next_possible(const sh_self *self);
 /* Announce that this worker or actor sleeps until there is work: sets its idle bit. Then look once more (sh_next_possible) before sleeping. */

@@ -18,6 +18,7 @@ def run_tasks(client: Client, functions: FunctionTable, accelerators: Accelerato
     """Run tasks until this worker is told to exit."""
     next_task = client.next_task
     run = _runner(client, functions, accelerators, Outcomes(client, node))
+    client.run_inline = _inline(client, run)
     while True:
         task = next_task()
         if task is not None:
@@ -25,6 +26,20 @@ def run_tasks(client: Client, functions: FunctionTable, accelerators: Accelerato
             del task  # the next claim may wait long: hold nothing meanwhile
         elif client.should_exit:
             return
+
+
+def _inline(client: Client, run: Callable[[Task], None]) -> Callable[[Task], None]:
+    """`run` for a task that is awaited by the current one, on the same stack: what is current comes back afterwards."""
+
+    def run_inline(task: Task) -> None:
+        outer, name = last_call.task, last_call.name
+        try:
+            run(task)
+        finally:
+            last_call.task, last_call.name = outer, name
+            client.set_current(outer)
+
+    return run_inline
 
 
 def _runner(
