@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     n_rounds = 1 if options.quick and options.rounds is None else options.rounds or 5
     results = Results(machine=machine.describe(), n_rounds=n_rounds, budget_s=budget_s)
     _declare_rows(results)
+    _warn_if_busy(results)
     pythons = _environments(systems, results, is_upgraded=options.upgrade_peers)
     with Progress(
         TextColumn("{task.description:<70}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
@@ -84,6 +85,12 @@ def _declare_rows(results: Results) -> None:
     for row in ALL_ROWS:
         results.units[row.name] = row.unit
         results.cells[row.name] = {}
+
+
+def _warn_if_busy(results: Results) -> None:
+    load, cores = float(results.machine["load at start"]), int(results.machine["cores"])
+    if load > cores / 2:
+        console.print(f"[yellow]The machine is busy (load {load} on {cores} cores): the numbers will say so.[/]")
 
 
 def _environments(systems: list[System], results: Results, *, is_upgraded: bool) -> dict[System, str]:

@@ -44,7 +44,7 @@ def draw(results: Results, path: Path) -> None:
         _bars(panel, rows, ratios, is_limit=title.endswith(LIMIT))
         panel.set_title(title, fontsize=10)
     axes[0][0].set_yticks(range(len(rows)), rows, fontsize=8)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(rows) - 0.4, -0.6)
     figure.suptitle("How many times better (log scale; the line is 1)", fontsize=11)
     figure.text(
         0.5, 0.004, f"{sentence(results.machine)}; medians of {results.n_rounds} rounds", ha="center", fontsize=7

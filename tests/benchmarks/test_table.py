@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Markdown that the README and the report show, and the picture beside it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness import machine
 from harness.numbers import number, times
-from harness.picture import draw
 from harness.readme import BEGIN, END, replace_block, rewrite
 from harness.results import Results
 from harness.table import block, main_table, report
@@ -60,12 +60,20 @@ def test_the_report_has_the_bars_the_range_and_the_notes(results: Results) -> No
     assert "Dask distributed: failed: TimeoutError: slow" in text
 
 
-def test_the_picture_is_drawn(results: Results, tmp_path: Path) -> None:
+@pytest.fixture
+def draw() -> Callable[[Results, Path], None]:
+    pytest.importorskip("matplotlib")
+    from harness import picture
+
+    return picture.draw
+
+
+def test_the_picture_is_drawn(draw: Callable[[Results, Path], None], results: Results, tmp_path: Path) -> None:
     draw(results, tmp_path / "latest.png")
     assert (tmp_path / "latest.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_without_ratios_is_not_drawn(tmp_path: Path) -> None:
+def test_a_picture_without_ratios_is_not_drawn(draw: Callable[[Results, Path], None], tmp_path: Path) -> None:
     draw(Results(machine=machine.describe(), n_rounds=1, budget_s=1.0), tmp_path / "latest.png")
     assert not (tmp_path / "latest.png").exists()
 

@@ -25,8 +25,9 @@ DEFAULT_PATIENCE_S = 60.0
 CHUNKS_PER_BUDGET = 20
 WARM_UP_SHARE = 0.2
 FIRST_PROBE = 10
+PROBE_SHARE = 0.1
 # A call that takes longer than this many budgets is its own measurement: a second one would cost more than it tells.
-TOO_LONG_BUDGETS = 3
+TOO_LONG_BUDGETS = 10
 
 
 class Bench:
@@ -106,11 +107,18 @@ class Bench:
         limit_s = self.budget_s if within_s is None else within_s
         probe = min(n, FIRST_PROBE)
         step(probe)
-        seconds = _time(partial(step, probe), 1)
-        while probe < n and seconds < self.budget_s / 10:
+        seconds = self._probe(step, probe)
+        while probe < n and seconds < self.budget_s * PROBE_SHARE:
             probe = min(n, probe * 10)
-            seconds = _time(partial(step, probe), 1)
+            seconds = self._probe(step, probe)
         return max(1, min(n, int(probe * limit_s / seconds)))
+
+    def _probe(self, step: Callable[[int], object], n: int) -> float:
+        seconds = _time(partial(step, n), 1)
+        if seconds < self.budget_s * PROBE_SHARE:
+            return seconds
+        # Slow, or a hiccup of the machine, which must not cut the batch down to nothing: the second one tells.
+        return min(seconds, _time(partial(step, n), 1))
 
     def _warm_up(self, step: Callable[[], object]) -> tuple[int, float]:
         """Run `step` for a share of the budget; the number of calls that fill one chunk, and that chunk's seconds."""

@@ -57,17 +57,15 @@ def multi_client_put_gigabytes(bench: Bench) -> Measurement:
     """Ten tasks at a time, each putting 80 MB arrays of zeros that it has just made, ten times over."""
     api = bench.api
 
-    def put_large(n: int) -> None:
+    def put_large() -> None:
         import numpy as np
 
-        for _ in range(n):
+        for _ in range(10):
             api.put(np.zeros(10 * 1024 * 1024, dtype=np.int64))
 
     task = api.remote(put_large)
-    gigabytes = MULTI_PUT_CLIENTS * 80 * 1024 * 1024 / 1e9
-    return bench.sized_rate(
-        lambda n: api.get([task.remote(n) for _ in range(MULTI_PUT_CLIENTS)]), 10, items_per_n=gigabytes
-    )
+    gigabytes = MULTI_PUT_CLIENTS * 10 * 80 * 1024 * 1024 / 1e9
+    return bench.rate(lambda: api.get([task.remote() for _ in range(MULTI_PUT_CLIENTS)]), items=gigabytes)
 
 
 def get_object_of_10k_refs(bench: Bench) -> Measurement:
