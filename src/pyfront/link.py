@@ -9,6 +9,7 @@ After `os.fork` the child's copy is closed at once: the connection stays the par
 
 from __future__ import annotations
 
+import array
 import os
 import socket
 import threading
@@ -37,6 +38,7 @@ R = TypeVar("R", bound=Reply)
 
 HELLO_ID = 1
 WELCOME_DESCRIPTORS = 2
+DESCRIPTOR_BYTES = array.array("i").itemsize
 
 _links: WeakSet[Link] = WeakSet()
 
@@ -91,9 +93,7 @@ class Link:
         descriptors: list[int] = []
         try:
             self._sock.settimeout(timeout_s)
-            header, descriptors, _, _ = socket.recv_fds(
-                self._sock, HEADER.size, WELCOME_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            header, descriptors = receive_descriptors(self._sock, HEADER.size, WELCOME_DESCRIPTORS)
             header += self._receive(HEADER.size - len(header)) if header else b""
             size, _ = decode_header(header) if header else (0, 0)
             message = decode_daemon(self._receive(size)) if header else None
@@ -223,6 +223,22 @@ class Link:
         self._is_closed = True
         self._reader = None
         self._sock.close()
+
+
+def receive_descriptors(sock: socket.socket, size: int, max_descriptors: int) -> tuple[bytes, list[int]]:
+    """Up to `size` bytes and the descriptors that came with them, closed on exec from the start.
+
+    `socket.recv_fds` leaves them inheritable for a moment on some versions of Python, and for good on others.
+    Raises OSError.
+    """
+    data, ancillary, _, _ = sock.recvmsg(
+        size, socket.CMSG_LEN(max_descriptors * DESCRIPTOR_BYTES), socket.MSG_CMSG_CLOEXEC
+    )
+    descriptors = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % DESCRIPTOR_BYTES])
+    return data, list(descriptors)
 
 
 def _close_all(descriptors: list[int]) -> None:

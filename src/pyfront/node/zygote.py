@@ -18,6 +18,7 @@ import socket
 from contextlib import suppress
 from importlib import import_module
 
+from shoal.link import receive_descriptors
 from shoal.node import boot, newborn, processes
 from shoal.node.newborn import Birth
 from shoal.node.sessions import remove_folder
@@ -77,9 +78,7 @@ class Zygote:
         self._is_ended = True
 
     def _receive(self) -> Birth | None:
-        data, descriptors, _, _ = socket.recv_fds(
-            self._sock, RECEIVE_BYTES, 16 * ORDER_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-        )
+        data, descriptors = receive_descriptors(self._sock, RECEIVE_BYTES, 16 * ORDER_DESCRIPTORS)
         if not data:
             self._is_ended = True
         self._descriptors += descriptors

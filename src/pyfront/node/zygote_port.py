@@ -9,6 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from shoal.link import receive_descriptors
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
 from shoal.protocol.messages import Started, ZygoteOrder, ZygoteReport, decode_report, encode
 
@@ -70,7 +71,7 @@ class ZygotePort:
 
     def _receive(self) -> None:
         try:
-            data, pidfds, _, _ = socket.recv_fds(self._sock, RECEIVE_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            data, pidfds = receive_descriptors(self._sock, RECEIVE_BYTES, MAX_DESCRIPTORS)
         except BlockingIOError:
             return
         except OSError:
