@@ -101,7 +101,7 @@ static void test_run_may_be_longer_than_an_arena(void) {
   uint64_t large = get(&a, A, 2, 70 * MIB); /* three arenas; the first one is in use */
   EXPECT(large != 0);
   EXPECT_EQ(sh_heap_capacity(s, large), 70 * MIB);
-  EXPECT_EQ(live(SH_EVERYBODY), 2); /* a scan of the later arenas knows what covers them */
+  EXPECT_EQ(live(SH_EVERYBODY), 2);          /* a scan of the later arenas knows what covers them */
   uint64_t beside = get(&a, A, 3, 20 * MIB); /* the rest of the third arena */
   EXPECT(beside != 0 && sh_heap_at(s, beside) >= sh_heap_at(s, large) + 70 * MIB - SH_UNIT_BYTES);
   EXPECT(sh_heap_is_valid(s));

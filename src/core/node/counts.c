@@ -196,7 +196,7 @@ uint64_t sh_counts_read(sh_counts *c) {
     high = high_limit;
   for (uint32_t i = 0; i < high; i++)
     first[i] = sh_load_acquire(&sh_client_at(s, i)->x_log_tail); /* (L) S1 */
-  sh_fence(); /* every S1 load before every S2 load */
+  sh_fence();                                                    /* every S1 load before every S2 load */
   for (uint32_t i = 0; i < high; i++) {
     uint64_t second = sh_load_acquire(&sh_client_at(s, i)->x_log_tail); /* (L) S2 */
     uint64_t from = c->increments[i];
@@ -209,7 +209,8 @@ uint64_t sh_counts_read(sh_counts *c) {
   }
   for (uint32_t i = 0; i < high; i++) {
     sh_client *client = sh_client_at(s, i);
-    uint64_t from = sh_load_relaxed(&client->x_log_counted), to = first[i] < c->increments[i] ? first[i] : c->increments[i];
+    uint64_t from = sh_load_relaxed(&client->x_log_counted),
+             to = first[i] < c->increments[i] ? first[i] : c->increments[i];
     if (from >= to)
       continue;
     bool was_full = to - from >= SH_LOG_CELLS - SH_LOG_CELLS / 8U;
@@ -223,10 +224,11 @@ uint64_t sh_counts_read(sh_counts *c) {
 }
 
 bool sh_counts_hold(sh_counts *c, sh_ref r) {
-  sh_count *count = count_of(c, r);
-  if (count)
-    count->n++;
-  return count != NULL;
+  sh_entry *e = sh_entry_checked(&c->self->seg, r);
+  if (!e || (sh_load_acquire(&e->head) & SH_HEAD_DROPPED))
+    return false; /* gone, or on its way */
+  increment(c, r);
+  return true;
 }
 
 void sh_counts_drop(sh_counts *c, sh_ref r) {

@@ -36,7 +36,7 @@ void sh_counts_close(sh_counts *c);
 /* Read all logs once. -> events counted. */
 uint64_t sh_counts_read(sh_counts *c);
 
-/* Hold and drop on behalf of the daemon (names, exported references). */
+/* Hold and drop on behalf of the daemon (names, exported references). False: the object is gone. */
 bool sh_counts_hold(sh_counts *c, sh_ref r);
 void sh_counts_drop(sh_counts *c, sh_ref r);
 

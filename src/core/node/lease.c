@@ -128,18 +128,19 @@ bool sh_lease_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask) {
   return true;
 }
 
-static bool has_work(sh_repair *d, uint32_t class_id) {
+/* Hints in the rings of an open class. */
+static uint64_t work_of(sh_repair *d, uint32_t class_id) {
   sh_class *c = sh_class_at(&d->seg, class_id);
   if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_LIVE)
-    return false;
+    return 0;
+  uint64_t n = 0;
   uint32_t high = sh_clients_high(&d->seg);
   for (uint32_t w = 0; w < (high + 63U) / 64U; w++)
     for (uint64_t bits = sh_load_relaxed(&c->x_bits[w]); bits; bits &= bits - 1U) {
       uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, w * 64U + (uint32_t)__builtin_ctzll(bits), class_id));
-      if (named && sh_ring_length(sh_ring_at(&d->seg, named - 1U)))
-        return true;
+      n += named ? sh_ring_length(sh_ring_at(&d->seg, named - 1U)) : 0U;
     }
-  return false;
+  return n;
 }
 
 /* An idle worker of the job, taken off the idle bits; 0 = none. */
@@ -186,38 +187,39 @@ static void starve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_event_add(d, SH_EVENT_STARVED, class_id, (int64_t)((now_ns - since) / 1000000U), 0);
 }
 
-/* Serve one class that needs resources. True: it got what there was to get. */
-static bool serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
+/* Serve one class that needs resources. SH_OK: one more worker has a lease. SH_EMPTY: there is nobody to give it to, or it
+ * wants no more. SH_FULL: there are no resources. */
+static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_class *c = sh_class_at(&d->seg, class_id);
   uint32_t root = sh_load32_relaxed(&c->root), gpu_mask;
   if (sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR) {
     if (!sh_lease_actor(d, class_id, &gpu_mask)) {
       starve(d, class_id, now_ns);
-      return false;
+      return SH_FULL;
     }
     sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, class_id, root);
-    return true;
+    return SH_EMPTY;
   }
   sh_claims claims;
   uint32_t client = idle_worker(d, root, false);
   if (client == 0) {
     sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, -1, root);
-    return true;
+    return SH_EMPTY;
   }
   if (!book(d, class_id, &claims)) {
     starve(d, class_id, now_ns);
-    return false;
+    return SH_FULL;
   }
   client = idle_worker(d, root, true);
   if (client == 0) {
     unbook(d, &claims);
-    return true;
+    return SH_EMPTY;
   }
   d->starved_since[class_id] = d->starved_told[class_id] = 0;
   d->leases[client] = claims;
   sh_store_release(&sh_client_at(&d->seg, client)->x_lease, sh_lease(class_id, SH_LEASE_GRANTED, claims.gpu_mask));
   (void)sh_park_wake(&sh_client_at(&d->seg, client)->park);
-  return true;
+  return SH_OK;
 }
 
 /* Jobs with ready one-CPU work. With several, seats go round between them tick by tick. */
@@ -227,7 +229,8 @@ static void take_turns(sh_repair *d) {
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
       uint32_t root = sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->root);
-      bool known = sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) != SH_CLASS_SEAT || !has_work(d, class_id);
+      bool known =
+          sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) != SH_CLASS_SEAT || work_of(d, class_id) == 0;
       for (uint32_t i = 0; i < n && !known; i++)
         known = roots[i] == root;
       if (!known && n < 64U)
@@ -257,7 +260,7 @@ static void ask_for_workers(sh_repair *d) {
       bool skip = kind == SH_CLASS_LEASE || (kind == SH_CLASS_SEAT && open == 0) || n == 64U;
       for (uint32_t i = 0; i < n && !skip; i++)
         skip = asked[i] == root;
-      if (skip || !has_work(d, class_id) || idle_worker(d, root, false))
+      if (skip || work_of(d, class_id) == 0 || idle_worker(d, root, false))
         continue;
       asked[n++] = root;
       sh_event_add(d, SH_EVENT_NEED_WORKERS, open ? open : 1, -1, root);
@@ -271,7 +274,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U && n < 256U; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits && n < 256U; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
-      if (sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) == SH_CLASS_LEASE && has_work(d, class_id))
+      if (sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) == SH_CLASS_LEASE && work_of(d, class_id) != 0)
         order[n++] = class_id;
     }
   for (uint32_t class_id = 0; class_id < SH_MAX_CLASSES && n < 256U; class_id++)
@@ -286,8 +289,12 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     uint32_t class_id = order[oldest];
     order[oldest] = order[i];
     sh_class *c = sh_class_at(&d->seg, class_id);
+    uint64_t work = work_of(d, class_id);
+    sh_status status = serve(d, class_id, now_ns);
+    while (status == SH_OK && --work > 0)
+      status = serve(d, class_id, now_ns);
     uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
-    if (!serve(d, class_id, now_ns) && others_fit(d, c) && need <= d->seg.header->n_seats) {
+    if (status == SH_FULL && others_fit(d, c) && need <= d->seg.header->n_seats) {
       uint32_t held = seats_held(d);
       wanted = need > held ? need - held : 0;
       break; /* the rest waits behind it: it is being collected for */

@@ -182,8 +182,11 @@ static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, ui
   sh_a64 *classes = &self->seg.header->x_task_classes[class_id / 64U];
   if (!(sh_load_relaxed(classes) & (1ULL << (class_id % 64U))))
     sh_fetch_or(classes, 1ULL << (class_id % 64U));
-  if (sh_load32_relaxed(&c->kind) == SH_CLASS_LEASE && was_empty)
-    sh_self_poke(self); /* leases are the daemon's to grant */
+  if (sh_load32_relaxed(&c->kind) == SH_CLASS_LEASE) {
+    if (was_empty)
+      sh_self_poke(self); /* leases are the daemon's to grant: it wakes whom it gives one */
+    return SH_OK;
+  }
   (void)sh_wake_worker_of(&self->seg, sh_load32_relaxed(&c->root), was_empty);
   return SH_OK;
 }

@@ -34,6 +34,9 @@ static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
   bool intact = sh_loc_kind_of(loc) <= SH_LOC_INLINE || sh_heap_holds(&d->seg, loc, sh_tag(SH_TAG_SLOT, r));
   for (uint32_t i = 0; intact && i < t->n_returns; i++)
     sh_seal(&d->self, sh_slot_return(&d->seg, t, i));
+  if ((t->flags & SH_SLOT_HAS_ROWS) && d->counts.submitted[slot] != r.generation)
+    (void)sh_counts_read(
+        &d->counts); /* its rows were logged before it was published: count them before they are released */
   sh_counts_done(&d->counts, slot, committed);
 }
 
