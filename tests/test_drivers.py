@@ -249,8 +249,8 @@ def test_a_keyboard_interrupt_ends_a_get_at_once(script: Script) -> None:
         import threading, shoal
         shoal.init(num_cpus=1)
         ref = shoal.remote(lambda: threading.Event().wait()).remote()
-        print("waiting", flush=True)
         try:
+            print("waiting", flush=True)
             shoal.get(ref)
         except KeyboardInterrupt:
             print("interrupted", flush=True)

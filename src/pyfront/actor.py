@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from shoal import runtime
 from shoal._core._node import Caller, CallTemplate, ObjectRef
-from shoal.errors import ShoalError
+from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
 from shoal.task.options import check_method
 
@@ -27,21 +27,26 @@ NUM_RETURNS_ATTRIBUTE = "__shoal_num_returns__"
 class ActorIdentity:
     """Which actor a handle means: shared by the handle and the methods made from it."""
 
-    __slots__ = ("class_id", "class_name", "methods", "ref")
+    __slots__ = ("class_id", "class_name", "client", "methods", "ref")
 
     def __init__(self, ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapping[str, int]) -> None:
         self.ref = ref  # the creating call's return: the actor lives while anyone holds it
+        self.client = runtime.connected().client  # class ids mean nothing to another connection
         self.class_id = class_id
         self.class_name = class_name
         self.methods = methods  # name -> num_returns
+
+    def check_connected(self) -> None:
+        """Raises InvalidReferenceError if the handle belongs to a connection that has ended."""
+        if runtime.connected().client is not self.client:
+            raise InvalidReferenceError(f"the handle to actor {self.class_name} belongs to a connection that has ended")
 
     def __del__(self) -> None:
         # The core notes a dropped ref and tells the node at this process's next call. A driver that is idle from here
         # on makes none, and the actor would stay: so make one.
         del self.ref
-        if runtime.connection is not None:
-            with suppress(ShoalError):
-                runtime.connection.client.counters()
+        with suppress(ShoalError):
+            self.client.counters()
 
 
 class ActorMethod:
@@ -116,8 +121,9 @@ def handle_of(ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapp
 
 
 def _bind(identity: ActorIdentity, name: str, num_returns: int) -> CallTemplate:
+    identity.check_connected()
     return CallTemplate(
-        runtime.connected().client,
+        identity.client,
         key=method_key(name),
         class_id=identity.class_id,
         num_returns=num_returns,

@@ -95,6 +95,7 @@ class ActorClass(Generic[T]):
         except BaseException:
             runtime.calls.kill_actor(class_id)
             raise
+        runtime.client.share(ref)  # whoever finds the actor by name holds it too
         runtime.calls.register_actor_handle(class_id, ref)
         return handle_of(ref, class_id, name, methods)
 

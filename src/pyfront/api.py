@@ -134,6 +134,7 @@ def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
     """
     if not isinstance(actor, ActorHandle):
         raise TypeError(f"kill takes the handle of an actor, not {type(actor).__name__}")
+    actor._shoal_identity.check_connected()
     runtime.connected().calls.kill_actor(actor._shoal_identity.class_id)
 
 

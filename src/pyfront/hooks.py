@@ -21,13 +21,17 @@ def set_hooks(client: Client, calls: NodeCalls) -> None:
         location = calls.import_ref(object_id)
         return client.adopt(location.index, location.generation)
 
+    def export_ref(ref: ObjectRef[Any]) -> bytes:
+        client.share(ref)
+        return calls.export_ref(ref)
+
     client.encode_fallback = _encode_fallback
     client.decode_error = _decode_error
     client.decode_system_error = decode_system_error
     client.await_hook = _await_ref
     client.future_hook = _future_of
     client.import_ref = import_ref
-    client.export_ref = calls.export_ref
+    client.export_ref = export_ref
 
 
 def _encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list[Any]]:
