@@ -10,20 +10,24 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from shoal._core._node import Client
 from shoal.errors import ForkedProcessError, NotConnectedError
-from shoal.link import Link
-from shoal.node_calls import NodeCalls
-from shoal.protocol.messages import ActorOrder, Welcome
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
+
+if TYPE_CHECKING:
+    from shoal.link import Link
+    from shoal.protocol.messages import ActorOrder, Welcome
 
 
 class Runtime:
     """One connection. Threads may share it."""
 
     def __init__(self, client: Client, link: Link, welcome: Welcome, *, is_driver: bool) -> None:
+        from shoal.node_calls import NodeCalls  # msgspec costs 20 ms, paid here and not by `import shoal`
+
         self.client = client
         self.link = link
         self.calls = NodeCalls(link)
