@@ -146,6 +146,14 @@ class Link:
             raise refusal
         return cast(R, reply)  # the daemon answers a request with the reply that its type names
 
+    def wait_lost(self, timeout_s: float) -> bool:
+        """Read on until the daemon hangs up, so that its last pushes arrive. False if it does not in time."""
+        reader = self._reader
+        if reader is None or not self.is_usable:
+            return True
+        reader.join(timeout_s)
+        return not reader.is_alive()
+
     def close(self) -> None:
         """End the connection. Waiting requests raise NotConnectedError. Any thread; repeating it has no effect."""
         if self._is_closed or os.getpid() != self._pid:

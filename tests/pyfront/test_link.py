@@ -183,6 +183,17 @@ def test_the_daemons_end_or_madness_ends_what_waits(daemon: FakeDaemon, link: Li
         link.request(ClusterResources())
 
 
+def test_the_last_pushes_arrive_before_the_end(daemon: FakeDaemon, link: Link) -> None:
+    pushed: list[Push] = []
+    link.on_push = pushed.append
+    link.start()
+    assert not link.wait_lost(timeout_s=0.01)
+    daemon.say(PUSH_ID, Warn("goodbye"))
+    daemon.sock.close()
+    assert link.wait_lost(TIMEOUT_S)
+    assert pushed == [Warn("goodbye")]
+
+
 def test_closing_ends_what_waits(daemon: FakeDaemon, link: Link) -> None:
     lost = threading.Event()
     link.on_lost = lost.set

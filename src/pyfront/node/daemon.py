@@ -56,6 +56,8 @@ from shoal.protocol.messages import (
 BACKLOG = 64
 ZYGOTE_LIMIT_S = 3.0  # its own limit is shorter
 FLUSH_LIMIT_S = 1.0
+PRELOAD_AFTER_S = 0.3  # a driver's first tasks should not wait for it
+LATER_MODULES = ("shoal.worker.thread_host", "shoal.worker.async_host")  # what some actors need
 JOB_ENDED = "its driver has ended"
 
 
@@ -185,8 +187,11 @@ class Daemon:
         welcome = Welcome(*key, job.root, job.namespace, self._config)
         connection.send_welcome(welcome, [self._core.segment_fd, self._core.poke_fd])
         self._staffing.job_began(job)
-        if hello.preload:
-            self._port.send(Preload(hello.preload), [])
+        asyncio.get_running_loop().call_later(PRELOAD_AFTER_S, self._preload, [*LATER_MODULES, *hello.preload])
+
+    def _preload(self, modules: list[str]) -> None:
+        if not self._stopping.is_set():
+            self._port.send(Preload(modules), [])
 
     def _driver_lost(self, connection: Connection, is_starter: bool) -> None:
         self._connections.discard(connection)

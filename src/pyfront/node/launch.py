@@ -85,9 +85,12 @@ class Connection:
             return
         self._is_closed = True
         if self._daemon is not None:
+            self.link.on_lost = None  # it is meant to go
             with suppress(ShoalError):  # it is gone already
                 self.link.request(Shutdown())
         self.client.close()
+        if self._daemon is not None:
+            self.link.wait_lost(END_TIMEOUT_S)  # what the workers printed last is on its way
         self.link.close()
         if self._daemon is not None:
             self._daemon.wait_gone()

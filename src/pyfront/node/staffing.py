@@ -15,6 +15,7 @@ from shoal.node.worker_pool import WorkerPool, WorkerProcess
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
+SPARE_EXIT_S = 10.0  # longer than the pauses of a program that blocks again and again
 NOT_ARRIVED = 0  # run state of a client that has not looked for work yet
 
 
@@ -37,8 +38,10 @@ class Staffing:
         """The core could use so many more workers now; it says so again as long as that is so."""
         if asyncio.get_running_loop().time() < self._resume_s.get(job.root, 0.0):
             return
-        for _ in range(count - self._n_coming(job)):
-            self._pool.start(job)
+        n_staying = sum(process.actor is None and not process.is_spare for process in self._pool.of_job(job))
+        for number in range(count - self._n_coming(job)):
+            is_spare = n_staying + number >= self._n_cpus
+            self._pool.start(job, idle_exit_s=SPARE_EXIT_S if is_spare else None)
 
     def process_ended(self, process: WorkerProcess) -> None:
         """Notice workers that never got to work, tell the driver why, and wait longer and longer before the next."""
@@ -54,9 +57,7 @@ class Staffing:
 
     def _n_coming(self, job: Job) -> int:
         arrived = {
-            (client["index"], client["epoch"])
-            for client in self._core.clients()
-            if client.get("run_state") != NOT_ARRIVED
+            (client["index"], client["epoch"]) for client in self._core.clients() if client["run_state"] != NOT_ARRIVED
         }
         return sum(process.actor is None and process.key not in arrived for process in self._pool.of_job(job))
 

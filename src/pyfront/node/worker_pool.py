@@ -36,6 +36,7 @@ class WorkerProcess:
     number: int  # of its order
     job: Job
     actor: ActorOrder | None
+    is_spare: bool  # leaves by itself when there is little to do
     link: socket.socket
     stdout_fd: int
     stderr_fd: int
@@ -85,14 +86,14 @@ class WorkerPool:
         self._running: dict[int, WorkerProcess] = {}  # by pid
         self._registered: dict[tuple[int, int], WorkerProcess] = {}  # by client index and epoch, until swept
 
-    def start(self, job: Job, actor: ActorOrder | None = None) -> WorkerProcess:
+    def start(self, job: Job, actor: ActorOrder | None = None, *, idle_exit_s: float | None = None) -> WorkerProcess:
         """Ask for one more worker of this job, or for an actor's process."""
         self._last_number += 1
         ours, theirs = socket.socketpair()
         (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
-        process = WorkerProcess(self._last_number, job, actor, ours, stdout, stderr)
+        process = WorkerProcess(self._last_number, job, actor, idle_exit_s is not None, ours, stdout, stderr)
         self._ordered[process.number] = process
-        order = StartOrder(process.number, job.root, job.hello.cwd, job.hello.sys_path, actor)
+        order = StartOrder(process.number, job.root, job.hello.cwd, job.hello.sys_path, actor, idle_exit_s)
         self._order(order, [theirs.detach(), stdout_end, stderr_end])
         return process
 

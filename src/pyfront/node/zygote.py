@@ -39,7 +39,8 @@ LIMIT_S = 2.0
 ORDER_DESCRIPTORS = 3
 RECEIVE_BYTES = 65536
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-MODULES = ("shoal.worker.main", "shoal._core._node", "shoal.link", "cloudpickle", "pickle")  # what every worker needs
+# What every worker needs.
+MODULES = ("shoal.worker.main", "shoal.worker.sync_host", "shoal._core._node", "shoal.link", "cloudpickle", "pickle")
 
 
 class Zygote:

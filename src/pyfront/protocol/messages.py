@@ -321,6 +321,7 @@ class StartOrder(msgspec.Struct, frozen=True, tag=True):
     cwd: str
     sys_path: list[str]
     actor: ActorOrder | None = None
+    idle_exit_s: float | None = None  # a worker that finds nothing to do for so long exits; None: it stays
 
 
 class Preload(msgspec.Struct, frozen=True, tag=True):

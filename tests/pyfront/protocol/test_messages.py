@@ -61,7 +61,7 @@ def values(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
 
 
 @pytest.mark.parametrize(("kind", "decode"), KINDS)
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_every_message_survives_the_wire(kind: type, decode: typing.Any, data: st.DataObject) -> None:
     message = data.draw(values(kind))
