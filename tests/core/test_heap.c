@@ -141,15 +141,22 @@ static void test_freed_room_is_found_again(void) {
   close_heap();
 }
 
-static void test_idle_arenas_are_given_back(void) {
+static void test_empty_arena_is_taken_over_from_a_live_owner(void) {
   open_heap();
   uint64_t keep = get(&a, A, 1, MIB);
   uint64_t large = get(&a, A, 2, 60 * MIB);
-  EXPECT_EQ(sh_heap_give_back(s, &a), 0);
+  EXPECT(get(&b, B, 3, 90 * MIB) == 0); /* what A uses is safe */
   EXPECT(sh_heap_free(s, &a, A, large, tag(2)));
-  EXPECT_EQ(sh_heap_give_back(s, &a), 2 * SH_ARENA_BYTES);
-  EXPECT(get(&b, B, 3, 60 * MIB) != 0);
-  EXPECT(sh_heap_free(s, &a, A, keep, tag(1)));
+  uint64_t stolen = get(&b, B, 3, 60 * MIB);
+  EXPECT_EQ(stolen, large);
+  EXPECT(sh_heap_holds(s, keep, tag(1)) && sh_heap_is_valid(s));
+  for (uint32_t i = 10; i < 100; i++) { /* A has noticed: it allocates in what is still its own */
+    uint64_t loc = get(&a, A, i, MIB);
+    if (!loc)
+      break;
+    EXPECT(sh_heap_at(s, loc) + MIB <= sh_heap_at(s, stolen) || sh_heap_at(s, loc) >= sh_heap_at(s, stolen) + 60 * MIB);
+  }
+  EXPECT(sh_heap_is_valid(s));
   close_heap();
 }
 
@@ -182,7 +189,7 @@ int main(void) {
   RUN(test_run_may_be_longer_than_an_arena);
   RUN(test_large_run_covers_arenas_of_dead_owners);
   RUN(test_freed_room_is_found_again);
-  RUN(test_idle_arenas_are_given_back);
+  RUN(test_empty_arena_is_taken_over_from_a_live_owner);
   RUN(test_damaged_locations_are_refused);
   RUN(test_holder_is_known_until_it_is_freed);
   return 0;

@@ -34,6 +34,7 @@ EVENT_NEED_WORKERS: Final[int]  # a = how many more, b = class id of an actor th
 EVENT_ACTOR_UNREFERENCED: Final[int]  # a = class id: the last handle is gone
 EVENT_STARVED: Final[int]  # a = class id, b = milliseconds its oldest task has waited for resources
 EVENT_QUARANTINED: Final[int]  # a = pool, b = index
+EVENT_PRESSURE: Final[int]  # somebody found the store full: have every driver and actor call Client.flush()
 
 class ObjectRef(Generic[T]):
     """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
@@ -141,6 +142,8 @@ class Client:
         """The reference of an object that somebody else keeps alive meanwhile. Raises Invalid if it is gone."""
     def share(self, ref: ObjectRef[Any]) -> None:
         """The reference leaves this process by another way than a call or a value: have the daemon count it."""
+    def flush(self) -> None:
+        """Let go of what this process's dropped references still hold. Every other call does it first, too."""
     def forked(self) -> None:
         """In the child of os.fork(): refuse every further call."""
     @property

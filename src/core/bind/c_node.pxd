@@ -13,6 +13,7 @@ cdef extern from "base/os.h" nogil:
     uint64_t sh_os_now_ns()
     uint32_t sh_os_cores()
     int sh_os_eventfd()
+    int sh_os_futex_wait(void *word, uint32_t expected, uint64_t timeout_ns)
     void sh_os_eventfd_signal(int fd)
     int sh_os_protect(void *p, uint64_t n_bytes, cbool writable)
 
@@ -65,7 +66,7 @@ cdef extern from "node/repair.h" nogil:
     enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR
     enum: SH_LOCAL_CLOSED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
-    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED
+    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_PRESSURE
     enum: SH_COPY_PARALLEL_BYTES
 
     ctypedef struct sh_ref:
@@ -133,6 +134,8 @@ cdef extern from "node/refs.h" nogil:
     void sh_ref_drop(sh_self *self, sh_ref r)
     void sh_ref_bury(sh_self *self, sh_ref r)
     void sh_ref_flush(sh_self *self)
+    void sh_pin(sh_self *self, sh_ref r)
+    void sh_unpin(sh_self *self, sh_ref r)
     ctypedef enum sh_log_kind:
         SH_LOG_CONTAINS
     void sh_log_append(sh_self *self, sh_log_kind kind, sh_ref r)

@@ -8,6 +8,8 @@ cdef enum:
     BIG_ARGUMENT = 65536
     PAGE = 4096
     INLINE_DEPTH = 64
+    FULL_ATTEMPTS = 10
+    FULL_WAIT_NS = 10000000
     MARKED = 0x100
 
 
@@ -105,6 +107,21 @@ cdef class Client:
         """In the child of os.fork(): refuse every further call; nothing shared is touched again."""
         sh_self_forked(&self.s)
 
+    def flush(self) -> None:
+        """Let go of what this process's dropped references still hold. Every other call does it first, too."""
+        self.check()
+
+    cdef bint _wait_for_room(self, int attempt) except -1:
+        # The store was found full; the daemon has asked everybody to let go. False: it stays full.
+        if attempt >= FULL_ATTEMPTS:
+            return False
+        cdef uint32_t seq = sh_park_prepare(&self.s.me.park)
+        with nogil:
+            sh_os_futex_wait(&self.s.me.park.x_wake, seq, FULL_WAIT_NS)
+        PyErr_CheckSignals()
+        self.check()
+        return True
+
     # -- objects
 
     def put(self, value) -> ObjectRef:
@@ -115,9 +132,11 @@ cdef class Client:
 
     cdef ObjectRef _put(self, Encoded e):
         cdef sh_put p
-        cdef sh_status status
-        self._enter()
-        status = sh_put_begin(&self.s, e.total, &p)
+        cdef sh_status status = sh_put_begin(&self.s, e.total, &p)
+        cdef int attempt = 0
+        while status == SH_FULL and self._wait_for_room(attempt):
+            attempt += 1
+            status = sh_put_begin(&self.s, e.total, &p)
         if status != SH_OK:
             _raise(status, f"no room for an object of {e.total} bytes; raise object_store_memory or drop references")
         if e.total > 32768 and self.protected:
@@ -165,6 +184,10 @@ cdef class Client:
         cdef Buffer b = Buffer.__new__(Buffer)
         self.check()
         cdef sh_status status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
+        cdef int attempt = 0
+        while status == SH_FULL and self._wait_for_room(attempt):
+            attempt += 1
+            status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
         if status != SH_OK:
             _raise(status, f"no room for an object of {nbytes} bytes; raise object_store_memory or drop references")
         b.client = self

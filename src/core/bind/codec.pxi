@@ -151,6 +151,7 @@ cdef class Pinned:
 
     def __dealloc__(self):
         if self.client is not None:
+            sh_unpin(&self.client.s, self.r)
             sh_ref_bury(&self.client.s, self.r)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
@@ -168,6 +169,7 @@ cdef object _pin(Client client, sh_ref r, const uint8_t *data, uint64_t size):
     cdef sh_status status = sh_ref_take(&client.s, r)
     if status != SH_OK:
         _raise(status, "the object is gone")
+    sh_pin(&client.s, r)
     pinned.client = client
     pinned.r = r
     # The same offset in the read-only map: a stray write through the view faults instead of changing the object.

@@ -100,6 +100,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
     cdef uint32_t slot, n_deps = 0, i
     cdef uint8_t *payload
     cdef sh_status status
+    cdef int attempt = 0
     cdef sh_ref one
     cdef sh_ref *returns = &one
     client.check()
@@ -115,6 +116,10 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
     try:
         client._enter()
         status = sh_submit_begin(&client.s, &t.call, payload_bytes, n_deps, &slot, &payload, returns)
+        while status == SH_FULL and client._wait_for_room(attempt):
+            attempt += 1
+            client._enter()
+            status = sh_submit_begin(&client.s, &t.call, payload_bytes, n_deps, &slot, &payload, returns)
         if status == SH_OK:
             if e is not None:
                 if payload_bytes > 32768 and client.protected:
@@ -302,6 +307,7 @@ cdef object _finish(Client client, Task task, values):
     cdef sh_ref r
     cdef uint8_t *data
     cdef sh_status status
+    cdef int attempt = 0
     cdef list encoded = []
     client.check()
     if task.over:
@@ -316,6 +322,9 @@ cdef object _finish(Client client, Task task, values):
         e = <Encoded>encoded[i]
         r = sh_slot_return(&client.s.seg, t, i)
         status = sh_fill(&client.s, r, e.total, SH_VALUE_HAS_REFS if e.rows else 0, &data)
+        while status == SH_FULL and client._wait_for_room(attempt):
+            attempt += 1
+            status = sh_fill(&client.s, r, e.total, SH_VALUE_HAS_REFS if e.rows else 0, &data)
         if status != SH_OK:
             _raise(status, f"no room for a result of {e.total} bytes; raise object_store_memory or drop references")
         if e.total > 32768 and client.protected:

@@ -38,6 +38,7 @@ void sh_repair_stats(sh_repair *d, sh_stats *out) {
     out->log_events += sh_load_relaxed(&client->x_log_tail);
     out->clients += sh_load32_relaxed(&client->x_state) == SH_CLIENT_LIVE;
   }
+  out->claimed_bytes += sh_heap_arenas_claimed(s) * SH_ARENA_BYTES;
   out->free_seats = sh_seats_free(s);
   pthread_mutex_unlock(&d->lock);
 }

@@ -260,12 +260,6 @@ static sh_status claim_as_actor(sh_self *self, uint32_t *slot) {
 sh_status sh_next_try(sh_self *self, uint32_t *slot) {
   if (sh_load32_relaxed(&self->seg.header->x_mode) != SH_MODE_RUNNING || sh_load32_relaxed(&self->me->x_fenced))
     return SH_EMPTY;
-  uint32_t pressure = sh_load32_relaxed(&self->seg.header->x_pressure);
-  if (pressure != self->seen_pressure) {
-    self->seen_pressure = pressure;
-    uint64_t back = sh_heap_give_back(&self->seg, &self->heap), claimed = sh_load_relaxed(&self->me->x_claimed_store);
-    sh_store_relaxed(&self->me->x_claimed_store, claimed > back ? claimed - back : 0);
-  }
   return self->role == SH_ROLE_ACTOR ? claim_as_actor(self, slot) : claim_as_worker(self, slot);
 }
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define HUGE_PAGE (2ULL << 20)
-#define MIN_CHUNK 64U /* one word of hints */
+#define MIN_CHUNK 64U                  /* one word of hints */
 #define MAX_CHUNK_BYTES (512ULL << 10) /* what a client claims at least, and is charged for, in each pool it uses */
 
 typedef struct plan {
@@ -63,8 +63,9 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   plan_pool(&p, &h.pools[SH_POOL_WAITER], (8ULL << 20) / scale, sizeof(sh_waiter), true);
   /* A chunk for every client: whoever submits needs a ring of its own. */
   plan_pool(&p, &h.pools[SH_POOL_RING], (uint64_t)SH_MAX_CLIENTS * MIN_CHUNK, sizeof(sh_ring), true);
-  h.regions[SH_REGION_FIRED] =
-      reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_WAITER]) / 64U * sizeof(sh_a64), 4096);
+  h.regions[SH_REGION_PINS] =
+      reserve(&p, (uint64_t)SH_MAX_CLIENTS * (sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) / 64U) * sizeof(sh_a64), 4096);
+  h.regions[SH_REGION_FIRED] = reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_WAITER]) / 64U * sizeof(sh_a64), 4096);
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++) {
     uint32_t bytes = SH_BLOCK_MIN << c;
     uint64_t records = config->store_bytes / bytes + 1024U;

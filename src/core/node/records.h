@@ -44,10 +44,10 @@ typedef struct sh_client {
   sh_park park; /* wakers and the client */
   uint64_t pad1[14];
   /* written by the client */
-  sh_a64 op;       /* intent: the hint being taken from a ring; 0 = none */
+  sh_a64 op; /* intent: the hint being taken from a ring; 0 = none */
   sh_a64 x_log_tail;
-  sh_a32 x_depth;  /* of the task it runs */
-  sh_a32 x_beat;   /* changes while it spins: the tick tells a spinner from a stopped one */
+  sh_a32 x_depth;                            /* of the task it runs */
+  sh_a32 x_beat;                             /* changes while it spins: the tick tells a spinner from a stopped one */
   sh_a64 x_claimed_store, x_claimed_records; /* bytes of chunks and arenas it claimed, for the budget */
   sh_a64 x_submitted, x_completed, x_busy_ns, x_wakes, x_parks;
   sh_a64 x_current; /* packed slot it executes (last claimed), for `why` and listings */
@@ -90,12 +90,12 @@ typedef struct sh_class { /* written by the daemon, except the bits */
   sh_a32 kind, root;
   sh_a32 cpu_milli, gpu_milli;
   sh_a32 n_demands, priority;
-  sh_a32 x_taker;      /* actor: client + 1 of its process */
+  sh_a32 x_taker;        /* actor: client + 1 of its process */
   sh_a32 x_unreferenced; /* actor: the last handle is gone; it ends when its calls are done */
   struct {
     sh_a32 kind, milli;
   } demands[SH_MAX_DEMANDS];
-  sh_system_error end; /* why it was closed */
+  sh_system_error end;            /* why it was closed */
   sh_a64 x_bits[SH_CLIENT_WORDS]; /* hint: this client's ring of the class may hold something */
 } sh_class;
 
@@ -124,9 +124,9 @@ typedef struct sh_seats {
 
 /* ---- slots: a task while it waits or runs ---- */
 
-#define SH_TASK_READY 2U     /* who = class */
-#define SH_TASK_WAITING 3U   /* who = class, tag = which wait */
-#define SH_TASK_CLAIMED 4U   /* who = client, from here on */
+#define SH_TASK_READY 2U   /* who = class */
+#define SH_TASK_WAITING 3U /* who = class, tag = which wait */
+#define SH_TASK_CLAIMED 4U /* who = client, from here on */
 #define SH_TASK_RUNNING 5U
 #define SH_TASK_COMMITTED 6U
 #define SH_TASK_KILLING 7U
@@ -146,15 +146,15 @@ typedef struct sh_slot {
   uint32_t flags;            /* SH_SLOT_* */
   sh_a32 x_attempt;          /* claims that got to user code and died; written by the repair thread */
   uint32_t max_retries;
-  uint32_t counter;          /* n-th child of its parent */
+  uint32_t counter; /* n-th child of its parent */
   uint64_t id_lo, id_hi, parent_lo, parent_hi;
-  uint64_t fn_lo, fn_hi;     /* function by content, or method by name */
+  uint64_t fn_lo, fn_hi; /* function by content, or method by name */
   uint32_t root, root_epoch;
   uint32_t n_returns, n_deps;
-  uint64_t returns;          /* n_returns = 1: packed entry; more: in the spec, before the arguments */
-  sh_a64 loc;                /* of the spec: returns (if several), then the payload of the arguments */
-  uint64_t spec_bytes;       /* 0: no arguments */
-  sh_a32 x_cursor;           /* claimer: arguments before it are resolved */
+  uint64_t returns;    /* n_returns = 1: packed entry; more: in the spec, before the arguments */
+  sh_a64 loc;          /* of the spec: returns (if several), then the payload of the arguments */
+  uint64_t spec_bytes; /* 0: no arguments */
+  sh_a32 x_cursor;     /* claimer: arguments before it are resolved */
   uint32_t owner_node;
   uint64_t deadline_left_ns; /* remaining, never a clock value; 0 = none */
   uint64_t rebuild_cost_ns;  /* own duration + arguments' costs, filled at commit */
@@ -196,6 +196,13 @@ static inline sh_waiters sh_waiters_of(const sh_segment *s) {
 }
 static inline sh_a64 *sh_fired_word(const sh_segment *s, uint32_t waiter) {
   return (sh_a64 *)sh_region(s, SH_REGION_FIRED) + waiter / 64U;
+}
+/* Pins of `client`: one bit an entry. */
+static inline uint64_t sh_pins_bytes(const sh_segment *s) {
+  return sh_pool_capacity(sh_pool_of(s, SH_POOL_ENTRY)) / 64U * sizeof(sh_a64);
+}
+static inline sh_a64 *sh_pins_word(const sh_segment *s, uint32_t client, uint32_t entry) {
+  return (sh_a64 *)(void *)((uint8_t *)sh_region(s, SH_REGION_PINS) + client * sh_pins_bytes(s)) + entry / 64U;
 }
 static inline uint32_t sh_clients_high(const sh_segment *s) {
   return sh_load32_acquire(&s->header->x_clients_high);

@@ -75,6 +75,26 @@ void sh_ref_drop(sh_self *self, sh_ref r) {
     sh_object_release(self, r);
 }
 
+void sh_pin(sh_self *self, sh_ref r) {
+  sh_local *l = &self->local[r.index];
+  sh_a64 *word = sh_pins_word(&self->seg, self->index, r.index);
+  if (l->flags >> SH_LOCAL_PINS_SHIFT == 0)
+    sh_store_seqcst(word, sh_load_relaxed(word) | (1ULL << (r.index % 64U))); /* before any look at the bytes */
+  l->flags += 1U << SH_LOCAL_PINS_SHIFT;
+}
+
+void sh_unpin(sh_self *self, sh_ref r) {
+  if (self->forked || !self->open)
+    return;
+  sh_local *l = &self->local[r.index];
+  sh_a64 *word = sh_pins_word(&self->seg, self->index, r.index);
+  if (l->generation != r.generation || l->flags >> SH_LOCAL_PINS_SHIFT == 0)
+    return;
+  l->flags -= 1U << SH_LOCAL_PINS_SHIFT;
+  if (l->flags >> SH_LOCAL_PINS_SHIFT == 0)
+    sh_store_release(word, sh_load_relaxed(word) & ~(1ULL << (r.index % 64U)));
+}
+
 void sh_ref_bury(sh_self *self, sh_ref r) {
   if (self->forked || !self->open)
     return;

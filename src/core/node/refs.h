@@ -25,6 +25,11 @@ void sh_ref_drop(sh_self *self, sh_ref r);
 /* The reference is about to leave this process (in a call, a value or a pickle). */
 void sh_ref_share(sh_self *self, sh_ref r);
 
+/* A view of the object's bytes exists in this process: they must stay where they are. A bit in this client's own bitmap, one
+ * writer, which whoever moves bytes reads (PINS region). A pin comes with a reference of its own. */
+void sh_pin(sh_self *self, sh_ref r);
+void sh_unpin(sh_self *self, sh_ref r);
+
 /* From destructors: remember, free nothing. Flushed by the next core call. Never fails visibly (a lost one is a leak until
  * this process ends). */
 void sh_ref_bury(sh_self *self, sh_ref r);

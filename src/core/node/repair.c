@@ -126,6 +126,11 @@ static void round_once(sh_repair *d) {
     d->seen_rescan = rescan;
     sh_sweep_rescan(d);
   }
+  uint32_t pressure = sh_load32_acquire(&d->seg.header->x_pressure);
+  if (pressure != d->seen_pressure) {
+    d->seen_pressure = pressure;
+    sh_event_add(d, SH_EVENT_PRESSURE, 0, 0, 0);
+  }
   uint64_t now = sh_os_now_ns();
   sh_lease_run(d, now);
   if (now - d->last_tick_ns >= SH_TICK_NS) {

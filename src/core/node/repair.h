@@ -23,14 +23,15 @@ typedef enum sh_event_kind {
   SH_EVENT_ACTOR_UNREFERENCED, /* a = class id */
   SH_EVENT_STARVED,            /* a = class id, b = milliseconds its oldest task has waited for resources */
   SH_EVENT_QUARANTINED,        /* a = pool, b = index */
+  SH_EVENT_PRESSURE,           /* somebody found the store full: drivers flush the references they dropped */
 } sh_event_kind;
 typedef struct sh_event {
   int64_t kind, a, b, c;
 } sh_event;
 
 typedef struct sh_claims { /* what a lease or an actor holds */
-  uint32_t class_id;   /* + 1; 0 = nothing */
-  uint32_t cpu_milli;  /* 0 once given back by a parked get */
+  uint32_t class_id;       /* + 1; 0 = nothing */
+  uint32_t cpu_milli;      /* 0 once given back by a parked get */
   uint32_t gpu_mask;
 } sh_claims;
 
@@ -51,15 +52,15 @@ typedef struct sh_repair {
   int *pidfds;             /* by client, -1 = none */
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
-  sh_claims *leases;       /* by client */
-  sh_claims *actors;       /* by class */
-  uint8_t *actor_waits;    /* by class: reserve_actor was refused */
+  sh_claims *leases;    /* by client */
+  sh_claims *actors;    /* by class */
+  uint8_t *actor_waits; /* by class: reserve_actor was refused */
   uint32_t capacity[SH_MAX_KINDS], used[SH_MAX_KINDS];
-  uint32_t gpu_used[32];   /* milli, by device */
+  uint32_t gpu_used[32];    /* milli, by device */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
-  sh_progress *progress;   /* by client */
-  uint64_t *ring_heads;    /* by class with work at the last tick: sum of its ring heads then, + 1 */
-  uint32_t seen_rescan, turn_at;
+  sh_progress *progress;    /* by client */
+  uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
+  uint32_t seen_rescan, seen_pressure, turn_at;
   uint64_t last_tick_ns;
   sh_event *events;
   uint32_t n_events, cap_events;

@@ -112,42 +112,49 @@ void sh_self_poke(sh_self *self) {
   sh_os_eventfd_signal(self->poke_fd);
 }
 
-/* Limits are sums of single-writer counters: two claims at once may overshoot by one chunk, never lose count. */
-static bool within(sh_self *self, uint64_t bytes, uint64_t limit, bool store) {
+/* Sums of single-writer counters: two claims at once may overshoot by one chunk, never lose count. */
+static uint64_t claimed(const sh_self *self, bool store) {
   uint64_t sum = 0;
   uint32_t high = sh_clients_high(&self->seg);
   for (uint32_t c = 0; c < high; c++) {
     sh_client *other = sh_client_at(&self->seg, c);
     sum += sh_load_relaxed(store ? &other->x_claimed_store : &other->x_claimed_records);
   }
-  if (sum + bytes > limit || (bytes >= (1U << 20) && sh_os_memory_available() < bytes + (64U << 20)))
-    return false;
-  sh_bump(store ? &self->me->x_claimed_store : &self->me->x_claimed_records, bytes);
-  return true;
+  return sum;
+}
+
+static bool machine_has(uint64_t bytes) {
+  return bytes < (1U << 20) || sh_os_memory_available() >= bytes + (64U << 20);
 }
 
 bool sh_budget_store(void *context, uint64_t bytes) {
   sh_self *self = context;
   /* Blocks and arenas are claimed whole; the slack lets a store smaller than one arena still hold both kinds. */
   uint64_t limit = self->seg.header->store_bytes;
-  return within(self, bytes, limit + limit / 8U + SH_ARENA_BYTES, true);
+  uint64_t used = claimed(self, true) + sh_heap_arenas_claimed(&self->seg) * SH_ARENA_BYTES;
+  uint64_t grow = bytes ? bytes : SH_ARENA_BYTES;
+  if (used + grow > limit + limit / 8U + SH_ARENA_BYTES || !machine_has(grow))
+    return false;
+  sh_bump(&self->me->x_claimed_store, bytes);
+  return true;
 }
 
 bool sh_budget_records(void *context, uint64_t bytes) {
   sh_self *self = context;
-  return within(self, bytes, self->seg.header->records_bytes, false);
+  if (claimed(self, false) + bytes > self->seg.header->records_bytes || !machine_has(bytes))
+    return false;
+  sh_bump(&self->me->x_claimed_records, bytes);
+  return true;
 }
 
 sh_status sh_self_room(sh_self *self, uint64_t tag, uint64_t bytes, uint64_t *loc) {
-  sh_status status =
-      sh_heap_alloc(&self->seg, &self->heap, self->index, tag, bytes, sh_budget_store, self, loc);
-  if (status != SH_FULL)
-    return status;
-  (void)sh_fetch_add32(&self->seg.header->x_pressure, 1U); /* others give back at their next idle moment */
-  uint64_t back = sh_heap_give_back(&self->seg, &self->heap);
-  uint64_t claimed = sh_load_relaxed(&self->me->x_claimed_store);
-  sh_store_relaxed(&self->me->x_claimed_store, claimed > back ? claimed - back : 0);
-  return sh_heap_alloc(&self->seg, &self->heap, self->index, tag, bytes, sh_budget_store, self, loc);
+  sh_status status = sh_heap_alloc(&self->seg, &self->heap, self->index, tag, bytes, sh_budget_store, self, loc);
+  if (status == SH_FULL) {
+    /* References that idle processes have dropped may still hold what is needed: have them flushed (repair.c). */
+    (void)sh_fetch_add32(&self->seg.header->x_pressure, 1U);
+    sh_self_poke(self);
+  }
+  return status;
 }
 
 static sh_a64 *ring_cells(void *context, uint32_t id) {

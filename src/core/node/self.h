@@ -12,10 +12,11 @@
 #include "node/records.h"
 
 /* What this process knows of an entry it holds. Indexed by entry; pages appear as they are used. */
-#define SH_LOCAL_OWNED 1U   /* made here: while unshared it is freed here */
-#define SH_LOCAL_SHARED 2U  /* counted by the daemon: HOLD was logged */
-#define SH_LOCAL_CLOSED 4U  /* seen resolved: never look again */
-#define SH_LOCAL_WATCHED 8U /* its resolution is to be reported by sh_drain_fired */
+#define SH_LOCAL_OWNED 1U       /* made here: while unshared it is freed here */
+#define SH_LOCAL_SHARED 2U      /* counted by the daemon: HOLD was logged */
+#define SH_LOCAL_CLOSED 4U      /* seen resolved: never look again */
+#define SH_LOCAL_WATCHED 8U     /* its resolution is to be reported by sh_drain_fired */
+#define SH_LOCAL_PINS_SHIFT 16U /* flags above: views of its bytes in this process */
 typedef struct sh_local {
   uint32_t generation;
   uint32_t count;  /* references in this process */
@@ -29,7 +30,7 @@ typedef struct sh_self {
   uint32_t index, epoch, role;
   int poke_fd;
   bool forked, open;
-  bool owns_seg;           /* unmap at close; false: the mapping is somebody else's in this process */
+  bool owns_seg;                   /* unmap at close; false: the mapping is somebody else's in this process */
   sh_magazine mags[SH_POOL_BLOCK]; /* entries, slots, waiters, rings */
   sh_heap heap;
   sh_local *local;
@@ -39,10 +40,9 @@ typedef struct sh_self {
   bool seated_run;         /* the seat is in state RUN */
   bool unseated;           /* runs user code without a seat */
   uint32_t rotor;          /* where the search for work starts */
-  uint32_t seen_pressure;
   uint32_t n_dead, cap_dead;
-  sh_ref *dead;            /* references dropped by destructors, flushed by the next call */
-  sh_id128 task_id;        /* whom this process's main thread acts for */
+  sh_ref *dead;     /* references dropped by destructors, flushed by the next call */
+  sh_id128 task_id; /* whom this process's main thread acts for */
   uint32_t task_counter, put_counter, depth, root;
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
@@ -72,7 +72,7 @@ bool sh_budget_records(void *self, uint64_t bytes);
 static inline sh_status sh_self_alloc(sh_self *self, sh_pool_id pool, uint32_t *index, uint64_t *word) {
   return sh_pool_alloc(&self->seg, pool, &self->mags[pool], self->index, 0, sh_budget_records, self, index, word);
 }
-/* Allocate payload memory; gives idle arenas back and tries once more before it says SH_FULL. */
+/* Allocate payload memory. SH_FULL has raised the node's pressure: the same call may succeed a little later. */
 sh_status sh_self_room(sh_self *self, uint64_t tag, uint64_t bytes, uint64_t *loc);
 
 /* Is this the first time that this process writes to [data, data + bytes) of the heap? Asked once: it is marked written. */

@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 typedef struct sh_stall {
-  uint64_t *hints;       /* hints[first] is the one that waits */
+  uint64_t *hints; /* hints[first] is the one that waits */
   uint32_t first, n, cap;
-  bool runnable;         /* the first one was answered: go on from here */
+  bool runnable; /* the first one was answered: go on from here */
 } sh_stall;
 
 static inline bool sh_stall_empty(const sh_stall *q) {

@@ -3,6 +3,7 @@
  * Sweeping a dead client: finish what it committed, put back what it had not begun, fail or retry what it was doing, free
  * what only it knew. Every step is found by scanning records for the dead client's name and is idempotent; the sweep may be
  * interrupted anywhere and run again. It bounds every walk and never aborts: an odd record is quarantined. */
+#include "base/os.h"
 #include "node/idle.h"
 #include "node/object.h"
 #include "node/refs.h"
@@ -157,22 +158,21 @@ static bool is_listed(sh_waiters ws, uint64_t head, uint32_t index) {
   return false;
 }
 
-/* Waiters that a dead client was building or had not listed yet, and leftovers of lists that were detached. */
+/* Waiters that a dead client was building or had not listed yet; and the leftovers, whoever made them, of lists that it
+ * detached and did not free. A living sealer that is freeing such a list finds some of them gone, which is all the same. */
 static void sweep_waiters(sh_repair *d, uint32_t client) {
   const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_WAITER);
   sh_waiters ws = sh_waiters_of(&d->seg);
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_WAITER) * p->chunk_records;
   for (uint32_t i = 0; i < end; i++) {
     uint64_t word = sh_load_acquire(&ws.records[i].word);
-    if (sh_word_state(word) == SH_FREE || sh_word_who(word) != client)
-      continue;
-    bool stale = sh_word_state(word) == SH_BUILDING;
-    if (!stale) {
+    bool mine = sh_word_who(word) == client, stale = mine && sh_word_state(word) == SH_BUILDING;
+    if (sh_word_state(word) == SH_WAITER_LIVE) {
       sh_ref r = sh_ref_unpack(sh_load_relaxed(&ws.records[i].promise));
       sh_entry *e = sh_entry_checked(&d->seg, r);
       uint64_t head = e ? sh_load_acquire(&e->head) : 0;
       stale = !e || ((head & SH_HEAD_CLOSED) && !(head & SH_HEAD_TOP_MASK));
-      if (!stale && !sh_load32_relaxed(&ws.records[i].x_listed))
+      if (!stale && mine && !sh_load32_relaxed(&ws.records[i].x_listed))
         stale = !is_listed(ws, head, i); /* at most one of a client: the walk is not repeated for each waiter */
     }
     if (stale)
@@ -232,17 +232,22 @@ static void sweep_seats_and_bits(sh_repair *d, uint32_t client) {
   sh_store8_seqcst(sh_run_state_of(&d->seg, client), SH_RUN_NONE);
 }
 
-/* What the dead client had claimed stays claimed, by the daemon; arenas are uncharged until somebody adopts them. */
+/* The chunks that the dead client had claimed stay claimed, by the daemon. Arenas count themselves. */
 static void inherit_claims(sh_repair *d, uint32_t client) {
   sh_client *dead = sh_client_at(&d->seg, client), *me = d->self.me;
-  uint64_t arenas = 0;
-  for (uint32_t a = 0; a < d->seg.header->n_arenas; a++)
-    arenas += sh_load32_relaxed(&((sh_arena *)sh_region(&d->seg, SH_REGION_ARENAS))[a].x_owner) == client + 1U;
-  uint64_t store = sh_load_relaxed(&dead->x_claimed_store), uncharged = arenas * SH_ARENA_BYTES;
-  sh_bump(&me->x_claimed_store, store > uncharged ? store - uncharged : 0);
+  sh_bump(&me->x_claimed_store, sh_load_relaxed(&dead->x_claimed_store));
   sh_bump(&me->x_claimed_records, sh_load_relaxed(&dead->x_claimed_records));
   sh_store_relaxed(&dead->x_claimed_store, 0);
   sh_store_relaxed(&dead->x_claimed_records, 0);
+}
+
+/* A dead process looks at nothing. Its bitmap is given back instead of written: most of it was never touched. */
+static void sweep_pins(sh_repair *d, uint32_t client) {
+  uint64_t bytes = sh_pins_bytes(&d->seg), at = d->seg.header->regions[SH_REGION_PINS] + client * bytes;
+  if (bytes % 4096U == 0 && sh_os_punch(d->seg.fd, at, bytes) == 0)
+    return;
+  for (uint32_t i = 0; i < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_ENTRY)); i += 64U)
+    sh_store_relaxed(sh_pins_word(&d->seg, client, i), 0);
 }
 
 void sh_sweep_client(sh_repair *d, uint32_t client) {
@@ -266,6 +271,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sh_lease_end(d, client);
   sweep_slots(d, client, &error);
   sweep_intent(d, client);
+  sweep_pins(d, client);
   sh_counts_forget(&d->counts, client);
   sweep_entries(d, client);
   sweep_waiters(d, client);

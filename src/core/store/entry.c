@@ -69,6 +69,7 @@ bool sh_entry_release(const sh_segment *s, sh_heap *h, sh_magazine *m, uint32_t 
     return false;
   uint64_t loc = sh_load_relaxed(&e->loc);
   if (sh_loc_kind_of(loc) > SH_LOC_INLINE)
-    (void)sh_heap_free(s, h, client, loc, sh_tag(SH_TAG_ENTRY, r)); /* payload first: a kill here leaves a LIVE entry to redo */
+    (void)sh_heap_free(s, h, client, loc,
+                       sh_tag(SH_TAG_ENTRY, r)); /* payload first: a kill here leaves a LIVE entry to redo */
   return sh_pool_free(s, SH_POOL_ENTRY, m, client, r.index, word);
 }

@@ -24,9 +24,9 @@
 #define SH_HEAD_DROPPED (1ULL << 29)
 
 #define SH_VALUE_SIZE_MASK 0x0000FFFFFFFFFFFFU
-#define SH_VALUE_HAS_REFS (1ULL << 48)     /* its payload names other objects: the daemon frees it */
-#define SH_VALUE_ERROR (1ULL << 49)        /* its payload is an error */
-#define SH_VALUE_NO_LINEAGE (1ULL << 51)   /* a put: cannot be rebuilt by re-execution */
+#define SH_VALUE_HAS_REFS (1ULL << 48)   /* its payload names other objects: the daemon frees it */
+#define SH_VALUE_ERROR (1ULL << 49)      /* its payload is an error */
+#define SH_VALUE_NO_LINEAGE (1ULL << 51) /* a put: cannot be rebuilt by re-execution */
 
 /* Numbers of objects: returns from 0, puts from 2^31; an actor's handle carries its class: at zero references the actor ends. */
 #define SH_NUMBER_ACTOR 0x40000000U
@@ -40,11 +40,11 @@
 #define SH_INLINE_BYTES 64U
 
 typedef struct sh_entry {
-  sh_a64 word;          /* who = owner */
-  sh_a64 head;          /* generation [32,64) | DROPPED | CLOSED | top waiter + 1 */
-  sh_a64 loc;           /* where the payload is; written by the one who will close */
-  sh_a64 size_flags;    /* SH_VALUE_*; likewise */
-  sh_a64 producer;      /* packed slot reference of the task that resolves it; 0 = a put */
+  sh_a64 word;       /* who = owner */
+  sh_a64 head;       /* generation [32,64) | DROPPED | CLOSED | top waiter + 1 */
+  sh_a64 loc;        /* where the payload is; written by the one who will close */
+  sh_a64 size_flags; /* SH_VALUE_*; likewise */
+  sh_a64 producer;   /* packed slot reference of the task that resolves it; 0 = a put */
   uint64_t id_lo, id_hi;
   uint32_t number;      /* return or put number */
   sh_a32 x_owner_flags; /* SH_OWNER_*; written by the owner only */

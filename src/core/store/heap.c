@@ -69,19 +69,39 @@ static bool remember_arena(sh_heap *h, uint32_t arena) {
   return true;
 }
 
-static bool claim_arena(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_t client, sh_budget_fn budget,
-                        void *context) {
-  sh_a32 *owner = &arena_at(s, arena)->x_owner;
-  uint32_t seen = sh_load32_relaxed(owner);
-  if (seen != 0 && seen != SH_CHUNK_RELEASED)
+static uint64_t arena_word(uint32_t owner, uint64_t active, uint64_t before) {
+  return (uint64_t)owner | active | (((before >> 32) + 1U) << 32);
+}
+
+/* Make an own arena ACTIVE. False when somebody has taken it over. */
+static bool enter_arena(const sh_segment *s, uint32_t arena, uint32_t client) {
+  sh_a64 *word = &arena_at(s, arena)->x_word;
+  uint64_t seen = sh_load_acquire(word);
+  return sh_arena_owner(seen) == client + 1U && sh_cas(word, &seen, arena_word(client + 1U, SH_ARENA_ACTIVE, seen));
+}
+
+static void leave_arena(const sh_segment *s, uint32_t arena, uint32_t client) {
+  sh_a64 *word = &arena_at(s, arena)->x_word;
+  sh_store_release(word, arena_word(client + 1U, 0, sh_load_relaxed(word)));
+}
+
+/* Become the owner of an unowned arena, or of one that is wholly free while nobody allocates in it. It is ACTIVE then. */
+static bool claim_arena(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_t client, bool take_over,
+                        sh_budget_fn budget, void *context) {
+  sh_a64 *word = &arena_at(s, arena)->x_word;
+  uint64_t seen = sh_load_acquire(word);
+  uint32_t owner = sh_arena_owner(seen);
+  bool unowned = owner == 0 || owner == SH_ARENA_RELEASED;
+  if (unowned
+          ? budget && !budget(context, 0)
+          : !take_over || owner == client + 1U || (seen & SH_ARENA_ACTIVE) || find_gap(s, arena, SH_ARENA_UNITS) != 0)
     return false;
-  if (budget && !budget(context, SH_ARENA_BYTES))
+  if (!remember_arena(h, arena))
     return false;
-  if (!sh_cas32(owner, &seen, client + 1U))
-    return false;
-  if (remember_arena(h, arena))
+  /* (A) after the look: an allocation in between has changed the sequence number. */
+  if (sh_cas(word, &seen, arena_word(client + 1U, SH_ARENA_ACTIVE, seen)))
     return true;
-  sh_store32_release(owner, SH_CHUNK_RELEASED);
+  h->n_arenas--;
   return false;
 }
 
@@ -106,20 +126,36 @@ static bool run_in(const sh_segment *s, struct sh_own_arena *own, uint32_t units
   return true;
 }
 
+/* A run in an arena that this client has just claimed. */
+static bool run_in_last(const sh_segment *s, sh_heap *h, uint32_t client, uint32_t units, uint64_t tag, uint64_t *loc) {
+  h->cursor = h->n_arenas - 1U;
+  struct sh_own_arena *own = &h->arenas[h->cursor];
+  bool found = run_in(s, own, units, tag, loc); /* an adopted arena may be full */
+  leave_arena(s, own->arena, client);
+  return found;
+}
+
 static sh_status small_run(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint32_t units,
                            sh_budget_fn budget, void *context, uint64_t *loc) {
-  for (uint32_t step = 0; step < h->n_arenas; step++) {
-    if (run_in(s, &h->arenas[h->cursor], units, tag, loc))
-      return SH_OK;
-    h->cursor = h->cursor + 1U < h->n_arenas ? h->cursor + 1U : 0U;
-  }
-  for (uint32_t arena = 0; arena < s->header->n_arenas; arena++) {
-    if (!claim_arena(s, h, arena, client, budget, context))
+  for (uint32_t left = h->n_arenas; left > 0; left--) {
+    if (h->cursor >= h->n_arenas)
+      h->cursor = 0;
+    struct sh_own_arena *own = &h->arenas[h->cursor];
+    if (!enter_arena(s, own->arena, client)) {
+      *own = h->arenas[--h->n_arenas]; /* taken over while it was empty */
       continue;
-    h->cursor = h->n_arenas - 1U;
-    if (run_in(s, &h->arenas[h->cursor], units, tag, loc)) /* an adopted arena may be full */
+    }
+    bool found = run_in(s, own, units, tag, loc);
+    leave_arena(s, own->arena, client);
+    if (found)
       return SH_OK;
+    h->cursor++;
   }
+  for (uint32_t take_over = 0; take_over <= 1U; take_over++)
+    for (uint32_t arena = 0; arena < s->header->n_arenas; arena++)
+      if (claim_arena(s, h, arena, client, take_over != 0, budget, context) &&
+          run_in_last(s, h, client, units, tag, loc))
+        return SH_OK;
   return SH_FULL;
 }
 
@@ -130,15 +166,20 @@ static bool owns(const sh_heap *h, uint32_t arena) {
   return false;
 }
 
-/* A run over consecutive arenas: every one of them ours and wholly free, or claimable and wholly free. */
+/* A run over consecutive arenas, each wholly free: ours, claimable, or to be taken over. All of them are ACTIVE until it is
+ * placed. */
 static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint32_t units,
                            sh_budget_fn budget, void *context, uint64_t *loc) {
   uint32_t need = (units + SH_ARENA_UNITS - 1U) / SH_ARENA_UNITS, have = 0;
   for (uint32_t arena = 0; arena < s->header->n_arenas; arena++) {
-    bool usable = (owns(h, arena) || claim_arena(s, h, arena, client, budget, context)) &&
-                  find_gap(s, arena, SH_ARENA_UNITS) == 0;
-    have = usable ? have + 1U : 0U;
-    if (have < need)
+    bool ours =
+        owns(h, arena) ? enter_arena(s, arena, client) : claim_arena(s, h, arena, client, true, budget, context);
+    bool usable = ours && find_gap(s, arena, SH_ARENA_UNITS) == 0;
+    if (ours && !usable)
+      leave_arena(s, arena, client);
+    for (; !usable && have > 0; have--)
+      leave_arena(s, arena - have, client);
+    if (!usable || ++have < need)
       continue;
     uint32_t first = arena + 1U - need;
     uint64_t unit = (uint64_t)first * SH_ARENA_UNITS;
@@ -146,8 +187,12 @@ static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uin
       sh_store32_relaxed(&arena_at(s, a)->x_covered_by, (uint32_t)unit + 1U);
     sh_store32_relaxed(&arena_at(s, first)->x_covered_by, 0);
     *loc = place(s, unit, units, tag);
+    for (uint32_t a = first; a <= arena; a++)
+      leave_arena(s, a, client);
     return SH_OK;
   }
+  for (; have > 0; have--)
+    leave_arena(s, s->header->n_arenas - have, client);
   return SH_FULL;
 }
 
@@ -219,29 +264,23 @@ bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc
   return true;
 }
 
-uint64_t sh_heap_give_back(const sh_segment *s, sh_heap *h) {
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < h->n_arenas;) {
-    uint32_t arena = h->arenas[i].arena;
-    if (find_gap(s, arena, SH_ARENA_UNITS) != 0) {
-      i++;
-      continue;
-    }
-    sh_store32_relaxed(&arena_at(s, arena)->x_covered_by, 0);
-    h->arenas[i] = h->arenas[--h->n_arenas]; /* forget it first: after the store it may have a new owner */
-    sh_store32_release(&arena_at(s, arena)->x_owner, SH_CHUNK_RELEASED);
-    bytes += SH_ARENA_BYTES;
+uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
+  uint32_t n = 0;
+  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+    uint32_t owner = sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word));
+    n += owner != 0 && owner != SH_ARENA_RELEASED;
   }
-  h->cursor = 0;
-  return bytes;
+  return n;
 }
 
 void sh_heap_release(const sh_segment *s, uint32_t client) {
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
     sh_pool_release_chunks(s, SH_POOL_BLOCK + c, client);
-  for (uint32_t a = 0; a < s->header->n_arenas; a++)
-    if (sh_load32_relaxed(&arena_at(s, a)->x_owner) == client + 1U)
-      sh_store32_release(&arena_at(s, a)->x_owner, SH_CHUNK_RELEASED);
+  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+    uint64_t word = sh_load_acquire(&arena_at(s, a)->x_word);
+    if (sh_arena_owner(word) == client + 1U)
+      (void)sh_cas(&arena_at(s, a)->x_word, &word, arena_word(SH_ARENA_RELEASED, 0, word)); /* or a thief was first */
+  }
 }
 
 void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, void *context) {
@@ -259,7 +298,7 @@ void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, vo
     }
   }
   for (uint32_t a = 0; a < s->header->n_arenas; a++) {
-    uint32_t owner = sh_load32_relaxed(&arena_at(s, a)->x_owner);
+    uint32_t owner = sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word));
     if (owner == 0 || (client != SH_EVERYBODY && owner != client + 1U))
       continue;
     uint64_t base = (uint64_t)a * SH_ARENA_UNITS;
@@ -276,8 +315,7 @@ void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, vo
 bool sh_heap_is_valid(const sh_segment *s) {
   uint64_t covered_to = 0;
   for (uint64_t unit = 0; unit < n_units(s); unit++) {
-    if (unit % SH_ARENA_UNITS == 0 &&
-        sh_load32_relaxed(&arena_at(s, (uint32_t)(unit / SH_ARENA_UNITS))->x_owner) == 0) {
+    if (unit % SH_ARENA_UNITS == 0 && sh_load_relaxed(&arena_at(s, (uint32_t)(unit / SH_ARENA_UNITS))->x_word) == 0) {
       unit += SH_ARENA_UNITS - 1U;
       continue;
     }

@@ -10,7 +10,11 @@
  * store of its first unit's word after its length was written; the words of its other units are never looked at. A run
  * longer than an arena starts at unit 0 of consecutive arenas of one owner; each of them names the run's first unit in
  * x_covered_by, so that a scan of a later arena knows what covers it. A freed run stays with its arena's owner, whose page
- * tables already map it; sh_heap_give_back releases arenas that are wholly free when the node is short of memory.
+ * tables already map it.
+ *
+ * An owner allocates only while the arena's word says ACTIVE, which it sets and clears by its own CAS. So an arena that is
+ * wholly free and not ACTIVE may be taken over by whoever needs room, also from an owner that sleeps or is stopped: the
+ * thief looks, then CASes the word it saw before looking, whose sequence number any allocation in between has changed.
  */
 #ifndef SH_STORE_HEAP_H
 #define SH_STORE_HEAP_H
@@ -22,11 +26,18 @@
 #define SH_ARENA_BYTES ((uint64_t)SH_UNIT_BYTES * SH_ARENA_UNITS)
 #define SH_BLOCK_MAX (SH_BLOCK_MIN << (SH_BLOCK_CLASSES - 1U))
 
+/* An arena's word: owner [0,16) (0 never used, client + 1, or released) | ACTIVE | sequence number [32,64). */
+#define SH_ARENA_RELEASED 0xFFFFU
+#define SH_ARENA_ACTIVE (1ULL << 16)
+static inline uint32_t sh_arena_owner(uint64_t word) {
+  return (uint32_t)word & 0xFFFFU;
+}
+
 typedef struct sh_arena {
-  sh_a32 x_owner;      /* 0 never used, SH_CHUNK_RELEASED, client + 1 */
+  sh_a64 x_word;
   sh_a32 x_frees;      /* hint: changes whenever a run of this arena is freed */
   sh_a32 x_covered_by; /* owner: first unit + 1 of the run that started in an earlier arena */
-  sh_a32 x_prepared;   /* daemon: pages are present and huge */
+  uint64_t spare;
 } sh_arena;
 
 /* Tags: generation of the record | kind | its index. */
@@ -58,8 +69,9 @@ typedef struct sh_heap { /* private to one client */
   } *arenas;
 } sh_heap;
 
-/* Room for `bytes` under `tag`. Owner of the heap only, never blocks. SH_FULL when neither own arenas nor the budget
- * have room. Contents are undefined. */
+/* Room for `bytes` under `tag`. Owner of the heap only, never blocks. `budget` is asked before the heap grows: with the bytes
+ * of a chunk of blocks, or with 0 for one more arena (those are counted by their words). SH_FULL when there is no room in own
+ * arenas, none may be claimed and none can be taken over. Contents are undefined. */
 sh_status sh_heap_alloc(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint64_t bytes,
                         sh_budget_fn budget, void *context, uint64_t *loc);
 
@@ -75,8 +87,8 @@ bool sh_heap_holds(const sh_segment *s, uint64_t loc, uint64_t tag);
 /* Free what lies at `loc` if it still belongs to `tag`. Any client (h may be NULL), any time, idempotent. */
 bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag);
 
-/* Release own arenas that hold nothing. -> bytes released. Owner only. */
-uint64_t sh_heap_give_back(const sh_segment *s, sh_heap *h);
+/* Arenas that have an owner: what the store has claimed beside blocks. */
+uint32_t sh_heap_arenas_claimed(const sh_segment *s);
 /* Release everything a dead client owned (its chunks and arenas); live runs stay. Repair thread only. */
 void sh_heap_release(const sh_segment *s, uint32_t client);
 

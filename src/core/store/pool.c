@@ -10,7 +10,8 @@ static sh_a64 *hint_word(const sh_segment *s, const sh_pool *p, uint32_t word) {
 }
 
 /* The decisive step of an allocation. */
-static bool take(const sh_segment *s, const sh_pool *p, uint32_t index, uint32_t client, uint64_t tagged, uint64_t *out) {
+static bool take(const sh_segment *s, const sh_pool *p, uint32_t index, uint32_t client, uint64_t tagged,
+                 uint64_t *out) {
   sh_a64 *word = sh_pool_word(s, p, index);
   uint64_t seen = sh_load_relaxed(word);
   if (sh_word_state(seen) != SH_FREE)
@@ -59,8 +60,8 @@ static void refill(const sh_segment *s, const sh_pool *p, sh_magazine *m) {
 }
 
 /* Released chunks first, then the first never-used one: so used chunks stay dense from 0. */
-static sh_status claim_chunk(const sh_segment *s, const sh_pool *p, sh_magazine *m, uint32_t client, sh_budget_fn budget,
-                             void *context) {
+static sh_status claim_chunk(const sh_segment *s, const sh_pool *p, sh_magazine *m, uint32_t client,
+                             sh_budget_fn budget, void *context) {
   for (uint32_t chunk = 0; chunk < p->n_chunks; chunk++) {
     sh_a32 *owner = sh_pool_owner(s, p, chunk);
     uint32_t seen = sh_load32_relaxed(owner);
@@ -112,7 +113,8 @@ sh_status sh_pool_alloc(const sh_segment *s, uint32_t pool, sh_magazine *m, uint
   }
 }
 
-bool sh_pool_free(const sh_segment *s, uint32_t pool, sh_magazine *m, uint32_t client, uint32_t index, uint64_t expected) {
+bool sh_pool_free(const sh_segment *s, uint32_t pool, sh_magazine *m, uint32_t client, uint32_t index,
+                  uint64_t expected) {
   const sh_pool *p = sh_pool_of(s, pool);
   sh_assert(index < sh_pool_capacity(p));
   bool tagged = p->word_stride == 8U;

@@ -54,7 +54,8 @@ sh_status sh_pool_alloc(const sh_segment *s, uint32_t pool, sh_magazine *m, uint
 
 /* Free a record whose word is `expected`; false if it is not (then somebody freed it before). Any thread, never blocks.
  * `m` is the caller's magazine of this pool, or NULL. */
-bool sh_pool_free(const sh_segment *s, uint32_t pool, sh_magazine *m, uint32_t client, uint32_t index, uint64_t expected);
+bool sh_pool_free(const sh_segment *s, uint32_t pool, sh_magazine *m, uint32_t client, uint32_t index,
+                  uint64_t expected);
 
 /* Set the hint of every free record in use-able chunks. Any thread, any time. -> chunks looked at. */
 uint32_t sh_pool_rehint(const sh_segment *s, uint32_t pool);

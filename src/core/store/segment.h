@@ -33,8 +33,8 @@
 #define SH_BUILDING 1U /* allocated by `who`, known to nobody else; a sweep of `who` frees it */
 
 static inline uint64_t sh_word(uint32_t generation, uint32_t state, uint32_t who, uint32_t tag) {
-  return (uint64_t)generation | ((uint64_t)(state & 15U) << SH_STATE_SHIFT) | ((uint64_t)(who & 4095U) << SH_WHO_SHIFT) |
-         ((uint64_t)(tag & 65535U) << SH_TAG_SHIFT);
+  return (uint64_t)generation | ((uint64_t)(state & 15U) << SH_STATE_SHIFT) |
+         ((uint64_t)(who & 4095U) << SH_WHO_SHIFT) | ((uint64_t)(tag & 65535U) << SH_TAG_SHIFT);
 }
 static inline uint32_t sh_word_generation(uint64_t w) {
   return (uint32_t)w;
@@ -75,11 +75,11 @@ typedef enum sh_pool_id {
 } sh_pool_id;
 
 typedef struct sh_pool { /* immutable once the segment is handed over */
-  uint64_t words;         /* offset of the first record word */
-  uint64_t data;          /* offset of the first record */
-  uint64_t hints;         /* offset of the free-hint bitmap, one bit a record */
-  uint64_t owners;        /* offset of one owner word (sh_a32) a chunk */
-  uint32_t word_stride;   /* bytes between record words: record_bytes when the word is the record's first field, else 8 */
+  uint64_t words;        /* offset of the first record word */
+  uint64_t data;         /* offset of the first record */
+  uint64_t hints;        /* offset of the free-hint bitmap, one bit a record */
+  uint64_t owners;       /* offset of one owner word (sh_a32) a chunk */
+  uint32_t word_stride; /* bytes between record words: record_bytes when the word is the record's first field, else 8 */
   uint32_t record_bytes;
   uint32_t chunk_records; /* power of two, at least 64 */
   uint32_t n_chunks;
@@ -95,6 +95,7 @@ typedef enum sh_region_id {
   SH_REGION_LOGS,      /* sh_a64 [client][SH_LOG_CELLS] */
   SH_REGION_RUN_STATE, /* sh_a8 [client] */
   SH_REGION_ARENAS,    /* sh_arena [n_arenas] */
+  SH_REGION_PINS,      /* sh_a64 bitmap over entries, one a client: views exist, bytes must not move */
   SH_REGION_FIRED,     /* sh_a64 bitmap over waiters: a client's watched object resolved */
   SH_REGION_UNITS,     /* sh_a64 [n_arenas * SH_ARENA_UNITS] */
   SH_REGION_UNIT_LENS, /* sh_a32, beside the units */
@@ -122,13 +123,13 @@ typedef struct sh_segment_header {
   uint64_t regions[SH_REGION_COUNT];
   _Alignas(128) sh_a32 x_mode; /* sh_mode; written by the daemon, one load at each claim */
   sh_a32 x_clients_high;       /* clients ever registered, daemon's counter; bounds scans */
-  sh_a32 x_pressure;           /* grows when somebody found the heap full: give idle arenas back */
+  sh_a32 x_pressure;           /* grows when somebody found the heap full: flush dropped references */
   sh_a32 x_rescan;             /* grows when a hint found no room: the repair thread scans for READY tasks */
   _Alignas(128) sh_a64 x_task_classes[SH_MAX_CLASSES / 64]; /* hint: task class may have ready work */
-  _Alignas(128) sh_a64 x_idle[SH_CLIENT_WORDS];     /* hint: worker parked and wakeable */
-  _Alignas(128) sh_a64 x_spinning[SH_CLIENT_WORDS]; /* hint: worker spinning for work */
-  _Alignas(128) sh_a64 x_blocked[SH_CLIENT_WORDS];  /* hint: worker parked in get with children queued */
-  _Alignas(128) sh_a64 x_unseated[SH_CLIENT_WORDS]; /* hint: worker runs user code without a seat */
+  _Alignas(128) sh_a64 x_idle[SH_CLIENT_WORDS];             /* hint: worker parked and wakeable */
+  _Alignas(128) sh_a64 x_spinning[SH_CLIENT_WORDS];         /* hint: worker spinning for work */
+  _Alignas(128) sh_a64 x_blocked[SH_CLIENT_WORDS];          /* hint: worker parked in get with children queued */
+  _Alignas(128) sh_a64 x_unseated[SH_CLIENT_WORDS];         /* hint: worker runs user code without a seat */
 } sh_segment_header;
 
 /* This process's view. Plain data: N views of one mapping may live in one process (that is how sanitizers see us). */
