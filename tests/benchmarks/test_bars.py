@@ -63,6 +63,13 @@ def test_never_slower_names_the_rows_where_a_peer_is_faster() -> None:
     assert verdict.measured == "slower in 1 of 2: bad (0.5x Dask distributed)"
 
 
+def test_never_slower_counts_a_row_that_failed_and_not_one_that_is_skipped() -> None:
+    results = results_of("calls/s", later={"ray": 1.0}, broken={"ray": 1.0})
+    results.add("shoal", "later", {"failure": "skipped: not yet"})
+    results.add("shoal", "broken", {"failure": "failed: OSError"})
+    assert never_slower(results).measured == "slower in 1 of 1: broken (no value)"
+
+
 def test_never_slower_is_met_when_no_peer_is_faster() -> None:
     verdict = never_slower(results_of("s", row={"shoal": 1.0, "ray": 2.0}))
     assert verdict.is_met
