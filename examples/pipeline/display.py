@@ -42,21 +42,23 @@ class Display:
 
     def show(self, stage: str, fraction: float, line: str) -> None:
         """Say how far a stage is (0 to 1), and how it goes. Call it as often as there is news."""
-        if stage not in self._bars:
-            self._bars[stage] = self._progress.add_task(stage, total=1.0, line="")
-        self._progress.update(self._bars[stage], completed=min(max(fraction, 0.0), 1.0), line=line)
+        self._move(stage, fraction, line)
         now_s = time.monotonic()
         if not self._console.is_terminal and now_s - self._last_line_s >= SECONDS_BETWEEN_LINES:
             self._last_line_s = now_s
-            self.note(stage, line)
+            self._print(stage, line)
 
     def finish(self, stage: str, line: str) -> None:
         """Say how a stage ended; its bar stops."""
-        self.show(stage, 1.0, line)
+        self._move(stage, 1.0, line)
         self._progress.stop_task(self._bars[stage])
         if not self._console.is_terminal:
-            self.note(stage, line)
+            self._print(stage, line)
 
-    def note(self, stage: str, line: str) -> None:
-        """Print a line that stays."""
+    def _move(self, stage: str, fraction: float, line: str) -> None:
+        if stage not in self._bars:
+            self._bars[stage] = self._progress.add_task(stage, total=1.0, line="")
+        self._progress.update(self._bars[stage], completed=min(max(fraction, 0.0), 1.0), line=line)
+
+    def _print(self, stage: str, line: str) -> None:
         self._console.print(f"{stage:<8} {line}", highlight=False, markup=False, soft_wrap=True)
