@@ -15,6 +15,7 @@ from shoal.errors import ActorDiedError
 from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import encode_error
+from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
 from shoal.worker.outcome import Outcomes
 
@@ -33,6 +34,7 @@ class ActorState:
         functions: FunctionTable,
         outcomes: Outcomes,
         calls: NodeCalls,
+        accelerators: Accelerators,
     ) -> None:
         self.class_name = class_name
         self.is_over = False  # no further call may start
@@ -42,6 +44,7 @@ class ActorState:
         self._functions = functions
         self._outcomes = outcomes
         self._calls = calls
+        self._accelerators = accelerators
         self._methods: dict[bytes, Callable[..., Any]] = {}
         self._instance: object = None
 
@@ -61,6 +64,7 @@ class ActorState:
                 if client.should_exit:
                     return []
             elif task.creates_actor:
+                self._accelerators.show(task.lease)
                 return [task, *early]
             else:
                 early.append(task)

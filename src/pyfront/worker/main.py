@@ -35,7 +35,7 @@ def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None
         else:
             name = order.actor.name or order.actor.class_name
             name_output(partial(str, name))
-            _be_actor(runtime, order.actor)
+            _be_actor(runtime, order.actor, accelerators)
     finally:
         flush_output()
 
@@ -45,7 +45,7 @@ def _name_of_running() -> str:
     return "" if here is None else here.name
 
 
-def _be_actor(runtime: Runtime, order: ActorOrder) -> None:
+def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators) -> None:
     client = runtime.client
     runtime.actor = order
     state = ActorState(
@@ -55,6 +55,7 @@ def _be_actor(runtime: Runtime, order: ActorOrder) -> None:
         functions=runtime.functions,
         outcomes=Outcomes(client, runtime.node_id),
         calls=runtime.calls,
+        accelerators=accelerators,
     )
     if order.is_async:
         _serve_async(runtime, state, order.max_concurrency)
