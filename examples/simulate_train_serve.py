@@ -72,20 +72,19 @@ def main(
     shoal.init(num_cpus=num_cpus)
     serving: ServingReport | None = None
     with Display(console) as display:
-        loop = TrainingLoop(info, solved_return, seed, deadline_s=started_s + time_limit, display=display)
+        loop = TrainingLoop(info, solved_return, seed, started_s, time_limit, display)
         try:
             policy = loop.run()
         except OutOfTime:
             display.finish("training", f"not solved within {time_limit:g} s")
         else:
-            loop.report.seconds_to_solved = time.perf_counter() - started_s
             display.finish("training", f"solved: mean return {loop.report.evaluations[-1][1]:.1f} over 100 episodes")
             serving = serve(policy, info, seed, Load(), display)
             display.finish("serving", f"{serving.requests:,} requests, mean return {serving.mean_return:.1f}")
 
     report = JobReport(env, seed, num_cpus, solved_return, loop.report, serving, time.perf_counter() - started_s)
     shoal.shutdown()
-    picture = out / f"learning_curve_{env}.png"
+    picture = out / f"learning_curve_{env.replace('/', '_')}.png"
     draw(report, picture)
     if json is not None:
         write_json(report, json)

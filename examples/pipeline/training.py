@@ -47,10 +47,18 @@ class TrainingLoop:
     """Keeps the workers busy with rollouts, feeds the trainer, and evaluates when the policy looks good enough."""
 
     def __init__(
-        self, info: EnvironmentInfo, solved_return: float, seed: int, deadline_s: float, display: Display
+        self,
+        info: EnvironmentInfo,
+        solved_return: float,
+        seed: int,
+        started_s: float,
+        time_limit_s: float,
+        display: Display,
     ) -> None:
+        """`started_s` is when the clock of the whole job began, on `time.perf_counter`."""
         self._solved_return = solved_return
-        self._deadline_s = deadline_s
+        self._job_started_s = started_s
+        self._deadline_s = started_s + time_limit_s
         self._display = display
         self._trainer = Trainer.remote(info, seed)
         self._training_seeds = seeds(seed, Purpose.TRAINING)
@@ -81,6 +89,7 @@ class TrainingLoop:
         finally:
             self.report.loop_seconds = time.perf_counter() - self._started_s
         self.report.is_solved = True
+        self.report.seconds_to_solved = time.perf_counter() - self._job_started_s
         # Let what was submitted ahead run out: nobody needs it now, but it would disturb what is measured next.
         leftover = [ref for batch in ahead for ref in batch.summaries]
         shoal.wait(leftover, num_returns=len(leftover))

@@ -18,6 +18,7 @@ from rl.policy import Policy
 from rl.simulator import build_simulator
 from rl.trajectory import EpisodeSummary, Trajectory
 from rl.types import Array
+from shoal import ActorHandle
 
 
 @shoal.remote(num_returns=2)
@@ -86,7 +87,7 @@ class Client:
         """Import and build a simulator once, so that the first episode is not slower than the others."""
         build_simulator(env_id).close()
 
-    async def play(self, server: Any, env_id: str, seed: int) -> ServedEpisode:
+    async def play(self, server: ActorHandle[Any], env_id: str, seed: int) -> ServedEpisode:
         """Play one episode. Many may be under way in one client."""
         simulator = build_simulator(env_id)
         observation, _ = simulator.reset(seed=seed)
