@@ -30,6 +30,9 @@ int sh_os_punch(int fd, uint64_t offset, uint64_t bytes);
 int sh_os_futex_wait(sh_a32 *word, uint32_t expected, uint64_t timeout_ns);
 void sh_os_futex_wake(sh_a32 *word, int n);
 
+/* The calling thread computes only when nobody else wants to. */
+void sh_os_idle_priority(void);
+
 uint64_t sh_os_now_ns(void); /* monotonic */
 uint32_t sh_os_pid(void);
 /* Bytes that may still be allocated before the cgroup or the machine runs out. */

@@ -45,9 +45,28 @@ int sh_os_memfd_create(const char *name, uint64_t bytes) {
   return fd;
 }
 
+#define HUGE_PAGE ((uintptr_t)2 << 20)
+
+/* Addresses congruent to file offsets modulo 2 MiB, or the kernel cannot map a huge page as one. */
+static void *map_aligned(int fd, uint64_t bytes, int prot) {
+  uint8_t *room = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED)
+    return MAP_FAILED;
+  uint8_t *base = (uint8_t *)(((uintptr_t)room + HUGE_PAGE - 1U) & ~(HUGE_PAGE - 1U));
+  size_t before = (size_t)(base - room), after = HUGE_PAGE - before;
+  void *p = mmap(base, bytes, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+  if (before)
+    (void)munmap(room, before);
+  uint64_t mapped = (bytes + 4095U) & ~4095ULL;
+  if (after)
+    (void)munmap(base + mapped, after);
+  if (p == MAP_FAILED)
+    (void)munmap(base, mapped);
+  return p;
+}
+
 int sh_os_map(int fd, uint64_t bytes, bool writable, void **base) {
-  int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  void *p = mmap(NULL, bytes, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void *p = map_aligned(fd, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ);
   if (p == MAP_FAILED)
     return -errno;
   (void)madvise(p, bytes, MADV_DONTDUMP); /* a crashing client must not write the store into its core file */
@@ -78,6 +97,11 @@ int sh_os_populate(void *p, uint64_t bytes) {
 
 int sh_os_collapse(void *p, uint64_t bytes) {
   return madvise(p, bytes, MADV_COLLAPSE) == 0 ? 0 : -errno;
+}
+
+void sh_os_idle_priority(void) {
+  struct sched_param none = {.sched_priority = 0};
+  (void)sched_setscheduler(0, SCHED_IDLE, &none);
 }
 
 int sh_os_punch(int fd, uint64_t offset, uint64_t bytes) {

@@ -136,6 +136,7 @@ static void round_once(sh_repair *d) {
   if (now - d->last_tick_ns >= SH_TICK_NS) {
     d->last_tick_ns = now;
     sh_tick(d);
+    sh_warm_look(&d->warm);
   }
 }
 
@@ -175,6 +176,7 @@ sh_status sh_repair_start(sh_repair *d) {
   if (pthread_create(&d->thread, NULL, repair_thread, d) != 0)
     return SH_OS;
   d->running = true;
+  (void)sh_warm_start(&d->warm, &d->seg); /* without it memory is mapped when it is first needed */
   return SH_OK;
 }
 
@@ -186,6 +188,7 @@ void sh_repair_stop(sh_repair *d) {
     sh_store32_release(&d->stop, 1U);
     sh_os_eventfd_signal(d->poke_fd);
     pthread_join(d->thread, NULL);
+    sh_warm_stop(&d->warm);
     d->running = false;
   }
   uint32_t high = sh_clients_high(&d->seg);

@@ -10,6 +10,7 @@
 #define SH_NODE_REPAIR_H
 
 #include "node/counts.h"
+#include "node/warm.h"
 
 #include <pthread.h>
 
@@ -44,6 +45,7 @@ typedef struct sh_repair {
   sh_segment seg;
   sh_self self; /* client 0 */
   sh_counts counts;
+  sh_warm warm;
   pthread_mutex_t lock;
   pthread_t thread;
   bool running;

@@ -55,11 +55,16 @@ static void fail_owned(sh_repair *d, uint32_t slot, uint64_t word, const sh_syst
   finish(d, slot, committed);
 }
 
+/* Until it is hinted the dead owner's intent word names it. */
 static void back_to_ready(sh_repair *d, uint32_t slot, uint64_t word) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
-  uint64_t ready = sh_word(sh_word_generation(word), SH_TASK_READY, t->class_id, (sh_word_tag(word) + 1U) & 0xFFFFU);
+  sh_a64 *op = &sh_client_at(&d->seg, sh_word_who(word))->op;
+  sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
+  uint64_t ready = sh_word(r.generation, SH_TASK_READY, t->class_id, (sh_word_tag(word) + 1U) & 0xFFFFU);
+  sh_store_release(op, sh_ref_pack(r));
   if (sh_cas(&t->word, &word, ready))
     sh_task_hint(&d->self, slot);
+  sh_store_release(op, 0);
 }
 
 static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
@@ -269,8 +274,8 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   (void)sh_counts_read(&d->counts);
   sweep_seats_and_bits(d, client);
   sh_lease_end(d, client);
-  sweep_slots(d, client, &error);
   sweep_intent(d, client);
+  sweep_slots(d, client, &error);
   sweep_pins(d, client);
   sh_counts_forget(&d->counts, client);
   sweep_entries(d, client);
