@@ -232,6 +232,12 @@ void rig_work_all(rig *r) {
     for (uint32_t i = 0; i < r->n_workers; i++)
       if (r->worker[i].open && rig_work(&r->worker[i]))
         more = true;
+    for (uint32_t i = 0; i < r->n_workers; i++)
+      if (r->worker[i].open)
+        sh_idle_announce(&r->worker[i]); /* a lease may be granted to one that is idle */
     rig_rounds(r, 1);
+    for (uint32_t i = 0; i < r->n_workers; i++)
+      if (r->worker[i].open)
+        sh_idle_withdraw(&r->worker[i]);
   }
 }

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Scenarios for processes that die or stop in the middle of an operation. Each says what the survivors prepare, what the
+ * victim does, and, through promises, what must come true afterwards whatever happened to the victim.
+ */
+#ifndef TESTS_CORE_STAGE_H
+#define TESTS_CORE_STAGE_H
+
+#include "rig.h"
+
+#define STAGE_PROMISES 24U
+
+typedef enum stage_role { STAGE_WORKER, STAGE_DRIVER, STAGE_ACTOR } stage_role;
+
+typedef struct stage_promise { /* an object that the surviving driver holds and watches */
+  sh_ref ref;
+  uint64_t value;
+  bool by_victim; /* the victim may have claimed what makes it: it fails with it, or waits for it while it is stopped */
+} stage_promise;
+
+typedef struct stage {
+  rig r;
+  sh_self actor, peer; /* an actor; a second driver of the job */
+  uint32_t actor_class;
+  sh_self *victim;
+  stage_promise promises[STAGE_PROMISES];
+  uint32_t n_promises;
+  sh_ref given;  /* an object that the victim may take a reference to */
+  uint32_t slot; /* what the victim claimed before the curtain rose */
+} stage;
+
+typedef struct scenario {
+  const char *name;
+  stage_role role;
+  void (*prepare)(stage *s); /* by the survivors, nothing is interrupted */
+  void (*act)(stage *s);     /* by the victim */
+} scenario;
+
+extern const scenario stage_scenarios[];
+extern const uint32_t stage_n_scenarios;
+
+void stage_open(stage *s);
+void stage_close(stage *s);
+/* Set the scene on an open stage: fresh clients in place of those that are gone, and what the scenario prepares. */
+void stage_set(stage *s, const scenario *which);
+typedef enum stage_fate {
+  STAGE_LIVED,  /* the victim came to the end of its act */
+  STAGE_DIED,   /* killed in it */
+  STAGE_DAMAGED /* killed, and its sweep was interrupted: what the repair thread knows in private may be wrong */
+} stage_fate;
+/* The victim is gone. The survivors finish everything; all promises are kept; nothing is left over (unless damaged). */
+void stage_finish(stage *s, stage_fate fate);
+/* The promises that do not depend on the victim are kept. */
+bool stage_is_kept_without_victim(stage *s);
+void stage_promise_add(stage *s, sh_ref ref, uint64_t value, bool by_victim);
+
+#endif
