@@ -23,6 +23,7 @@ from shoal.errors import ForkedProcessError, NodeDiedError, NodeStartError, NotC
 from shoal.protocol.framing import HEADER, MAX_REQUEST_ID, FrameError, decode_header, encode_frame
 from shoal.protocol.messages import (
     DaemonMessage,
+    FlushReferences,
     Hello,
     MessageError,
     Push,
@@ -52,8 +53,8 @@ class RequestRefused(ShoalError):
 class Link:
     """One client's connection. Owns the socket.
 
-    `on_push` gets every `LogLines` and `Warn`, and `on_lost` is called once if the daemon goes away by itself; both run
-    on the reader thread and must not raise.
+    `on_push` gets every `LogLines` and `Warn`, `on_flush` is called for a `FlushReferences`, and `on_lost` once if the
+    daemon goes away by itself; all run on the reader thread and must not raise.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Link:
         sock: socket.socket,
         *,
         on_push: Callable[[Push], None] | None = None,
+        on_flush: Callable[[], None] | None = None,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
         self._sock = sock
         self.on_push = on_push
+        self.on_flush = on_flush
         self.on_lost = on_lost
         self._pid = os.getpid()
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
@@ -209,6 +212,10 @@ class Link:
             self.on_lost()
 
     def _dispatch(self, request_id: int, message: DaemonMessage) -> None:
+        if isinstance(message, FlushReferences):
+            if self.on_flush is not None:
+                self.on_flush()
+            return
         if isinstance(message, Push):
             if self.on_push is not None:
                 self.on_push(message)

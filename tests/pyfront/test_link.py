@@ -15,6 +15,7 @@ from shoal.protocol.messages import (
     Amounts,
     ClientRequest,
     ClusterResources,
+    FlushReferences,
     FunctionBlob,
     GetFunction,
     Hello,
@@ -158,6 +159,15 @@ def test_pushes_arrive_without_any_request_once_started(daemon: FakeDaemon, link
     link.start()
     daemon.say(PUSH_ID, Warn("early"))
     assert arrived.wait(TIMEOUT_S)
+
+
+def test_a_request_to_flush_goes_to_its_own_callback(daemon: FakeDaemon, link: Link) -> None:
+    flushed = threading.Event()
+    link.on_flush = flushed.set
+    link.on_push = lambda push: pytest.fail("not a push to print")
+    link.start()
+    daemon.say(PUSH_ID, FlushReferences())
+    assert flushed.wait(TIMEOUT_S)
 
 
 def test_a_reply_that_nobody_waits_for_is_dropped(daemon: FakeDaemon, link: Link) -> None:

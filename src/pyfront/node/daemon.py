@@ -21,6 +21,7 @@ from shoal._core._node import (
     EVENT_ACTOR_UNREFERENCED,
     EVENT_CLIENT_SWEPT,
     EVENT_NEED_WORKERS,
+    EVENT_PRESSURE,
     EVENT_STARVED,
     ROLE_DRIVER,
     NodeCore,
@@ -43,6 +44,7 @@ from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.node.zygote_port import ZygotePort
 from shoal.protocol.messages import (
     Exited,
+    FlushReferences,
     Hello,
     NodeConfig,
     NotStarted,
@@ -234,6 +236,8 @@ class Daemon:
                     self._staffing.needed(job, a)
             elif kind == EVENT_ACTOR_UNREFERENCED:
                 self._actors.unreferenced(a)
+            elif kind == EVENT_PRESSURE:
+                self._flush_references()
             elif kind == EVENT_STARVED:
                 self._warn_of_starvation(a, b / 1000)
 
@@ -243,6 +247,13 @@ class Daemon:
             self._end_job(driver)
         else:
             self._pool.swept(index, epoch)
+
+    def _flush_references(self) -> None:
+        for job in self._jobs:
+            job.driver.push(FlushReferences())
+        for process in self._pool:
+            if process.actor is not None and process.connection is not None:
+                process.connection.push(FlushReferences())
 
     def _warn_of_starvation(self, class_id: int, waited_s: float) -> None:
         job = self._jobs.of_class(class_id)

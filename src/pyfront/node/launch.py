@@ -169,4 +169,5 @@ def _connect(sock: socket.socket, hello: Hello, daemon: DaemonProcess | None) ->
     link = Link(sock)
     welcome, segment_fd, poke_fd = link.hello(hello, WELCOME_TIMEOUT_S)
     client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+    link.on_flush = client.flush
     return Connection(link, welcome, client, daemon)

@@ -297,6 +297,10 @@ class Warn(Push, frozen=True):
     text: str
 
 
+class FlushReferences(Push, frozen=True):
+    """The store is full: let go of what dropped references still hold, although no call of the core is due."""
+
+
 # -- daemon and zygote
 
 
@@ -391,6 +395,7 @@ DaemonMessage = (
     | NodeList
     | LogLines
     | Warn
+    | FlushReferences
 )
 ZygoteOrder = StartOrder | Preload
 ZygoteReport = Ready | Started | NotStarted | Exited
