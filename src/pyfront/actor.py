@@ -46,7 +46,7 @@ class ActorIdentity:
         # on makes none, and the actor would stay: so make one.
         del self.ref
         with suppress(ShoalError):
-            self.client.counters()
+            self.client.flush()
 
 
 class ActorMethod:

@@ -14,17 +14,23 @@ from shoal.worker.outcome import Outcomes
 OWN_FRAMES = 1  # of a traceback: `run` below
 
 
-def run_tasks(client: Client, functions: FunctionTable, accelerators: Accelerators, node: str) -> None:
-    """Run tasks until this worker is told to exit."""
+def run_tasks(
+    client: Client,
+    functions: FunctionTable,
+    accelerators: Accelerators,
+    node: str,
+    idle_exit_s: float | None = None,
+) -> None:
+    """Run tasks until this worker is told to exit, or finds nothing to do for `idle_exit_s` seconds (None: for ever)."""
     next_task = client.next_task
     run = _runner(client, functions, accelerators, Outcomes(client, node))
     client.run_inline = _inline(client, run)
     while True:
-        task = next_task()
+        task = next_task(idle_exit_s)
         if task is not None:
             run(task)
             del task  # the next claim may wait long: hold nothing meanwhile
-        elif client.should_exit:
+        elif idle_exit_s is not None or client.should_exit:
             return
 
 

@@ -31,7 +31,7 @@ def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None
     try:
         if order.actor is None:
             name_output(_name_of_running)
-            run_tasks(client, runtime.functions, accelerators, welcome.config.node_id)
+            run_tasks(client, runtime.functions, accelerators, welcome.config.node_id, order.idle_exit_s)
         else:
             name = order.actor.name or order.actor.class_name
             name_output(partial(str, name))
