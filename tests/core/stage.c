@@ -312,9 +312,22 @@ static bool is_kept(stage *s, const stage_promise *p, bool may_fail) {
   return (flags & SH_VALUE_HAS_REFS) || rig_value(&s->r.driver, p->ref) == p->value;
 }
 
+static bool victim_holds_a_task(stage *s) {
+  const sh_segment *seg = &s->r.d.seg;
+  uint32_t end = sh_pool_used_chunks(seg, SH_POOL_SLOT) * sh_pool_of(seg, SH_POOL_SLOT)->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    uint64_t word = sh_load_acquire(&sh_slot_at(seg, i)->word);
+    uint32_t state = sh_word_state(word);
+    if ((state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING) && sh_word_who(word) == s->victim->index)
+      return true;
+  }
+  return s->victim == &s->actor;
+}
+
 bool stage_is_kept_without_victim(stage *s) {
+  bool excused = victim_holds_a_task(s);
   for (uint32_t i = 0; i < s->n_promises; i++)
-    if (!s->promises[i].by_victim && !is_kept(s, &s->promises[i], false))
+    if (!(excused && s->promises[i].by_victim) && !is_kept(s, &s->promises[i], false))
       return false;
   return true;
 }

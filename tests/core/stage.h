@@ -50,7 +50,8 @@ typedef enum stage_fate {
 } stage_fate;
 /* The victim is gone. The survivors finish everything; all promises are kept; nothing is left over (unless damaged). */
 void stage_finish(stage *s, stage_fate fate);
-/* The promises that do not depend on the victim are kept. */
+/* What must be true while the victim is stopped: promises are kept, except those that wait for a task which it has claimed
+ * and not committed, or, if it is an actor, for its calls. */
 bool stage_is_kept_without_victim(stage *s);
 void stage_promise_add(stage *s, sh_ref ref, uint64_t value, bool by_victim);
 
