@@ -21,7 +21,7 @@ def run_tasks(
     node: str,
     idle_exit_s: float | None = None,
 ) -> None:
-    """Run tasks until this worker is told to exit, or finds nothing to do for `idle_exit_s` seconds (None: for ever)."""
+    """Run tasks until this worker is told to exit, or finds nothing to do for `idle_exit_s` seconds (None: ever)."""
     next_task = client.next_task
     run = _runner(client, functions, accelerators, Outcomes(client, node))
     client.run_inline = _inline(client, run)
