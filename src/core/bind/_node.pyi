@@ -6,7 +6,8 @@ repairs, counts references and grants leases. Every call is one C function enter
 release it. Statuses become exceptions from `shoal._core.status`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ EVENT_NEED_WORKERS: Final[int]  # a = how many more, b = class id of an actor th
 EVENT_ACTOR_UNREFERENCED: Final[int]  # a = class id: the last handle is gone
 EVENT_STARVED: Final[int]  # a = class id, b = milliseconds its oldest task has waited for resources
 EVENT_QUARANTINED: Final[int]  # a = pool, b = index
-EVENT_PRESSURE: Final[int]  # somebody found the store full: have every driver and actor call Client.flush()
+EVENT_FLUSH: Final[int]  # a = a client that should call Client.flush(); 0 = every driver and actor
 
 class ObjectRef(Generic[T]):
     """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
@@ -47,8 +48,8 @@ class ObjectRef(Generic[T]):
         """The ObjectId: 20 bytes = TaskId (16) + little-endian return or put number (4)."""
     def hex(self) -> str: ...
     def task_id(self) -> bytes: ...
-    def __await__(self) -> Any: ...  # calls Client.await_hook(ref)
-    def future(self) -> Any: ...  # calls Client.future_hook(ref)
+    def __await__(self) -> Generator[Any, None, T]: ...  # calls Client.await_hook(ref)
+    def future(self) -> Future[T]: ...  # calls Client.future_hook(ref)
 
 class CallTemplate:
     """Everything about a call that does not change between calls."""

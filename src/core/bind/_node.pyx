@@ -4,6 +4,7 @@
 
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
+waiting.pxi (get and wait), buffer.pxi (objects filled in place),
 worker.pxi (Task and the claiming side), daemon.pxi (NodeCore).
 """
 cimport cython
@@ -46,7 +47,7 @@ EVENT_NEED_WORKERS = SH_EVENT_NEED_WORKERS
 EVENT_ACTOR_UNREFERENCED = SH_EVENT_ACTOR_UNREFERENCED
 EVENT_STARVED = SH_EVENT_STARVED
 EVENT_QUARANTINED = SH_EVENT_QUARANTINED
-EVENT_PRESSURE = SH_EVENT_PRESSURE
+EVENT_FLUSH = SH_EVENT_FLUSH
 
 cdef extern from "Python.h":
     void PyList_SET_ITEM(object o, Py_ssize_t i, PyObject *v)  # steals a reference
@@ -79,6 +80,8 @@ cdef int _errno():
 include "reference.pxi"
 include "codec.pxi"
 include "client.pxi"
+include "waiting.pxi"
+include "buffer.pxi"
 include "worker.pxi"
 include "daemon.pxi"
 

@@ -66,7 +66,7 @@ cdef extern from "node/repair.h" nogil:
     enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR
     enum: SH_LOCAL_CLOSED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
-    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_PRESSURE
+    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH
     enum: SH_COPY_PARALLEL_BYTES
 
     ctypedef struct sh_ref:
@@ -96,7 +96,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_wake
     ctypedef struct sh_client:
         sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root
-        sh_a64 x_lease, x_submitted, x_completed, x_wakes, x_parks, x_current
+        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
@@ -204,14 +204,15 @@ cdef extern from "node/repair.h" nogil:
         uint32_t milli[8]
     ctypedef struct sh_stats:
         uint64_t live_entries, live_slots, live_waiters, live_bytes, claimed_bytes
-        uint64_t submitted, completed, wakes, parks
+        uint64_t submitted, completed, busy_ns, parks
         uint64_t repairs, sweeps, quarantined, log_events
-        uint64_t free_seats, clients
+        uint64_t free_seats, leased_seats, clients
     ctypedef struct sh_repair:
         sh_segment seg
         int poke_fd, event_fd
         uint32_t capacity[64]
         uint32_t used[64]
+        uint32_t gpu_used[32]
         uint32_t seat_pool_milli
         cbool running
     sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config)

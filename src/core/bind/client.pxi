@@ -276,260 +276,16 @@ cdef class Client:
         return self.decode_error(PyBytes_FromStringAndSize(
             <const char *>data + sh_payload_inband_offset(p), <Py_ssize_t>p.inband_bytes))
 
-    # -- waiting
-
-    cdef uint64_t _deadline(self, timeout_s) except 0:
-        if timeout_s is None:
-            return SH_NO_DEADLINE
-        seconds = float(timeout_s)
-        if seconds != seconds or seconds < 0:
-            raise ValueError(f"timeout must be at least 0 seconds or None, not {timeout_s!r}")
-        if seconds > 1e9:
-            return SH_NO_DEADLINE
-        return sh_os_now_ns() + <uint64_t>(seconds * 1e9) + 1
-
-    cdef int _await(self, sh_ref r, uint64_t deadline) except -1:
-        # 0: resolved, 1: timed out.
-        cdef sh_status status
-        cdef bint found, parked = False
-        cdef uint64_t slice_ns
-        if deadline != SH_NO_DEADLINE and sh_os_now_ns() >= deadline:
-            return 1
-        if self.run_inline is not None and sh_context.task != NULL and sh_should_run_awaited(&self.s):
-            if self._run_awaited(r) and sh_entry_is_closed(sh_entry_at(&self.s.seg, r.index), r.generation):
-                return 0
-        if sh_may_spin(&self.s):
-            sh_set_run_state(&self.s, SH_RUN_SPINNING)
-            if sh_spin_closed(&self.s, r, SPIN_LOCKED_NS):
-                sh_set_run_state(&self.s, SH_RUN_BUSY)
-                return 0
-            with nogil:
-                found = sh_spin_closed(&self.s, r, SPIN_FREE_NS)
-            sh_set_run_state(&self.s, SH_RUN_BUSY)
-            if found:
-                return 0
-        status = sh_watch(&self.s, r)
-        if status == SH_EMPTY:
-            return 0
-        if status != SH_OK:
-            _raise(status, "cannot wait for the object")
-        # Only drivers take signals in their waits; a wait of theirs is cut so that one is never missed for long.
-        slice_ns = SLICE_NS if self.s.role == SH_ROLE_DRIVER else 1000000000
-        if self.blocked == 0:
-            sh_block(&self.s)
-        self.blocked += 1
-        try:
-            while True:
-                with nogil:
-                    status = sh_park_closed(&self.s, r, deadline, slice_ns)
-                if status == SH_OK:
-                    return 0
-                if status == SH_TIMEOUT:
-                    return 1
-                if status != SH_AGAIN:
-                    _raise(status, "the node has stopped, or this process was removed from it")
-                PyErr_CheckSignals()
-        finally:
-            self.blocked -= 1
-            if self.blocked == 0:
-                sh_unblock(&self.s)
-
-    cdef bint _run_awaited(self, sh_ref r) except -1:
-        # Rather than one more parked process: run what we wait for here. Each level costs stack, so only so many.
-        cdef uint32_t slot
-        cdef Task outer = <Task>sh_context.task
-        if self.inline_depth >= INLINE_DEPTH or sh_next_awaited(&self.s, r, &slot) != SH_OK:
-            return False
-        self.inline_depth += 1
-        try:
-            self.run_inline(_task(self, slot))
-        finally:
-            self.inline_depth -= 1
-            sh_resume(&self.s, outer.slot)
-        return True
+    # -- waiting (waiting.pxi)
 
     def get(self, ref, timeout_s=None):
-        cdef ObjectRef o
-        if type(ref) is not ObjectRef:
-            raise TypeError(f"get() takes an ObjectRef or a list of them, not {type(ref).__name__}")
-        o = <ObjectRef>ref
-        self.check()
-        if o.client is not self:
-            raise _status.Invalid("this ObjectRef belongs to an earlier connection")
-        if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-            if self._await(o.r, self._deadline(timeout_s)):
-                raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
-        return self._value(o.r)
+        return _get(self, ref, timeout_s)
 
     def get_many(self, refs, timeout_s=None):
-        cdef ObjectRef o
-        cdef Py_ssize_t i, n
-        cdef list items = refs if type(refs) is list else list(refs)
-        self.check()
-        cdef uint64_t deadline = self._deadline(timeout_s)
-        n = len(items)
-        for i in range(n):
-            item = items[i]
-            if type(item) is not ObjectRef:
-                raise TypeError(f"get() takes ObjectRefs; element {i} is of type {type(item).__name__}")
-            if (<ObjectRef>item).client is not self:
-                raise _status.Invalid(f"element {i}: this ObjectRef belongs to an earlier connection")
-        for i in range(n - 1, -1, -1):  # the last one first: usually one wait instead of n
-            o = <ObjectRef>items[i]
-            if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-                if self._await(o.r, deadline):
-                    raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
-        out = []
-        for i in range(n):
-            out.append(self._value((<ObjectRef>items[i]).r))
-        return out
-
-    cdef void _drain(self) noexcept:
-        sh_drain_fired(&self.s, _on_fired, <void *>self)
+        return _get_many(self, refs, timeout_s)
 
     def wait(self, refs, Py_ssize_t num_returns, timeout_s=None):
-        # Two passes over the list when enough is ready: one that checks, marks and counts, one that splits and unmarks.
-        cdef list items = refs if type(refs) is list else list(refs)
-        cdef Py_ssize_t n = len(items), ready
-        cdef uint64_t deadline = self._deadline(timeout_s)
-        cdef uint32_t first = 0xFFFFFFFF
-        self.check()
-        self._drain()
-        ready = self._mark_items(items, n, &first)
-        try:
-            if ready < num_returns and not (timeout_s is not None and timeout_s == 0):
-                ready = self._wait_for(items, n, num_returns, deadline, &first)
-            if ready > num_returns > 1:
-                first = self._nth_resolved(items, n, num_returns)
-            elif ready <= num_returns:
-                first = 0xFFFFFFFF
-        except BaseException:
-            self._unmark(items, n)
-            raise
-        return self._split(items, n, num_returns if num_returns < ready else ready, first)
-
-    cdef Py_ssize_t _wait_for(self, list items, Py_ssize_t n, Py_ssize_t num_returns, uint64_t deadline, uint32_t *first) except -1:
-        # Park until num_returns items are resolved or the deadline passes. -> how many are.
-        cdef uint64_t slice_ns = SLICE_NS if self.s.role == SH_ROLE_DRIVER else 1000000000
-        cdef Py_ssize_t i, ready
-        cdef uint32_t seq
-        cdef sh_local *l
-        cdef sh_ref r
-        cdef sh_status status
-        for i in range(n):
-            r = (<ObjectRef>PyList_GET_ITEM(items, i)).r
-            l = &self.s.local[r.index]
-            if l.flags & SH_LOCAL_CLOSED or l.waiter:
-                continue
-            status = sh_watch(&self.s, r)
-            if status == SH_EMPTY:
-                self._mark_resolved(l)
-            elif status != SH_OK:
-                _raise(status, "cannot wait for the object")
-        if self.blocked == 0:
-            sh_block(&self.s)
-        self.blocked += 1
-        try:
-            while True:
-                seq = sh_park_prepare(&self.s.me.park)
-                sh_park_announce(&self.s.me.park, seq)
-                self._drain()
-                ready = self._count_ready(items, n, first)
-                if ready >= num_returns:
-                    sh_park_cancel(&self.s.me.park)
-                    return ready
-                with nogil:
-                    status = sh_park_any(&self.s, seq, deadline, slice_ns)
-                if status == SH_TIMEOUT:
-                    self._drain()
-                    return self._count_ready(items, n, first)
-                if status == SH_FENCED:
-                    _raise(status, "the node has stopped, or this process was removed from it")
-                PyErr_CheckSignals()
-        finally:
-            self.blocked -= 1
-            if self.blocked == 0:
-                sh_unblock(&self.s)
-
-    cdef Py_ssize_t _mark_items(self, list items, Py_ssize_t n, uint32_t *first) except -1:
-        # Types, duplicates and readiness. All items stay marked; on an error none does.
-        cdef Py_ssize_t i, ready = 0
-        cdef ObjectRef o
-        cdef sh_local *l
-        cdef PyObject *item
-        for i in range(n):
-            item = PyList_GET_ITEM(items, i)
-            if Py_TYPE(item) != <PyTypeObject *>ObjectRef:
-                self._unmark(items, i)
-                raise TypeError(f"wait() takes a list of ObjectRefs; element {i} is of type {type(<object>item).__name__}")
-            o = <ObjectRef>item
-            l = &self.s.local[o.r.index]
-            if o.client is not self or l.flags & MARKED:
-                self._unmark(items, i)
-                if o.client is not self:
-                    raise _status.Invalid(f"element {i}: this ObjectRef belongs to an earlier connection")
-                raise ValueError(f"wait() takes different ObjectRefs; element {i}, {o!r}, is there twice")
-            l.flags |= MARKED
-            if not l.flags & SH_LOCAL_CLOSED:
-                if l.waiter or not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-                    continue
-                self._mark_resolved(l)
-            ready += 1
-            if l.waiter < first[0]:
-                first[0] = l.waiter
-        return ready
-
-    cdef void _unmark(self, list items, Py_ssize_t n) noexcept:
-        cdef Py_ssize_t i
-        for i in range(n):
-            self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index].flags &= ~<uint32_t>MARKED
-
-    cdef inline void _mark_resolved(self, sh_local *l) noexcept:
-        l.flags |= SH_LOCAL_CLOSED
-        self.resolved_seq += 1
-        l.waiter = self.resolved_seq  # when it was seen resolved: early finishers come first
-
-    cdef Py_ssize_t _count_ready(self, list items, Py_ssize_t n, uint32_t *first) noexcept:
-        cdef Py_ssize_t i, ready = 0
-        cdef sh_local *l
-        for i in range(n):
-            l = &self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index]
-            if l.flags & SH_LOCAL_CLOSED:
-                ready += 1
-                if l.waiter < first[0]:
-                    first[0] = l.waiter
-        return ready
-
-    cdef tuple _split(self, list items, Py_ssize_t n, Py_ssize_t n_done, uint32_t last):
-        # Those that finished first come first, wherever they stand in the list. Unmarks.
-        cdef list done = [], rest = PyList_New(n - n_done)
-        cdef Py_ssize_t i, at = 0, taken = 0
-        cdef PyObject *item
-        cdef sh_local *l
-        for i in range(n):
-            item = PyList_GET_ITEM(items, i)
-            l = &self.s.local[(<ObjectRef>item).r.index]
-            l.flags &= ~<uint32_t>MARKED
-            if taken < n_done and l.flags & SH_LOCAL_CLOSED and l.waiter <= last:
-                done.append(<object>item)
-                taken += 1
-            else:
-                Py_INCREF(<object>item)
-                PyList_SET_ITEM(rest, at, item)
-                at += 1
-        return done, rest
-
-    cdef uint32_t _nth_resolved(self, list items, Py_ssize_t n, Py_ssize_t nth):
-        # The order number of the nth item that resolved.
-        cdef Py_ssize_t i
-        cdef sh_local *l
-        cdef list order = []
-        for i in range(n):
-            l = &self.s.local[(<ObjectRef>PyList_GET_ITEM(items, i)).r.index]
-            if l.flags & SH_LOCAL_CLOSED:
-                order.append(l.waiter)
-        order.sort()
-        return order[nth - 1]
+        return _wait(self, refs, num_returns, timeout_s)
 
     # -- the claiming side (worker.pxi)
 
@@ -577,7 +333,7 @@ cdef class Client:
 
     def drain_watched(self) -> list:
         self.check()
-        self._drain()
+        _drain(self)
         out, self.watched = self.watched, []
         return out
 
@@ -591,7 +347,7 @@ cdef class Client:
             seq = sh_park_prepare(&self.s.me.park)
             sh_park_announce(&self.s.me.park, seq)
             sh_listener_arm(self.listener, seq)
-        self._drain()
+        _drain(self)
         work = len(self.watched) > 0 or sh_should_exit(&self.s)
         if want_calls and self.s.role == SH_ROLE_ACTOR:
             work = work or sh_next_possible(&self.s)
@@ -607,7 +363,7 @@ cdef class Client:
         cdef sh_client *me = self.s.me
         return {
             "submitted": sh_load_relaxed(&me.x_submitted), "completed": sh_load_relaxed(&me.x_completed),
-            "wakes": sh_load_relaxed(&me.x_wakes), "parks": sh_load_relaxed(&me.x_parks),
+            "busy_ns": sh_load_relaxed(&me.x_busy_ns), "parks": sh_load_relaxed(&me.x_parks),
         }
 
     def close(self) -> None:
@@ -618,42 +374,3 @@ cdef class Client:
         if not self.closed and not self.s.forked:
             sh_ref_flush(&self.s)
         self._leave_segment()
-
-
-cdef void _on_fired(void *context, sh_ref r) noexcept:
-    cdef Client client = <Client>context
-    cdef sh_local *l = &client.s.local[r.index]
-    client._mark_resolved(l)
-    if l.flags & SH_LOCAL_WATCHED:
-        l.flags &= ~<uint32_t>SH_LOCAL_WATCHED
-        sh_ref_again(&client.s, r)
-        client.watched.append(_wrap(client, r))
-
-
-@cython.final
-@cython.no_gc
-cdef class Buffer:
-    """Memory of an object before it is sealed; afterwards it keeps the object alive for its creator's view."""
-    cdef Client client
-    cdef sh_put p
-    cdef readonly uint64_t nbytes
-    cdef readonly bint sealed
-
-    @property
-    def view(self):
-        """A writable memoryview of the bytes, valid as long as this Buffer."""
-        return memoryview(self)
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.p.data + PAGE, <Py_ssize_t>self.nbytes, self.sealed, flags)
-
-    def __releasebuffer__(self, Py_buffer *view):
-        pass
-
-    def __dealloc__(self):
-        if self.client is None or not self.client.s.open or self.client.s.forked:
-            return
-        if self.sealed:
-            sh_ref_bury(&self.client.s, self.p.ref)
-        else:
-            sh_put_abort(&self.client.s, &self.p)

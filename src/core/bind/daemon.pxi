@@ -152,10 +152,13 @@ cdef class NodeCore:
         """Free resources by kind in milli; -1 = CPU."""
         cdef sh_stats stats
         sh_repair_stats(self.d, &stats)
-        out = {-1: int(stats.free_seats) * 1000}
-        for kind in range(SH_MAX_KINDS):
+        # Seats that leases hold but do not use up are free CPU too.
+        out = {-1: int(stats.free_seats + stats.leased_seats) * 1000 - int(self.d.seat_pool_milli)}
+        for kind in range(1, SH_MAX_KINDS):
             if self.d.capacity[kind]:
                 out[kind] = self.d.capacity[kind] - self.d.used[kind]
+        if self.d.capacity[0]:
+            out[0] = self.d.capacity[0] - sum(self.d.gpu_used[i] for i in range(32))
         return out
 
     def clients(self) -> list:
@@ -180,7 +183,7 @@ cdef class NodeCore:
         return {
             "live_entries": s.live_entries, "live_slots": s.live_slots, "live_waiters": s.live_waiters,
             "live_bytes": s.live_bytes, "claimed_bytes": s.claimed_bytes, "submitted": s.submitted,
-            "tasks_completed": s.completed, "wakes": s.wakes, "parks": s.parks, "repairs": s.repairs, "sweeps": s.sweeps,
+            "tasks_completed": s.completed, "busy_ns": s.busy_ns, "parks": s.parks, "repairs": s.repairs, "sweeps": s.sweeps,
             "quarantined": s.quarantined, "log_events": s.log_events, "free_seats": s.free_seats, "clients": s.clients,
         }
 

@@ -241,7 +241,7 @@ cdef object _try_next_task(Client client):
 
 
 cdef object _next_task(Client client, object timeout_s):
-    cdef uint64_t deadline = client._deadline(timeout_s)
+    cdef uint64_t deadline = _deadline(client, timeout_s)
     cdef uint32_t slot, seq
     cdef sh_status status
     cdef bint found, was_idle = False

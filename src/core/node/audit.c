@@ -33,13 +33,15 @@ void sh_repair_stats(sh_repair *d, sh_stats *out) {
     out->claimed_bytes += sh_load_relaxed(&client->x_claimed_store) + sh_load_relaxed(&client->x_claimed_records);
     out->submitted += sh_load_relaxed(&client->x_submitted);
     out->completed += sh_load_relaxed(&client->x_completed);
-    out->wakes += sh_load_relaxed(&client->x_wakes);
+    out->busy_ns += sh_load_relaxed(&client->x_busy_ns);
     out->parks += sh_load_relaxed(&client->x_parks);
     out->log_events += sh_load_relaxed(&client->x_log_tail);
     out->clients += sh_load32_relaxed(&client->x_state) == SH_CLIENT_LIVE;
   }
   out->claimed_bytes += sh_heap_arenas_claimed(s) * SH_ARENA_BYTES;
-  out->free_seats = sh_seats_free(s);
+  out->free_seats = sh_seats_unused(s);
+  for (uint32_t i = 0; i < s->header->n_seats; i++)
+    out->leased_seats += sh_seat_state_of(sh_load_relaxed(&sh_seats_of(s)->seat[i].word)) == SH_SEAT_LEASED;
   pthread_mutex_unlock(&d->lock);
 }
 

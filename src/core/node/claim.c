@@ -19,6 +19,7 @@ static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
     return SH_LOST;
   sh_store_relaxed(&self->me->x_current, (uint64_t)slot | ((uint64_t)sh_word_generation(claimed) << 32));
   sh_store32_relaxed(&self->me->x_depth, t->depth);
+  self->busy_since_ns = sh_os_now_ns();
   return SH_OK;
 }
 
@@ -409,6 +410,7 @@ sh_status sh_commit(sh_self *self, uint32_t slot) {
   for (uint32_t i = 0; i < t->n_returns; i++)
     sh_seal(self, sh_slot_return(&self->seg, t, i));
   sh_bump(&self->me->x_completed, 1);
+  sh_bump(&self->me->x_busy_ns, sh_os_now_ns() - self->busy_since_ns);
   sh_ref r = {.index = slot, .generation = sh_word_generation(committed)};
   if (t->flags & SH_SLOT_HAS_ROWS) {
     sh_log_append(self, SH_LOG_DONE, r); /* the daemon frees the slot */

@@ -146,6 +146,7 @@ sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t
       sh_park_cancel(park);
       return SH_TIMEOUT;
     }
+    sh_bump(&self->me->x_parks, 1);
     sh_status status = sh_park_sleep(park, seq, left);
     if (sh_entry_is_closed(e, r.generation))
       return SH_OK;
@@ -168,6 +169,7 @@ sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_
     sh_park_cancel(park);
     return SH_TIMEOUT;
   }
+  sh_bump(&self->me->x_parks, 1);
   sh_status status = sh_park_sleep(park, seq, left);
   return status == SH_TIMEOUT && slice_first ? SH_AGAIN : status;
 }

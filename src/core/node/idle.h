@@ -14,7 +14,7 @@
 
 #define SH_SPIN_NS 150000U    /* how long an idle process spins before it parks */
 #define SH_SPIN_GAP_NS 50000U /* a longer gap between two looks means that we were not running */
-#define SH_SPIN_BACKOFF_NS 10000000U
+#define SH_SPIN_BACKOFF_NS 4000000U
 #define SH_NO_DEADLINE UINT64_MAX
 
 /* May this process spin now? Reads run states; any thread. */

@@ -80,6 +80,8 @@ static bool book(sh_repair *d, uint32_t class_id, sh_claims *claims) {
   if (!others_fit(d, c))
     return false;
   uint32_t want = seats_for(d->seat_pool_milli + cpu);
+  if (seats_for(cpu) > d->seg.header->n_seats)
+    return false; /* never: collect nothing for it */
   if (hold_seats(d, want) < want)
     return false;
   d->seat_pool_milli += cpu;

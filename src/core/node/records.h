@@ -47,9 +47,10 @@ typedef struct sh_client {
   sh_a64 op; /* intent: the hint being taken from a ring; 0 = none */
   sh_a64 x_log_tail;
   sh_a32 x_depth;                            /* of the task it runs */
+  sh_a32 x_buried;                           /* destructors have left references to flush */
   sh_a32 x_beat;                             /* changes while it spins: the tick tells a spinner from a stopped one */
   sh_a64 x_claimed_store, x_claimed_records; /* bytes of chunks and arenas it claimed, for the budget */
-  sh_a64 x_submitted, x_completed, x_busy_ns, x_wakes, x_parks;
+  sh_a64 x_submitted, x_completed, x_busy_ns, x_parks;
   sh_a64 x_current; /* packed slot it executes (last claimed), for `why` and listings */
   uint64_t pad2[5];
 } sh_client;

@@ -106,10 +106,15 @@ void sh_ref_bury(sh_self *self, sh_ref r) {
     self->dead = grown;
     self->cap_dead = cap;
   }
+  if (self->n_dead == 0)
+    sh_store32_relaxed(&self->me->x_buried, 1U);
   self->dead[self->n_dead++] = r;
 }
 
 void sh_ref_flush(sh_self *self) {
+  if (self->n_dead == 0)
+    return;
   while (self->n_dead)
     sh_ref_drop(self, self->dead[--self->n_dead]);
+  sh_store32_relaxed(&self->me->x_buried, 0);
 }

@@ -129,7 +129,7 @@ static void round_once(sh_repair *d) {
   uint32_t pressure = sh_load32_acquire(&d->seg.header->x_pressure);
   if (pressure != d->seen_pressure) {
     d->seen_pressure = pressure;
-    sh_event_add(d, SH_EVENT_PRESSURE, 0, 0, 0);
+    sh_event_add(d, SH_EVENT_FLUSH, 0, 0, 0);
   }
   uint64_t now = sh_os_now_ns();
   sh_lease_run(d, now);

@@ -24,7 +24,7 @@ typedef enum sh_event_kind {
   SH_EVENT_ACTOR_UNREFERENCED, /* a = class id */
   SH_EVENT_STARVED,            /* a = class id, b = milliseconds its oldest task has waited for resources */
   SH_EVENT_QUARANTINED,        /* a = pool, b = index */
-  SH_EVENT_PRESSURE,           /* somebody found the store full: drivers flush the references they dropped */
+  SH_EVENT_FLUSH,              /* a = a client that sits on references it dropped; 0 = all: the store is full */
 } sh_event_kind;
 typedef struct sh_event {
   int64_t kind, a, b, c;
@@ -38,7 +38,7 @@ typedef struct sh_claims { /* what a lease or an actor holds */
 
 typedef struct sh_progress { /* what the last tick saw of a client */
   uint64_t op, committed;
-  uint32_t beat, wake;
+  uint32_t beat, wake, buried;
 } sh_progress;
 
 typedef struct sh_repair {
@@ -102,9 +102,9 @@ void sh_repair_round(sh_repair *d, int32_t dead_client);
 
 typedef struct sh_stats {
   uint64_t live_entries, live_slots, live_waiters, live_bytes, claimed_bytes;
-  uint64_t submitted, completed, wakes, parks;
+  uint64_t submitted, completed, busy_ns, parks;
   uint64_t repairs, sweeps, quarantined, log_events;
-  uint64_t free_seats, clients;
+  uint64_t free_seats, leased_seats, clients; /* seats free or idle; held by the daemon for leases */
 } sh_stats;
 void sh_repair_stats(sh_repair *d, sh_stats *out);
 bool sh_repair_is_valid(sh_repair *d);

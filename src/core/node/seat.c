@@ -21,18 +21,20 @@ uint32_t sh_seats_free(const sh_segment *s) {
   return n;
 }
 
+uint32_t sh_seats_unused(const sh_segment *s) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < s->header->n_seats; i++)
+    n += sh_seat_state_of(sh_load_relaxed(&seat_at(s, i)->word)) <= SH_SEAT_IDLE;
+  return n;
+}
+
 /* Seats that the unseated and the daemon have a better claim to. Hints: off by one for a moment at worst. */
 static uint32_t promised(const sh_segment *s) {
   return unseated(s) + sh_load32_relaxed(&sh_seats_of(s)->x_wanted);
 }
 
 bool sh_seats_open(const sh_segment *s) {
-  uint32_t open = 0;
-  for (uint32_t i = 0; i < s->header->n_seats; i++) {
-    sh_seat_state state = sh_seat_state_of(sh_load_relaxed(&seat_at(s, i)->word));
-    open += state == SH_SEAT_FREE || state == SH_SEAT_IDLE;
-  }
-  return open > promised(s);
+  return sh_seats_unused(s) > promised(s);
 }
 
 static bool owns_idle(const sh_self *self, uint64_t *word) {

@@ -26,6 +26,8 @@ void sh_seat_leave(sh_self *self);
 void sh_seat_return(sh_self *self);
 
 uint32_t sh_seats_free(const sh_segment *s);
+/* Free ones and idle ones: nobody computes on them. */
+uint32_t sh_seats_unused(const sh_segment *s);
 /* Is a seat free or idle that nobody has a better claim to? */
 bool sh_seats_open(const sh_segment *s);
 

@@ -47,7 +47,7 @@ typedef struct sh_self {
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
   struct sh_stall *stalls; /* actor: callers whose next call waits for an argument, by client */
-  uint64_t last_idle_ns;   /* end of the last idle period, for the damped wake */
+  uint64_t busy_since_ns;  /* when the last task was claimed; overlapping calls of an actor count once */
   uint64_t no_spin_before_ns;
 } sh_self;
 

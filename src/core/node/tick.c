@@ -138,6 +138,14 @@ static void help_classes(sh_repair *d) {
   }
 }
 
+/* References that a process dropped and has not flushed, because it makes no call: two ticks in a row. */
+static void ask_to_flush(sh_repair *d, uint32_t client, sh_progress *seen) {
+  uint32_t buried = sh_load32_relaxed(&sh_client_at(&d->seg, client)->x_buried);
+  seen->buried = buried ? seen->buried + 1U : 0;
+  if (seen->buried == 2U)
+    sh_event_add(d, SH_EVENT_FLUSH, client, 0, 0);
+}
+
 void sh_tick(sh_repair *d) {
   uint32_t high = sh_clients_high(&d->seg);
   for (uint32_t client = 1; client < high; client++) {
@@ -146,6 +154,7 @@ void sh_tick(sh_repair *d) {
     help_intent(d, client, &d->progress[client]);
     help_commit(d, client, &d->progress[client]);
     help_parking(d, client, &d->progress[client]);
+    ask_to_flush(d, client, &d->progress[client]);
   }
   help_classes(d);
 }

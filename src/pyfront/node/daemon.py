@@ -20,8 +20,8 @@ from shoal._core import status
 from shoal._core._node import (
     EVENT_ACTOR_UNREFERENCED,
     EVENT_CLIENT_SWEPT,
+    EVENT_FLUSH,
     EVENT_NEED_WORKERS,
-    EVENT_PRESSURE,
     EVENT_STARVED,
     ROLE_DRIVER,
     NodeCore,
@@ -236,8 +236,8 @@ class Daemon:
                     self._staffing.needed(job, a)
             elif kind == EVENT_ACTOR_UNREFERENCED:
                 self._actors.unreferenced(a)
-            elif kind == EVENT_PRESSURE:
-                self._flush_references()
+            elif kind == EVENT_FLUSH:
+                self._flush_references(a)
             elif kind == EVENT_STARVED:
                 self._warn_of_starvation(a, b / 1000)
 
@@ -248,11 +248,13 @@ class Daemon:
         else:
             self._pool.swept(index, epoch)
 
-    def _flush_references(self) -> None:
+    def _flush_references(self, index: int) -> None:
+        """Ask one client, or with index 0 every driver and actor, to let go of the references it has dropped."""
         for job in self._jobs:
-            job.driver.push(FlushReferences())
+            if index in (0, job.driver.key[0]):
+                job.driver.push(FlushReferences())
         for process in self._pool:
-            if process.actor is not None and process.connection is not None:
+            if process.connection is not None and (process.key[0] == index if index else process.actor is not None):
                 process.connection.push(FlushReferences())
 
     def _warn_of_starvation(self, class_id: int, waited_s: float) -> None:
