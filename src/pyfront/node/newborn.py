@@ -44,9 +44,8 @@ def live(birth: Birth) -> NoReturn:
         link = Link(socket.socket(fileno=link_fd))
         welcome, segment_fd, poke_fd = link.receive_welcome()
         client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
-        if order.actor is not None:  # which keeps references between calls
-            link.on_flush = client.flush
-            link.start()
+        link.on_flush = client.flush
+        link.start()
         code = 1
         run(link, client, welcome, order)
         code = 0

@@ -360,6 +360,47 @@ def test_a_killed_nodes_folder_is_swept_by_the_next(run: RunProgram, runtime: Pa
     assert_nothing_left(below, runtime)
 
 
+def test_a_daemon_keeps_nothing_of_workers_that_are_gone(run: RunProgram, runtime: Path) -> None:
+    program = run(
+        START
+        + """
+@shoal.remote(max_retries=0)
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+while True:
+    say('ready')
+    hear()
+    for _ in range(20):
+        try:
+            shoal.get(die.remote())
+        except shoal.errors.WorkerCrashedError:
+            pass
+    shoal.get(double.remote(1))
+    actors = [Counter.remote() for _ in range(10)]
+    shoal.get([actor.add.remote() for actor in actors])
+    for actor in actors:
+        shoal.kill(actor)
+    for actor in actors:
+        try:
+            shoal.get(actor.add.remote())
+        except shoal.errors.ActorDiedError:
+            pass
+    del actor, actors
+"""
+    )
+    assert program.hear() == "ready"
+    daemon = program.one("shoal-daemon")
+    n_descriptors = []
+    for _ in range(3):
+        program.say()
+        assert program.hear() == "ready"
+        n_descriptors.append(daemon.num_fds())
+    below = program.below()
+    assert max(n_descriptors) - min(n_descriptors) <= 10  # a worker or two may be on their way in or out
+    program.process.kill()
+    assert_nothing_left(below, runtime)
+
+
 def test_init_after_shutdown_starts_a_fresh_node(run: RunProgram, runtime: Path) -> None:
     program = run(
         "for _ in range(3):\n    " + START.strip().replace("\n", "\n    ") + "\n    shoal.shutdown()\nsay(1)\n"
