@@ -116,6 +116,16 @@ def test_a_killed_worker_is_a_typed_error_with_signal_and_stderr() -> None:
     assert shoal.get(identity.remote(1)) == 1
 
 
+def test_a_crash_passes_through_tasks_that_need_its_result() -> None:
+    @shoal.remote(max_retries=0)
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(shoal.WorkerCrashedError) as caught:
+        shoal.get(identity.remote(identity.remote(die.remote())))
+    assert caught.value.signal == signal.SIGKILL
+
+
 def test_a_worker_that_exits_hard_is_told_with_its_exit_code() -> None:
     @shoal.remote(max_retries=0)
     def leave() -> None:
