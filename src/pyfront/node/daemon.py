@@ -123,9 +123,7 @@ class Daemon:
     # -- clients
 
     def _listen(self) -> None:
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        self._listener.bind(self._session.socket_path)
-        self._listener.listen(BACKLOG)
+        self._listener = self._session.listen(BACKLOG)
         asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:

@@ -18,7 +18,7 @@ from shoal.config import daemon_environment, is_library_threaded, runtime_parent
 from shoal.errors import NodeNotFoundError, NodeStartError, ShoalError
 from shoal.link import Link
 from shoal.node import boot
-from shoal.node.sessions import SOCKET_NAME, live_sessions
+from shoal.node.sessions import SOCKET_NAME, connect, live_sessions
 from shoal.node.settings import NodeSettings, to_argument
 from shoal.protocol.messages import Hello, Shutdown, Welcome
 
@@ -139,13 +139,12 @@ def attach_node(hello: Hello, address: str) -> Connection:
     Raises NodeNotFoundError, NodeStartError if the node refuses.
     """
     path = _socket_path(address)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.connect(path)
-        return _connect(sock, hello, None)
+        sock = connect(path)
     except OSError as error:
-        sock.close()
         raise NodeNotFoundError(f"no node answers at {path}: {error}; start one with shoal.init()") from error
+    try:
+        return _connect(sock, hello, None)
     except BaseException:
         sock.close()
         raise

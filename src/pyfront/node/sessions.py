@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,9 +34,12 @@ class Session:
     def name(self) -> str:
         return os.path.basename(self.path)
 
-    @property
-    def socket_path(self) -> str:
-        return os.path.join(self.path, SOCKET_NAME)
+    def listen(self, backlog: int) -> socket.socket:
+        """The node's listening socket, in the folder. Raises OSError."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.bind(_short_path(self._lock_fd, SOCKET_NAME))
+        sock.listen(backlog)
+        return sock
 
     def remove(self) -> None:
         """Delete the folder and unlock it. Repeating it has no effect."""
@@ -43,6 +47,26 @@ class Session:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def connect(path: str) -> socket.socket:
+    """Connect to a node's socket. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            sock.connect(_short_path(fd, os.path.basename(path)))
+        finally:
+            os.close(fd)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _short_path(folder_fd: int, name: str) -> str:
+    """A path of a few bytes: the address of a Unix socket has room for 107, and folders may be longer than that."""
+    return f"/proc/self/fd/{folder_fd}/{name}"
 
 
 def create_session(parent: str) -> Session:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from shoal.node.sessions import UnsafeFolderError, check_private, create_session, live_sessions
+from shoal.node.sessions import (
+    SOCKET_NAME,
+    UnsafeFolderError,
+    check_private,
+    connect,
+    create_session,
+    live_sessions,
+)
 
 
 @pytest.fixture
@@ -21,9 +28,21 @@ def test_a_session_is_private_and_found(parent: str) -> None:
     session.remove()
 
 
+def test_a_node_is_reached_in_a_folder_with_a_long_name(tmp_path: Path) -> None:
+    session = create_session(str(tmp_path / ("long" * 50)))
+    listener = session.listen(1)
+    client = connect(os.path.join(session.path, SOCKET_NAME))
+    server, _ = listener.accept()
+    client.sendall(b"hello")
+    assert server.recv(5) == b"hello"
+    for sock in (client, server, listener):
+        sock.close()
+    session.remove()
+
+
 def test_removing_the_last_session_leaves_nothing(parent: str) -> None:
     first, second = create_session(parent), create_session(parent)
-    Path(first.socket_path).touch()
+    first.listen(1).close()
     first.remove()
     first.remove()
     assert live_sessions(parent) == [second.path]
@@ -34,7 +53,7 @@ def test_removing_the_last_session_leaves_nothing(parent: str) -> None:
 
 def test_what_a_killed_daemon_left_is_swept_by_the_next(parent: str) -> None:
     stale = create_session(parent)
-    Path(stale.socket_path).touch()
+    stale.listen(1).close()
     os.close(stale._lock_fd)  # as the kernel does with a killed process
     assert live_sessions(parent) == []
     fresh = create_session(parent)
