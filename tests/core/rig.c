@@ -27,8 +27,12 @@ void rig_attach(rig *r, sh_self *self, uint32_t role, int32_t class_id, uint32_t
 }
 
 void rig_open(rig *r, uint32_t n_workers, uint32_t n_seats) {
+  rig_open_sized(r, n_workers, n_seats, STORE_BYTES);
+}
+
+void rig_open_sized(rig *r, uint32_t n_workers, uint32_t n_seats, uint64_t store_bytes) {
   memset(r, 0, sizeof *r);
-  sh_segment_config config = {.store_bytes = STORE_BYTES, .n_seats = n_seats, .cores = 2, .small = 1};
+  sh_segment_config config = {.store_bytes = store_bytes, .n_seats = n_seats, .cores = 2, .small = 1};
   EXPECT_EQ(sh_repair_open(&r->d, &config), SH_OK);
   sh_shape shape = {.root = RIG_ROOT, .cpu_milli = SH_CPU_MILLI};
   EXPECT_EQ(sh_repair_define_class(&r->d, &shape, &r->class_id), SH_OK);

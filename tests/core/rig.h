@@ -51,6 +51,8 @@ typedef struct rig {
 
 /* A small node with one driver and `n_workers` workers of one job. Aborts on failure, like everything here. */
 void rig_open(rig *r, uint32_t n_workers, uint32_t n_seats);
+/* The same with a store of `store_bytes`; an arena for each client that makes large values. */
+void rig_open_sized(rig *r, uint32_t n_workers, uint32_t n_seats, uint64_t store_bytes);
 /* Checks that the node is valid and closes it. */
 void rig_close(rig *r);
 /* Register and open one more client. Its view of the segment is the daemon's. */

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Workers are processes that are killed at random under a stream of tasks with known answers. The real repair thread sees
+ * their deaths; every value comes out right, and seats, records, payloads and descriptors are back where they were. */
+#include "rig.h"
+
+#include "base/os.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WORKERS 3U
+#define WINDOW 16U
+#define PATIENCE_NS 60000000000U
+
+static rig r;
+static struct {
+  pid_t pid;
+  int pidfd;
+} workers[WORKERS];
+static uint32_t seed = 20260711U, started, swept;
+
+static uint32_t next_random(void) {
+  seed = seed * 1664525U + 1013904223U;
+  return seed >> 9;
+}
+
+static void compute_for(uint64_t ns) {
+  for (uint64_t end = sh_os_now_ns() + ns; sh_os_now_ns() < end;)
+    sh_pause();
+}
+
+/* ---- the worker process ---- */
+
+typedef struct ticket {
+  uint32_t index, epoch;
+} ticket;
+
+static _Noreturn void serve(int orders) {
+  ticket mine;
+  sh_self self;
+  EXPECT(read(orders, &mine, sizeof mine) == (ssize_t)sizeof mine);
+  EXPECT_EQ(sh_self_open_over(&self, &r.d.seg, r.d.poke_fd, mine.index, mine.epoch), SH_OK);
+  for (uint32_t slot, turn = mine.epoch;; turn++) {
+    if (sh_next_try(&self, &slot) == SH_OK) {
+      compute_for(turn % 4U * 20000U);
+      rig_fill(&self, slot, turn % 5U == 0 ? 70000 : 8);
+      EXPECT_EQ(sh_commit(&self, slot), SH_OK);
+      continue;
+    }
+    if (sh_spin_next(&self))
+      continue;
+    uint32_t seq = sh_park_prepare(&self.me->park);
+    sh_park_announce(&self.me->park, seq);
+    sh_idle_announce(&self);
+    if (sh_next_possible(&self))
+      sh_park_cancel(&self.me->park);
+    else
+      (void)sh_park_any(&self, seq, SH_NO_DEADLINE, SH_NO_DEADLINE);
+    sh_idle_withdraw(&self);
+  }
+}
+
+static void start_worker(uint32_t i) {
+  int orders[2];
+  EXPECT(pipe(orders) == 0);
+  fflush(NULL);
+  pid_t pid = fork();
+  EXPECT(pid >= 0);
+  if (pid == 0) {
+    close(orders[1]);
+    serve(orders[0]);
+  }
+  close(orders[0]);
+  workers[i].pid = pid;
+  workers[i].pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  EXPECT(workers[i].pidfd >= 0);
+  ticket order;
+  EXPECT_EQ(sh_repair_register(&r.d, (uint32_t)pid, workers[i].pidfd, SH_ROLE_WORKER, -1, RIG_ROOT, &order.index,
+                               &order.epoch),
+            SH_OK);
+  EXPECT(write(orders[1], &order, sizeof order) == (ssize_t)sizeof order);
+  close(orders[1]);
+  started++;
+}
+
+static void kill_worker(uint32_t i) {
+  int status;
+  EXPECT(kill(workers[i].pid, SIGKILL) == 0);
+  EXPECT(waitpid(workers[i].pid, &status, 0) == workers[i].pid);
+  EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL); /* it had found nothing wrong until then */
+  close(workers[i].pidfd);
+}
+
+static void await_sweeps(void) {
+  while (swept < started) {
+    struct pollfd told = {.fd = r.d.event_fd, .events = POLLIN};
+    EXPECT(poll(&told, 1, (int)(PATIENCE_NS / 1000000U)) == 1);
+    sh_event events[64];
+    for (uint32_t n = sh_repair_events(&r.d, events, 64); n > 0; n--)
+      swept += events[n - 1].kind == SH_EVENT_CLIENT_SWEPT;
+  }
+}
+
+/* ---- the driver ---- */
+
+static void await(sh_ref ref) {
+  sh_self *self = &r.driver;
+  if (rig_is_closed(self, ref))
+    return;
+  sh_status status = sh_watch(self, ref);
+  EXPECT(status == SH_OK || status == SH_EMPTY);
+  if (!rig_is_closed(self, ref))
+    EXPECT_EQ(sh_park_closed(self, ref, sh_os_now_ns() + PATIENCE_NS, SH_NO_DEADLINE), SH_OK);
+}
+
+static uint32_t open_descriptors(void) {
+  uint32_t n = 0;
+  DIR *folder = opendir("/proc/self/fd");
+  EXPECT(folder);
+  while (readdir(folder))
+    n++;
+  closedir(folder);
+  return n;
+}
+
+static void stream_with_kills(uint32_t kills, uint32_t tasks) {
+  rig_open_sized(&r, 0, 2, 512ULL << 20);
+  started = swept = 0;
+  uint32_t descriptors = open_descriptors(), per_kill = kills ? tasks / kills : UINT32_MAX;
+  EXPECT_EQ(sh_repair_start(&r.d), SH_OK);
+  for (uint32_t i = 0; i < WORKERS; i++)
+    start_worker(i);
+  sh_ref refs[WINDOW];
+  uint64_t values[WINDOW];
+  for (uint32_t i = 0; i < WINDOW; i++)
+    refs[i] = rig_put(&r.driver, values[i] = i, 8);
+  for (uint32_t step = 0; step < tasks; step++) {
+    uint32_t at = step % WINDOW;
+    sh_ref deps[2], out[3];
+    rig_call call = {.class_id = r.class_id, .max_retries = 1000, .addend = step % 1000U, .deps = deps};
+    uint64_t value = call.addend;
+    call.n_deps = next_random() % 3U;
+    call.n_returns = 1U + 2U * (next_random() % 4U == 0);
+    call.padding = next_random() % 8U == 0 ? 3000 : 0;
+    for (uint32_t i = 0; i < call.n_deps; i++) {
+      uint32_t pick = next_random() % WINDOW;
+      deps[i] = refs[pick];
+      value += values[pick];
+    }
+    rig_submit(&r.driver, &call, out);
+    for (uint32_t i = 1; i < call.n_returns; i++)
+      sh_ref_drop(&r.driver, out[i]);
+    await(refs[at]);
+    EXPECT_EQ(rig_value(&r.driver, refs[at]), values[at]);
+    sh_ref_drop(&r.driver, refs[at]);
+    refs[at] = out[0];
+    values[at] = value;
+    if (step % per_kill == per_kill - 1U) {
+      uint32_t who = next_random() % WORKERS;
+      compute_for(next_random() % 100000U);
+      kill_worker(who);
+      start_worker(who);
+    }
+  }
+  for (uint32_t i = 0; i < WINDOW; i++) {
+    await(refs[i]);
+    EXPECT_EQ(rig_value(&r.driver, refs[i]), values[i]);
+    sh_ref_drop(&r.driver, refs[i]);
+  }
+  sh_stats stats;
+  sh_repair_stats(&r.d, &stats);
+  if (kills == 0)
+    EXPECT_EQ(stats.repairs, 0);
+  if (getenv("SHOAL_TEST_VERBOSE"))
+    fprintf(stderr, "%u kills, %u tasks: %llu repairs\n", kills, tasks, (unsigned long long)stats.repairs);
+  for (uint32_t i = 0; i < WORKERS; i++)
+    kill_worker(i);
+  await_sweeps();
+  sh_repair_stop(&r.d);
+  EXPECT_EQ(open_descriptors(), descriptors);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_values_survive_random_kills(void) {
+  bool thorough = getenv("SHOAL_LONG") != NULL;
+  stream_with_kills(thorough ? 1000 : 60, thorough ? 20000 : 3000);
+}
+
+static void test_nothing_is_repaired_without_faults(void) {
+  stream_with_kills(0, 3000);
+}
+
+int main(void) {
+  RUN(test_values_survive_random_kills);
+  RUN(test_nothing_is_repaired_without_faults);
+  return 0;
+}
