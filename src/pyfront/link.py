@@ -15,7 +15,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 from weakref import WeakSet
 
@@ -117,11 +117,11 @@ class Link:
         with self._lock:
             self._start_reader()
 
-    def request(self, message: Request[R]) -> R:
-        """Ask and wait for the reply. Any thread; signals interrupt the wait.
+    def request(self, message: Request[R], timeout_s: float | None = None) -> R:
+        """Ask and wait for the reply, at most `timeout_s` (None: no limit). Any thread; signals interrupt the wait.
 
         Raises RequestRefused, NodeDiedError if the daemon is gone, NotConnectedError after `close`,
-        ForkedProcessError in a forked child, FrameError for a message over 512 MiB.
+        ForkedProcessError in a forked child, FrameError for a message over 512 MiB, TimeoutError.
         """
         self._check_usable()
         body = encode(message)
@@ -138,7 +138,9 @@ class Link:
                 self._waiting.pop(request_id, None)
                 raise self._gone() from error
         try:
-            reply = None if self._is_lost else box.get()
+            reply = None if self._is_lost else box.get(timeout=timeout_s)
+        except Empty:
+            raise TimeoutError(f"the node's daemon did not answer within {timeout_s} s") from None
         finally:
             self._waiting.pop(request_id, None)
         if reply is None:

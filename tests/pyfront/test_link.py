@@ -193,6 +193,15 @@ def test_the_daemons_end_or_madness_ends_what_waits(daemon: FakeDaemon, link: Li
         link.request(ClusterResources())
 
 
+def test_a_daemon_that_does_not_answer_is_not_waited_for_longer_than_asked(daemon: FakeDaemon, link: Link) -> None:
+    with pytest.raises(TimeoutError):
+        link.request(ClusterResources(), timeout_s=0.01)
+    daemon.say(daemon.hear()[0], Amounts({}))
+    asking = Asking(link)
+    daemon.say(daemon.hear()[0], FunctionBlob(b"", "f"))
+    assert asking.result() == FunctionBlob(b"", "f")
+
+
 def test_the_last_pushes_arrive_before_the_end(daemon: FakeDaemon, link: Link) -> None:
     pushed: list[Push] = []
     link.on_push = pushed.append

@@ -23,6 +23,7 @@ from shoal.node.settings import NodeSettings, to_argument
 from shoal.protocol.messages import Hello, Shutdown, Welcome
 
 WELCOME_TIMEOUT_S = 60.0  # a node starts within 0.3 s; a machine that swaps may take its time
+ANSWER_TIMEOUT_S = 3.0  # a daemon that does not answer at all for so long is stopped or stuck
 END_TIMEOUT_S = 8.0  # beyond the daemon's own limits
 KILL_TIMEOUT_S = 3.0
 OUTPUT_TAIL_BYTES = 4096
@@ -43,11 +44,15 @@ class DaemonProcess:
         size = os.fstat(self._output_fd).st_size
         return os.pread(self._output_fd, OUTPUT_TAIL_BYTES, max(0, size - OUTPUT_TAIL_BYTES)).decode("utf-8", "replace")
 
+    def kill(self) -> None:
+        """End the process now; its zygote then ends everything below it."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     def wait_gone(self) -> None:
         """Until the process has ended; kills it when it takes too long. Once, in the process that started it."""
         if not self._wait(END_TIMEOUT_S):
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # its zygote then ends everything
+            self.kill()
             self._wait(KILL_TIMEOUT_S)
         with suppress(ChildProcessError):  # the program reaps all its children itself
             os.waitpid(self.pid, os.WNOHANG)
@@ -86,14 +91,21 @@ class Connection:
         self._is_closed = True
         if self._daemon is not None:
             self.link.on_lost = None  # it is meant to go
-            with suppress(ShoalError):  # it is gone already
-                self.link.request(Shutdown())
+            self._ask_to_stop(self._daemon)
         self.client.close()
         if self._daemon is not None:
             self.link.wait_lost(END_TIMEOUT_S)  # what the workers printed last is on its way
         self.link.close()
         if self._daemon is not None:
             self._daemon.wait_gone()
+
+    def _ask_to_stop(self, daemon: DaemonProcess) -> None:
+        try:
+            self.link.request(Shutdown(), ANSWER_TIMEOUT_S)
+        except TimeoutError:
+            daemon.kill()
+        except ShoalError:
+            return  # it is gone already
 
 
 def start_node(

@@ -167,6 +167,19 @@ def test_nothing_is_left_when_a_process_of_the_node_is_killed(
     assert_nothing_left(below, runtime)
 
 
+@pytest.mark.parametrize("victim", ["shoal-daemon", "shoal-zygote", "shoal-worker"])
+def test_a_driver_ends_in_time_though_a_process_of_its_node_is_stopped(
+    run: RunProgram, runtime: Path, victim: str
+) -> None:
+    program = run(START + "say('up'); hear()\n")
+    assert program.hear() == "up"
+    below = program.below()
+    program.one(victim).suspend()
+    program.say()
+    assert program.wait() == 0
+    assert_nothing_left(below, runtime)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_node_goes_on_when_a_worker_is_killed(run: RunProgram, runtime: Path, number: signal.Signals) -> None:
     program = run(
