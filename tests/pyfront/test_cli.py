@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `shoal`."""
+
+import pytest
+from typer.testing import CliRunner
+
+import shoal
+from shoal.cli import main
+
+
+def test_version_names_the_release() -> None:
+    result = CliRunner().invoke(main, ["version"])
+    assert result.exit_code == 0
+    assert f"shoal {shoal.__version__}, Python 3." in result.output
+
+
+def test_without_a_command_it_tells_what_there_is() -> None:
+    output = CliRunner().invoke(main, []).output
+    assert "microbenchmark" in output
+    assert "version" in output
+
+
+def test_microbenchmark_explains_its_own_options() -> None:
+    result = CliRunner().invoke(main, ["microbenchmark", "--help"])
+    assert result.exit_code == 0
+    assert "--filter" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["microbenchmark", "--no-such-option"], ["no-such-command"]])
+def test_a_wrong_use_fails(arguments: list[str]) -> None:
+    assert CliRunner().invoke(main, arguments).exit_code == 2
