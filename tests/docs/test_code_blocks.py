@@ -4,6 +4,7 @@
 import re
 import subprocess
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ def blocks_of(page: Path) -> list[Block]:
     text = page.read_text()
     fences = list(FENCE.finditer(text))
     blocks = []
-    for fence, after in zip(fences, [*fences[1:], None], strict=True):
+    for fence, after in zip_longest(fences, fences[1:]):
         if fence[1] != "python":
             continue
         is_shown = after is not None and after[1] == "text" and not text[fence.end() : after.start()].strip()
