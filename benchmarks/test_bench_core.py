@@ -3,8 +3,8 @@
 
     python -m pytest benchmarks/test_bench_core.py
 
-Each figure is one batch of BATCH operations made in C (core_primitives.c, linked with the core's own sources at -O3): divide
-by BATCH for one of them. `extra_info` of --benchmark-json has the nanoseconds of one.
+Each figure is one batch of BATCH operations made in C (core_primitives.c, linked with the core's own sources at -O3).
+Divide by BATCH for one of them; `extra_info` in the output of --benchmark-json has the nanoseconds of one.
 """
 
 import ctypes

@@ -142,6 +142,14 @@ static void take_and_drop(stage *s) {
   sh_ref_drop(s->victim, s->given);
 }
 
+static void pin_and_look(stage *s) {
+  EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
+  sh_pin(s->victim, s->given);
+  EXPECT_EQ(rig_value(s->victim, s->given), 30);
+  sh_unpin(s->victim, s->given);
+  sh_ref_drop(s->victim, s->given);
+}
+
 static void watch_and_drop(stage *s) {
   EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
   EXPECT(sh_watch(s->victim, s->given) != SH_FULL);
@@ -235,6 +243,23 @@ static void block_and_finish(stage *s) {
   sh_seat_leave(s->victim);
 }
 
+/* The task that it runs needs another one, which it runs itself. */
+static void run_the_awaited_task(stage *s) {
+  uint32_t inner;
+  sh_ref out;
+  rig_call call = {.class_id = s->r.class_id, .n_returns = 1, .addend = 1};
+  rig_submit(s->victim, &call, &out);
+  if (sh_next_awaited(s->victim, out, &inner) == SH_OK) {
+    rig_fill(s->victim, inner, BLOCK);
+    EXPECT_EQ(sh_commit(s->victim, inner), SH_OK);
+  }
+  sh_resume(s->victim, s->slot);
+  sh_ref_drop(s->victim, out);
+  rig_fill(s->victim, s->slot, 8);
+  EXPECT_EQ(sh_commit(s->victim, s->slot), SH_OK);
+  sh_seat_rest(s->victim);
+}
+
 static void spin_park_and_work(stage *s) {
   (void)sh_spin_next(s->victim);
   uint32_t seq = sh_park_prepare(&s->victim->me->park);
@@ -250,6 +275,7 @@ const scenario stage_scenarios[] = {
     {"put and keep", STAGE_DRIVER, nothing, put_and_keep},
     {"put a container", STAGE_DRIVER, nothing, put_container},
     {"take and drop", STAGE_DRIVER, given_object, take_and_drop},
+    {"pin and look", STAGE_DRIVER, given_object, pin_and_look},
     {"watch and drop", STAGE_DRIVER, pending_for_others, watch_and_drop},
     {"submit", STAGE_DRIVER, nothing, submit_some},
     {"submit what waits", STAGE_DRIVER, pending_for_others, submit_waiting},
@@ -265,6 +291,7 @@ const scenario stage_scenarios[] = {
     {"return a container", STAGE_WORKER, dropped_result, return_container},
     {"claim and put back", STAGE_WORKER, one_task, claim_and_put_back},
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
+    {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},
     {"spin, park and work", STAGE_WORKER, one_task, spin_park_and_work},
     {"work under a lease", STAGE_WORKER, leased_task, work},
     {"serve an actor's calls", STAGE_ACTOR, actor_calls, work},

@@ -3,6 +3,8 @@
  * go on within 100 ms of work, nothing is lost, leaked or freed twice. Needs SH_HOOKS. */
 #include "stage.h"
 
+#include "base/os.h"
+
 #if !defined(SH_HOOKS) || !SH_HOOKS
 int main(void) {
   puts("built without hooks: nothing to test");
@@ -112,12 +114,52 @@ static void killed_and_sweep_interrupted(const scenario *which, uint32_t stores,
   }
 }
 
+/* ---- registration: the daemon writes the record, the client nothing that matters ---- */
+
+static bool register_until(uint32_t hook, uint32_t *index, uint32_t *epoch) {
+  left = hook;
+  if (setjmp(out)) {
+    sh_hook_fn = NULL;
+    pthread_mutex_unlock(&s.r.d.lock);
+    return false;
+  }
+  sh_hook_fn = jump_out;
+  EXPECT_EQ(sh_repair_register(&s.r.d, sh_os_pid(), -1, SH_ROLE_WORKER, -1, RIG_ROOT, index, epoch), SH_OK);
+  sh_hook_fn = NULL;
+  return true;
+}
+
+static void test_interrupted_registration_is_begun_again(void) {
+  stage_open(&s);
+  bool done = false;
+  for (uint32_t hook = 1; !done; hook++) {
+    uint32_t index, epoch;
+    (void)snprintf(name, sizeof name, "register, left before store %u", hook);
+    rig_running(name);
+    done = register_until(hook, &index, &epoch);
+    if (!done) /* whatever is there now belongs to nobody, or to a client that never came */
+      EXPECT_EQ(sh_repair_register(&s.r.d, sh_os_pid(), -1, SH_ROLE_WORKER, -1, RIG_ROOT, &index, &epoch), SH_OK);
+    sh_self self;
+    EXPECT_EQ(sh_self_open_over(&self, &s.r.d.seg, s.r.d.poke_fd, index, epoch), SH_OK);
+    EXPECT_EQ(sh_self_usable(&self), SH_OK);
+    sh_ref ref = rig_put(&s.r.driver, 1, 8);
+    sh_ref_drop(&s.r.driver, ref);
+    ref = rig_submit_one(&s.r, hook, NULL, 0);
+    EXPECT(rig_work(&self));
+    EXPECT_EQ(rig_value(&s.r.driver, ref), hook);
+    sh_ref_drop(&s.r.driver, ref);
+    rig_detach(&s.r, &self);
+  }
+  stage_close(&s);
+}
+
 int main(void) {
+  test_interrupted_registration_is_begun_again();
   bool thorough = getenv("SHOAL_LONG") != NULL;
   for (uint32_t i = 0; i < stage_n_scenarios; i++) {
     uint32_t stores = killed_anywhere(&stage_scenarios[i]);
-    EXPECT(stores > 2);
-    killed_and_sweep_interrupted(&stage_scenarios[i], stores, thorough ? 1 : 1U + stores / 2U, thorough ? 3 : 13);
+    EXPECT(stores > 2); /* it did something */
+    killed_and_sweep_interrupted(&stage_scenarios[i], stores, thorough ? 3 : 1U + stores / 2U, thorough ? 7 : 13);
     if (getenv("SHOAL_TEST_VERBOSE"))
       fprintf(stderr, "%s: %u stores\n", stage_scenarios[i].name, stores);
   }
