@@ -33,6 +33,7 @@ class Actor:
     order: ActorOrder
     job: Job
     creator: Connection
+    is_possible: bool  # the node has, in all, what it demands
     process: WorkerProcess | None = None  # None: queued
     handle: tuple[int, int] | None = None  # entry of the handle object; None: its constructor is not called yet
     is_doomed: bool = False
@@ -61,7 +62,9 @@ class Actors:
         self._actors: dict[int, Actor] = {}  # by class id
         self._names: dict[tuple[str, str], Actor] = {}  # by (namespace, name)
 
-    def create(self, creator: Connection, job: Job, asked: CreateActor, define: Callable[[], int]) -> int:
+    def create(
+        self, creator: Connection, job: Job, asked: CreateActor, define: Callable[[], int], *, is_possible: bool = True
+    ) -> int:
         """Reserve an actor and, resources permitting, start its process -> its class. Raises Refusal."""
         namespace = asked.namespace or job.namespace
         if asked.name is not None and (namespace, asked.name) in self._names:
@@ -80,7 +83,7 @@ class Actors:
             asked.is_async,
             asked.meta,
         )
-        actor = self._actors[order.class_id] = Actor(order, job, creator)
+        actor = self._actors[order.class_id] = Actor(order, job, creator, is_possible)
         if order.name is not None:
             self._names[namespace, order.name] = actor
         if self._core.reserve_actor(order.class_id):
@@ -127,16 +130,19 @@ class Actors:
             self._kill(actor.process, reason)
 
     def unreferenced(self, class_id: int) -> None:
-        """The last handle is gone: the process leaves by itself once its calls are done; a queued actor ends now."""
+        """The last handle is gone: the process leaves by itself once its calls are done.
+
+        A queued actor still gets its turn, for the sake of its calls, unless that can never come.
+        """
         actor = self._actors.get(class_id)
         if actor is None:
             return
         self._doom(actor)
         reason = "its last handle was gone"
-        if actor.process is None:
-            self.end(class_id, reason)
-        else:
+        if actor.process is not None:
             actor.process.reason = actor.process.reason or reason
+        elif not actor.is_possible:
+            self.end(class_id, reason)
 
     def process_ended(self, process: WorkerProcess) -> None:
         """An actor's process is gone for good, for whatever reason."""

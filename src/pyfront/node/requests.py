@@ -99,7 +99,8 @@ class Requests:
         def define() -> int:
             return self._define(node.core.define_actor, job, message.resources)
 
-        class_id = node.actors.create(asker, job, message, define)
+        is_possible = node.ledger.shortage(message.resources) is None
+        class_id = node.actors.create(asker, job, message, define, is_possible=is_possible)
         return m.ActorClass(class_id, self._warn_once(class_id, message.resources))
 
     async def _register_actor_handle(self, asker: Connection, message: m.RegisterActorHandle) -> m.Reply:

@@ -47,6 +47,7 @@ class WorkerProcess:
     output: WorkerOutput | None = None
     status: int | None = None  # as waitpid gave it
     is_swept: bool = False
+    is_condemned: bool = False  # to be killed, as soon as it exists
     reason: str = ""  # why it ends, in the words of whoever ended it
     payload: bytes = b""
 
@@ -83,7 +84,8 @@ class WorkerPool:
         self._ended = ended
         self._last_number = 0
         self._ordered: dict[int, WorkerProcess] = {}
-        self._running: dict[int, WorkerProcess] = {}  # by pid
+        self._running: dict[int, WorkerProcess] = {}  # by number of the order
+        self._alive: dict[int, WorkerProcess] = {}  # by pid, until reaped: then the pid may have another meaning
         self._registered: dict[tuple[int, int], WorkerProcess] = {}  # by client index and epoch, until swept
 
     def start(self, job: Job, actor: ActorOrder | None = None, *, idle_exit_s: float | None = None) -> WorkerProcess:
@@ -97,12 +99,9 @@ class WorkerPool:
         self._order(order, [theirs.detach(), stdout_end, stderr_end])
         return process
 
-    def n_ordered(self, job: Job) -> int:
-        """How many of the job's workers are still to be forked."""
-        return sum(process.job is job and process.actor is None for process in self._ordered.values())
-
     def kill(self, process: WorkerProcess, reason: str) -> None:
         """End a process now. The first reason given is the one that is told."""
+        process.is_condemned = True
         process.reason = process.reason or reason
         if process.pidfd >= 0:
             with suppress(ProcessLookupError):
@@ -114,8 +113,7 @@ class WorkerPool:
 
     def of_connection(self, connection: Connection) -> WorkerProcess | None:
         """The process at the other end."""
-        process = self._running.get(connection.pid)
-        return process if process is not None and process.connection is connection else None
+        return self._registered.get(connection.key)
 
     def __iter__(self) -> Iterator[WorkerProcess]:
         return iter([*self._ordered.values(), *self._running.values()])
@@ -126,21 +124,18 @@ class WorkerPool:
         """An order was executed. Takes the pidfd over."""
         process = self._ordered.pop(number)
         process.pid, process.pidfd = pid, pidfd
-        self._running[pid] = process
+        self._running[number] = self._alive[pid] = process
         name = process.actor.class_name if process.actor else ""
         process.output = WorkerOutput(pid, name, process.stdout_fd, process.stderr_fd, process.job.print)
         role = ROLE_ACTOR if process.actor else ROLE_WORKER
         class_id = process.actor.class_id if process.actor else -1
-        if process.reason:  # killed before it was born
-            process.is_swept = True
-            self._give_up(process)
+        if process.is_condemned:
+            self._give_up(process, process.reason)
             return
         try:
             process.key = self._core.register(pid, pidfd, role, class_id, process.job.root)
         except status.StoreFull:
-            process.is_swept = True
-            process.reason = "the node has no room for one more process"
-            self._give_up(process)
+            self._give_up(process, "the node has no room for one more process")
             return
         self._registered[process.key] = process
         self._welcome(process)
@@ -156,7 +151,7 @@ class WorkerPool:
 
     def exited(self, pid: int, wait_status: int) -> None:
         """The zygote reaped a process; one that is not a worker is of no interest."""
-        process = self._running.get(pid)
+        process = self._alive.pop(pid, None)
         if process is None:
             return
         process.status = wait_status
@@ -187,9 +182,11 @@ class WorkerPool:
         welcome = Welcome(index, epoch, process.job.root, process.job.namespace, self._config)
         connection.send_welcome(welcome, [self._core.segment_fd, self._core.poke_fd])
 
-    def _give_up(self, process: WorkerProcess) -> None:
+    def _give_up(self, process: WorkerProcess, reason: str) -> None:
+        """The process was forked but will not be a client: the core has nothing to sweep."""
+        process.is_swept = True
         process.link.close()
-        self.kill(process, process.reason)
+        self.kill(process, reason)
 
     def _kill_if_running(self, process: WorkerProcess, reason: str) -> None:
         if process.status is None:
@@ -198,7 +195,7 @@ class WorkerPool:
     def _end_if_gone(self, process: WorkerProcess) -> None:
         if process.status is None or not process.is_swept:
             return
-        del self._running[process.pid]
+        del self._running[process.number]
         os.close(process.pidfd)
         process.pidfd = -1
         if process.connection is not None:

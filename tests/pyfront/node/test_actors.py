@@ -56,11 +56,11 @@ class Scene:
         self.started.append(FakeProcess(actor=order, key=(3, 1), status=9, reason=""))
         return self.started[-1]
 
-    def create(self, name: str | None = None, namespace: str | None = None) -> int:
+    def create(self, name: str | None = None, namespace: str | None = None, is_possible: bool = True) -> int:
         asked = CreateActor(b"key", "Counter", {}, 1, False, b"meta", name, namespace)
         job: Any = self.job
         creator: Any = self.creator
-        return self.actors.create(creator, job, asked, self._define)
+        return self.actors.create(creator, job, asked, self._define, is_possible=is_possible)
 
     def find(self, name: str, namespace: str = "job-1") -> Any:
         return asyncio.run(self.actors.find(name, namespace))
@@ -140,7 +140,7 @@ def test_a_queued_actor_starts_when_its_resources_are_granted(scene: Scene) -> N
 @pytest.mark.parametrize("end", ["kill", "unreferenced", "creator", "job"])
 def test_a_queued_actor_that_nobody_wants_is_closed_without_a_process(scene: Scene, end: str) -> None:
     scene.core.is_granting = False
-    class_id = scene.create("model")
+    class_id = scene.create("model", is_possible=False)
     match end:
         case "kill":
             scene.actors.end(class_id, "killed")
@@ -166,6 +166,16 @@ def test_a_killed_actor_is_closed_when_its_process_has_ended(scene: Scene) -> No
     assert [closed[0] for closed in scene.core.closed] == [class_id]
     scene.actors.end(class_id, "again")
     assert len(scene.killed) == 1
+
+
+def test_a_queued_actor_without_handles_still_gets_its_turn(scene: Scene) -> None:
+    scene.core.is_granting = False
+    class_id = scene.create("model")
+    scene.actors.unreferenced(class_id)
+    assert scene.core.closed == []
+    assert refused(scene, "model")
+    scene.actors.granted(class_id)
+    assert len(scene.started) == 1
 
 
 def test_an_actor_without_handles_is_left_to_finish(scene: Scene) -> None:

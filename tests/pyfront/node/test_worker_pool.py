@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A worker's process is forgotten once, when it is both reaped and swept, and gives every descriptor back."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shoal._core import status
+from shoal.node.connections import Connection
+from shoal.node.worker_pool import WorkerPool, WorkerProcess
+from shoal.protocol.messages import ActorOrder, NodeConfig, Ok, Reply, StartOrder
+
+CONFIG = NodeConfig("node", "session", "/run", 1, {"CPU": 2.0}, 1 << 20)
+ACTOR = ActorOrder(5, b"key", "Counter", None, "job-1", 1, False, b"")
+
+
+class FakeCore:
+    """Hands out client records while there are some."""
+
+    segment_fd = 0
+    poke_fd = 0
+
+    def __init__(self) -> None:
+        self.registered: list[tuple[int, ...]] = []
+        self.is_full = False
+
+    def register(self, pid: int, pidfd: int, role: int, class_id: int, root: int) -> tuple[int, int]:
+        if self.is_full:
+            raise status.StoreFull
+        self.registered.append((pid, class_id, root))
+        return len(self.registered), 1
+
+
+class Scene:
+    """A pool; zygote and core are played by the test, processes are real."""
+
+    def __init__(self) -> None:
+        self.core = FakeCore()
+        self.ended: list[WorkerProcess] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.job: Any = SimpleNamespace(
+            root=1, namespace="job-1", hello=SimpleNamespace(cwd="/", sys_path=[]), print=lambda lines: None
+        )
+        core: Any = self.core
+        order: Any = self.take_order
+        self.pool = WorkerPool(core, CONFIG, order, self.connect, self.ended.append)
+
+    def take_order(self, order: StartOrder, descriptors: list[int]) -> None:
+        for fd in descriptors:
+            os.close(fd)
+
+    def connect(self, sock: Any, pid: int) -> Connection:
+        async def answer(asker: Connection, message: object) -> Reply:
+            return Ok()
+
+        connection = Connection(sock, pid, answer, lambda connection: None)
+        self.opening = asyncio.ensure_future(connection.open())
+        return connection
+
+    def fork(self, process: WorkerProcess) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(["sleep", "1000"])
+        self.processes.append(child)
+        self.pool.started(process.number, child.pid, os.pidfd_open(child.pid))
+        return child
+
+    def reap(self, child: subprocess.Popen[bytes]) -> None:
+        child.wait(10)
+        self.pool.exited(child.pid, 9)
+
+
+def play(act: Callable[[Scene], None]) -> Scene:
+    """Run one act; every descriptor must come back."""
+    before = set(os.listdir("/proc/self/fd"))
+
+    async def scenario() -> Scene:
+        scene = Scene()
+        act(scene)
+        for process in scene.ended:
+            if process.connection is not None:
+                await scene.opening
+                process.connection.close()
+                await asyncio.wait_for(asyncio.shield(process.connection.closed), 10)
+        return scene
+
+    scene = asyncio.run(scenario())
+    assert list(scene.pool) == []
+    assert set(os.listdir("/proc/self/fd")) == before
+    return scene
+
+
+@pytest.mark.parametrize("order", ["reaped first", "swept first"])
+def test_a_process_has_ended_when_it_is_reaped_and_swept(order: str) -> None:
+    def act(scene: Scene) -> None:
+        process = scene.pool.start(scene.job, ACTOR)
+        child = scene.fork(process)
+        assert scene.core.registered == [(child.pid, 5, 1)]
+        scene.pool.kill(process, "it is time")
+        if order == "reaped first":
+            scene.reap(child)
+            assert scene.ended == []
+            scene.pool.swept(*process.key)
+        else:
+            scene.pool.swept(*process.key)
+            assert scene.ended == []
+            scene.reap(child)
+
+    (process,) = play(act).ended
+    death = process.death()
+    assert (death.signal, death.exit_code, death.reason) == (9, None, "it is time")
+
+
+def test_a_pid_that_is_used_again_before_the_sweep_is_another_process() -> None:
+    def act(scene: Scene) -> None:
+        old, new = scene.pool.start(scene.job), scene.pool.start(scene.job)
+        child = scene.fork(old)
+        scene.pool.kill(old, "")
+        scene.reap(child)
+        again = subprocess.Popen(["sleep", "1000"])
+        scene.processes.append(again)
+        scene.pool.started(new.number, child.pid, os.pidfd_open(again.pid))
+        scene.pool.swept(*old.key)
+        assert scene.ended == [old]
+        scene.pool.kill(new, "")
+        again.wait(10)
+        scene.pool.exited(child.pid, 9)
+        scene.pool.swept(*new.key)
+
+    assert len(play(act).ended) == 2
+
+
+def test_a_process_killed_before_it_is_born_never_becomes_a_client() -> None:
+    def act(scene: Scene) -> None:
+        process = scene.pool.start(scene.job)
+        scene.pool.kill(process, "nobody wants it")
+        scene.reap(scene.fork(process))
+        assert scene.core.registered == []
+
+    assert [process.death().reason for process in play(act).ended] == ["nobody wants it"]
+
+
+def test_a_process_that_finds_no_record_is_ended() -> None:
+    def act(scene: Scene) -> None:
+        scene.core.is_full = True
+        scene.reap(scene.fork(scene.pool.start(scene.job)))
+
+    assert "room" in play(act).ended[0].reason
+
+
+def test_an_order_that_fails_ends_the_process_that_never_was() -> None:
+    def act(scene: Scene) -> None:
+        scene.pool.not_started(scene.pool.start(scene.job).number, "out of processes")
+
+    (process,) = play(act).ended
+    assert process.death().pid == 0
+    assert process.reason == "out of processes"
+
+
+def test_the_death_of_a_strangers_child_is_of_no_interest() -> None:
+    assert play(lambda scene: scene.pool.exited(1, 0)).ended == []
