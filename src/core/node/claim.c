@@ -337,6 +337,9 @@ bool sh_next_possible(const sh_self *self) {
 void sh_idle_announce(sh_self *self) {
   sh_set_run_state(self, SH_RUN_PARKED);
   sh_fetch_or(&self->seg.header->x_idle[self->index / 64U], 1ULL << (self->index % 64U));
+  /* (I) the idle bit, then the look; against x_lease_waits, then the daemon's look at the idle bits (lease.c) */
+  if (self->role == SH_ROLE_WORKER && sh_load32_seqcst(&sh_seats_of(&self->seg)->x_lease_waits))
+    sh_self_poke(self);
 }
 
 void sh_idle_withdraw(sh_self *self) {

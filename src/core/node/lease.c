@@ -282,6 +282,11 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   for (uint32_t class_id = 0; class_id < SH_MAX_CLASSES && n < 256U; class_id++)
     if (d->actor_waits[class_id])
       order[n++] = class_id;
+  sh_a32 *waits = &sh_seats_of(&d->seg)->x_lease_waits;
+  if (n != 0 && !sh_load32_relaxed(waits))
+    sh_store32_seqcst(waits, 1U); /* (I) */
+  sh_fence();
+  bool served = true;
   for (uint32_t i = 0; i < n; i++) {
     uint32_t oldest = i;
     for (uint32_t j = i + 1U; j < n; j++)
@@ -295,6 +300,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     sh_status status = serve(d, class_id, now_ns);
     while (status == SH_OK && --work > 0)
       status = serve(d, class_id, now_ns);
+    served = served && status == SH_OK;
     uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
     if (status == SH_FULL && others_fit(d, c) && need <= d->seg.header->n_seats) {
       uint32_t held = seats_held(d);
@@ -302,6 +308,8 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
       break; /* the rest waits behind it: it is being collected for */
     }
   }
+  if (served && sh_load32_relaxed(waits))
+    sh_store32_seqcst(waits, 0);
   if (n == 0)
     (void)hold_seats(d, seats_for(d->seat_pool_milli)); /* nobody waits: give collected seats back */
   if (sh_load32_relaxed(&sh_seats_of(&d->seg)->x_wanted) != wanted)

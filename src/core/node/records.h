@@ -119,7 +119,8 @@ typedef struct sh_seat {
 typedef struct sh_seats {
   sh_a32 x_wanted; /* daemon: seats it collects for leases; finishers give theirs up */
   sh_a32 x_turn;   /* daemon: the root whose workers may take seats now, when several want them; 0 = all */
-  uint32_t pad[30];
+  sh_a32 x_lease_waits; /* daemon: 1 while work waits for a lease; whoever goes idle then pokes it */
+  uint32_t pad[29];
   sh_seat seat[SH_MAX_SEATS];
 } sh_seats;
 
