@@ -154,8 +154,11 @@ uint32_t rig_error(const sh_self *self, sh_ref r) {
 }
 
 sh_status rig_try_submit(sh_self *self, const rig_call *call, sh_ref *returns) {
-  sh_call c = {
-      .class_id = call->class_id, .n_returns = call->n_returns, .max_retries = call->max_retries, .flags = call->flags};
+  sh_call c = {.class_id = call->class_id,
+               .fn_lo = call->function,
+               .n_returns = call->n_returns,
+               .max_retries = call->max_retries,
+               .flags = call->flags};
   uint64_t rows_bytes = sizeof(sh_payload) + call->n_deps * sizeof(sh_row);
   uint32_t slot;
   uint8_t *payload;
@@ -199,10 +202,15 @@ static bool answer(sh_self *worker, uint32_t slot, uint64_t *sum, sh_ref *bad) {
 }
 
 void rig_fill(sh_self *worker, uint32_t slot, uint64_t bytes) {
+  rig_fill_plus(worker, slot, bytes, 0);
+}
+
+void rig_fill_plus(sh_self *worker, uint32_t slot, uint64_t bytes, uint64_t plus) {
   sh_slot *t = sh_slot_at(&worker->seg, slot);
   uint64_t sum;
   sh_ref bad;
   bool good = answer(worker, slot, &sum, &bad);
+  sum += plus;
   for (uint32_t i = 0; i < t->n_returns; i++) {
     sh_ref out = sh_slot_return(&worker->seg, t, i);
     uint64_t size = bytes < VALUE_MIN ? VALUE_MIN : bytes;

@@ -80,6 +80,7 @@ uint32_t rig_error(const sh_self *self, sh_ref r);
 typedef struct rig_call {
   uint32_t class_id, n_returns, n_deps, max_retries, flags;
   const sh_ref *deps;
+  uint64_t function;        /* for tests that tell calls apart */
   uint64_t addend, padding; /* padding: more argument bytes, to make the spec large */
 } rig_call;
 sh_status rig_try_submit(sh_self *self, const rig_call *call, sh_ref *returns);
@@ -88,6 +89,7 @@ void rig_submit(sh_self *self, const rig_call *call, sh_ref *returns);
 sh_ref rig_submit_one(rig *r, uint64_t addend, const sh_ref *deps, uint32_t n_deps);
 /* Compute and fill all returns of a RUNNING task, values of `bytes` each; then commit. */
 void rig_fill(sh_self *worker, uint32_t slot, uint64_t bytes);
+void rig_fill_plus(sh_self *worker, uint32_t slot, uint64_t bytes, uint64_t plus);
 void rig_finish(sh_self *worker, uint32_t slot);
 /* Claim one task and finish it. False if there was none. */
 bool rig_work(sh_self *worker);
