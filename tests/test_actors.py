@@ -304,6 +304,21 @@ def test_a_threaded_actor_overlaps_its_calls() -> None:
     assert shoal.get([meeting.name.remote() for _ in range(10)]) == ["Meeting.name"] * 10
 
 
+def test_threads_in_flight_end_before_an_actor_without_handles_does(tmp_path: Path) -> None:
+    @shoal.remote(max_concurrency=3)
+    class Reader:
+        def read(self, path: str) -> str:
+            return Path(path).read_text()
+
+    os.mkfifo(tmp_path / "gate")
+    reader = Reader.remote()
+    call = reader.read.remote(str(tmp_path / "gate"))
+    assert shoal.wait([call], timeout=0.1)[0] == []
+    del reader
+    (tmp_path / "gate").write_text("opened")
+    assert shoal.get(call, timeout=60) == "opened"
+
+
 def test_several_callers_of_one_actor() -> None:
     @shoal.remote
     def call(counter: Any, n: int) -> list[int]:

@@ -175,6 +175,16 @@ def test_an_async_actor_exits_when_its_last_handle_is_gone() -> None:
     os.close(process)
 
 
+def test_calls_in_flight_end_before_an_actor_without_handles_does() -> None:
+    @shoal.remote
+    class Slow:
+        async def answer(self) -> int:
+            await asyncio.sleep(0.1)
+            return await add.remote(41)
+
+    assert shoal.get([Slow.remote().answer.remote() for _ in range(3)], timeout=60) == [42] * 3
+
+
 def test_a_driver_awaits_refs() -> None:
     async def main() -> Any:
         first = await add.remote(1)

@@ -15,7 +15,7 @@ from shoal.actor import ActorHandle
 from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, SerializationError
-from shoal.remote_function import RemoteFunction, check_function
+from shoal.remote_function import RemoteFunction, SeveralReturns, check_function
 from shoal.task.options import ActorOptions, TaskOptions, check_init, merge_actor, merge_task
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Decorator(Protocol):
 def remote(target: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-overlap]  # a class is callable too
 @overload
 def remote(target: Callable[P, R], /) -> RemoteFunction[P, R]: ...
+@overload
+def remote(*, num_returns: int, **options: Any) -> Callable[[Callable[..., Any]], SeveralReturns]: ...
 @overload
 def remote(**options: Any) -> Decorator: ...
 def remote(*args: Any, **options: Any) -> Any:

@@ -112,7 +112,8 @@ class Bridge:
         with suppress(BlockingIOError):  # another loop was faster, or there was no event
             os.read(self._fd, EVENTFD_BYTES)
         while True:
-            for ref in self._client.drain_watched():
+            resolved = self._client.drain_watched()
+            for ref in resolved:
                 with self._lock:
                     told = self._waiting.pop(ref, [])
                 for tell in told:
@@ -120,8 +121,9 @@ class Bridge:
             wants_calls = self._claim()
             if not self._client.rearm(wants_calls):
                 return
-            if self._client.should_exit:
-                self._tell_all()
+            if self._client.should_exit and not resolved:  # which alone keeps `rearm` from answering no
+                if self._host is None:
+                    self._tell_all()
                 return
 
     def _claim(self) -> bool:

@@ -8,7 +8,7 @@ connection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from shoal._core._node import Caller, CallTemplate, ObjectRef
 from shoal.errors import UnsupportedOptionError
@@ -33,6 +33,20 @@ class Submit(Protocol[R]):
     def __call__(self, *args: Any, **kwargs: Any) -> ObjectRef[R]: ...
 
 
+class SubmitSeveral(Protocol):
+    """Submits a call with several returns: one ref each."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> list[ObjectRef[Any]]: ...
+
+
+class SeveralReturns(Protocol):
+    """How a type checker sees a remote function with `num_returns` given: it is a `RemoteFunction`."""
+
+    @property
+    def remote(self) -> SubmitSeveral: ...
+    def options(self, **options: Any) -> Any: ...
+
+
 class RemoteFunction(Generic[P, R]):
     """A function that runs as a task. Made by `@remote`; call it with `.remote(...)`."""
 
@@ -51,7 +65,11 @@ class RemoteFunction(Generic[P, R]):
     if TYPE_CHECKING:
         remote: Submit[R]
 
-    def options(self, **options: Any) -> RemoteFunction[P, R]:
+    @overload
+    def options(self, *, num_returns: int, **options: Any) -> SeveralReturns: ...
+    @overload
+    def options(self, **options: Any) -> RemoteFunction[P, R]: ...
+    def options(self, **options: Any) -> Any:
         """This function with other options, e.g. `f.options(num_cpus=2).remote()`.
 
         Takes what `remote` takes; raises TypeError, ValueError or UnsupportedOptionError for a bad option.

@@ -20,6 +20,10 @@ def text(x: int, y: int = 1) -> str:
 def number(x: int) -> float:
     return 1.0
 
+@shoal.remote(num_returns=2)
+def pair(x: int) -> tuple[int, int]:
+    return x, x
+
 class Counter:
     def read(self) -> int:
         return 1
@@ -31,6 +35,8 @@ reveal_type(shoal.get(number.remote(1), timeout=1))
 reveal_type(text.options(num_cpus=2).remote(1))
 reveal_type(shoal.remote(Counter).remote())
 reveal_type(shoal.put([1]))
+reveal_type(pair.remote(1))
+reveal_type(text.options(num_returns=2).remote(1))
 reveal_type(shoal.wait([text.remote(1)])[0])
 """
 
@@ -42,6 +48,8 @@ REVEALED = [
     "ObjectRef[str]",
     "ActorHandle[program.Counter]",
     "ObjectRef[list[int]]",
+    "list[ObjectRef[Any]]",
+    "list[ObjectRef[Any]]",
     "list[ObjectRef[str]]",
 ]
 

@@ -15,7 +15,7 @@ from typing import Any
 import cloudpickle
 import msgspec
 
-from shoal.errors import ShoalError, TaskError
+from shoal.errors import ObjectStoreFullError, ShoalError, TaskError
 from shoal.serialization.dual import task_error_like
 
 
@@ -31,6 +31,9 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
     node: str
     cause: bytes  # pickle; empty if the exception does not pickle
 
+
+NO_ROOM = b""
+"""The payload of an error that found no room in the store itself: an empty one fits into its entry."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Failure)
@@ -66,6 +69,11 @@ def encode_error(error: BaseException) -> bytes:
 
 def decode_error(payload: bytes) -> BaseException:
     """The exception to raise for a payload of `encode_task_error` or `encode_error`. Never raises."""
+    if payload == NO_ROOM:
+        return ObjectStoreFullError(
+            "the task failed, and the object store had no room left even for its error; drop refs that are no longer "
+            "needed, or give init() a larger object_store_memory"
+        )
     failure = _decoder.decode(payload)
     cause = _load(failure.cause)
     if failure.is_task_error:
@@ -103,7 +111,7 @@ def _text(failure: Failure) -> str:
 
 def _origin(error: BaseException) -> tuple[str, str, bytes]:
     """Type, message and pickle of what went wrong first: an error that passed through several tasks keeps its class."""
-    if isinstance(error, TaskError) and "_shoal_payload" in error.__dict__:
+    if isinstance(error, TaskError) and error.__dict__.get("_shoal_payload"):
         first = _decoder.decode(error.__dict__["_shoal_payload"])
         return first.type_name, first.message, first.cause
     return _type_name(error), _message(error), _pickle(error)

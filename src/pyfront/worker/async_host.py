@@ -45,12 +45,15 @@ class AsyncHost:
         while self._n_free > 0 and not self._over.done():
             task = self._client.try_next_task()
             if task is None:
-                if self._client.should_exit:
-                    self._over.set_result(None)
-                    return False
+                self._stop_if_left()
                 return True
             self._start(task)
         return False
+
+    def _stop_if_left(self) -> None:
+        """End when nobody can call any more, but not before the calls in flight have."""
+        if self._client.should_exit and not self._calls and not self._over.done():
+            self._over.set_result(None)
 
     def _start(self, task: Task) -> None:
         client, state = self._client, self._state
@@ -87,6 +90,7 @@ class AsyncHost:
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         self._n_free += 1
+        self._stop_if_left()
         if self._n_free == 1:  # calls may wait that nobody will announce again
             self._bridge.on_ready()
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from shoal._core._node import Client, Task
 from shoal._core.status import ArgumentError
-from shoal.errors import SerializationError
+from shoal.errors import ObjectStoreFullError, SerializationError
 from shoal.serialization.blame import explain_value
-from shoal.serialization.failure import encode_error, encode_task_error
+from shoal.serialization.failure import NO_ROOM, encode_error, encode_task_error
 
 
 class Outcomes:
@@ -32,7 +32,7 @@ class Outcomes:
 
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal an error of user code. `own_frames`: outermost frames of the traceback that are the worker's."""
-        self._fail(task, self.payload(name, error, own_frames))
+        self.failed(task, self.payload(name, error, own_frames))
 
     def payload(self, name: str, error: BaseException, own_frames: int) -> bytes:
         """An error of user code as bytes."""
@@ -42,7 +42,10 @@ class Outcomes:
 
     def failed(self, task: Task, payload: bytes) -> None:
         """Seal an error that is bytes already."""
-        self._fail(task, payload)
+        try:
+            self._fail(task, payload)
+        except ObjectStoreFullError:
+            self._fail(task, NO_ROOM)
 
 
 def several(name: str, value: object, num_returns: int) -> Sequence[object]:

@@ -22,13 +22,14 @@ class ThreadHost:
     def __init__(self, client: Client, state: ActorState, max_concurrency: int) -> None:
         self._client = client
         self._state = state
+        self._max_concurrency = max_concurrency
         self._free = threading.Semaphore(max_concurrency)
         self._n_idle = 0  # threads that wait for a call; guarded by the lock
         self._lock = threading.Lock()
         self._calls: SimpleQueue[Task] = SimpleQueue()
 
     def serve(self) -> None:
-        """Run the actor's calls until it ends. Calls that still run then are cut off with the process."""
+        """Run the actor's calls until it ends by itself, or nobody can call any more and the last call has ended."""
         waiting = self._state.wait_for_constructor(self._client)
         if waiting:
             self._run(waiting.pop(0))  # alone: nothing may run before the constructor has
@@ -39,7 +40,11 @@ class ThreadHost:
             self._free.acquire()
             claimed = None
             while claimed is None:
-                if self._state.is_over or self._client.should_exit:
+                if self._state.is_over:
+                    return
+                if self._client.should_exit:
+                    for _ in range(self._max_concurrency - 1):
+                        self._free.acquire()
                     return
                 claimed = self._client.next_task()
             self._hand_over(claimed)

@@ -16,7 +16,7 @@ from shoal.errors import (
     TaskError,
     WorkerCrashedError,
 )
-from shoal.serialization.failure import decode_error, encode_error, encode_task_error
+from shoal.serialization.failure import NO_ROOM, decode_error, encode_error, encode_task_error
 
 
 class WithArguments(Exception):
@@ -154,3 +154,7 @@ def test_our_own_errors_are_raised_as_they_are() -> None:
 def test_a_broken_pickle_still_gives_an_error_with_text() -> None:
     payload = encode_error(ShoalError("text")).replace(b"cshoal", b"xshoal")
     assert "text" in str(decode_error(payload))
+
+
+def test_an_error_without_room_is_told_as_a_full_store() -> None:
+    assert isinstance(decode_error(NO_ROOM), ObjectStoreFullError)
