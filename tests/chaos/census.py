@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node holds: objects, tasks, CPUs, processes, descriptors and memory, before and after a test."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+
+import shoal
+from shoal import runtime
+
+SETTLE_S = 15.0  # sweeps, reference logs and spare workers' leaving, on a loaded machine
+STEP_S = 0.05
+CALM_ROUNDS = 20
+HELD = ("live_entries", "live_slots", "live_waiters", "live_bytes")
+SPARE_FDS = 8  # a worker or two may be on their way in or out
+SPARE_MEMORY = 24 << 20  # bytes: what allocators of the driver and the daemon may keep
+
+pause = threading.Event().wait
+
+
+@shoal.remote
+def _touch(n: int) -> int:
+    return n
+
+
+def node_processes() -> dict[str, list[psutil.Process]]:
+    """The processes below this driver, by name."""
+    found: dict[str, list[psutil.Process]] = {}
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.setdefault(process.name(), []).append(process)
+    return found
+
+
+def workers() -> list[psutil.Process]:
+    """The node's workers and actors."""
+    found = node_processes()
+    return [process for name in found if name not in ("shoal-daemon", "shoal-zygote") for process in found[name]]
+
+
+def private_bytes(process: psutil.Process) -> int:
+    """Memory that only this process uses: the Private_* lines of its smaps, without the segment's."""
+    return sum(
+        area.private_clean + area.private_dirty for area in process.memory_maps() if not area.path.startswith("/memfd:")
+    )
+
+
+def await_until(is_so: Callable[[], bool], limit_s: float = SETTLE_S) -> bool:
+    """Ask until it is so or time is over; every question also lets this client hand on what it dropped."""
+    deadline_s = time.monotonic() + limit_s
+    while not is_so():
+        if time.monotonic() > deadline_s:
+            return False
+        shoal.get(shoal.put(None))
+        pause(STEP_S)
+    return True
+
+
+class Census:
+    """Counts taken on an idle node when made, and compared by `assert_as_before`."""
+
+    def __init__(self) -> None:
+        for _ in range(3):  # what stays for good is there before we count
+            shoal.get([_touch.remote(n) for n in range(100)])
+        self._daemon = node_processes()["shoal-daemon"][0]
+        await_until(lambda: self.held()["live_slots"] == 0)
+        self.before = self.held()
+        self.cpus = shoal.available_resources()["CPU"]
+        self.n_workers = len(workers())
+        self.fds = self.descriptors()
+        self.memory = private_bytes(self._daemon)
+
+    def held(self) -> dict[str, float]:
+        counters = runtime.connected().calls.counters()
+        return {name: counters[name] for name in HELD}
+
+    def descriptors(self) -> dict[str, int]:
+        return {"driver": psutil.Process().num_fds(), "daemon": self._daemon.num_fds()}
+
+    def excess(self) -> dict[str, object]:
+        """What there is more than before."""
+        found: dict[str, object] = {}
+        for name, now in self.held().items():
+            if now > self.before[name]:
+                found[name] = (self.before[name], now)
+        if (cpus := shoal.available_resources()["CPU"]) != self.cpus:
+            found["CPU"] = (self.cpus, cpus)
+        if (n_workers := len(workers())) > max(self.n_workers, int(self.cpus)):
+            found["workers"] = (self.n_workers, n_workers)
+        for name, count in self.descriptors().items():
+            if count > self.fds[name] + SPARE_FDS:
+                found[f"descriptors of the {name}"] = (self.fds[name], count)
+        if (memory := private_bytes(self._daemon)) > self.memory + SPARE_MEMORY:
+            found["memory of the daemon"] = (self.memory, memory)
+        return found
+
+    def assert_as_before(self) -> None:
+        gc.collect()
+        started_s = time.monotonic()
+        await_until(lambda: not self.excess())
+        print(f"settled in {time.monotonic() - started_s:.1f} s")
+        left = self.excess()
+        assert not left, f"left (before, after): {left}"
+        assert runtime.connected().calls.counters()["quarantined"] == 0
+        assert shoal.get([_touch.remote(n) for n in range(100)]) == list(range(100))
