@@ -143,6 +143,8 @@ class Client:
         """The reference of an object that somebody else keeps alive meanwhile. Raises Invalid if it is gone."""
     def share(self, ref: ObjectRef[Any]) -> None:
         """The reference leaves this process by another way than a call or a value: have the daemon count it."""
+    def node_lost(self) -> None:
+        """The daemon is gone, and the segment with it: end every wait of this process with Fenced. Any thread."""
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
     def forked(self) -> None:

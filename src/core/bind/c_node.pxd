@@ -123,6 +123,7 @@ cdef extern from "node/repair.h" nogil:
     sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch)
     void sh_self_close(sh_self *self)
     void sh_self_forked(sh_self *self)
+    void sh_self_lost(sh_self *self)
     sh_status sh_self_usable(const sh_self *self)
     cbool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t n_bytes)
 
@@ -148,6 +149,7 @@ cdef extern from "node/object.h" nogil:
     sh_status sh_put_begin(sh_self *self, uint64_t n_bytes, sh_put *put)
     void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags)
     void sh_put_abort(sh_self *self, sh_put *put)
+    void sh_fill_system_error(sh_segment *s, sh_ref r, const sh_system_error *error)
     sh_status sh_fill(sh_self *self, sh_ref r, uint64_t n_bytes, uint64_t flags, uint8_t **data)
 
 cdef extern from "node/idle.h" nogil:
@@ -180,6 +182,7 @@ cdef extern from "node/task.h" nogil:
         uint8_t priority
     sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_bytes, uint32_t n_deps, uint32_t *slot,
                               uint8_t **payload, sh_ref *returns)
+    void sh_submit_abort(sh_self *self, uint32_t slot, const sh_ref *returns)
     sh_status sh_submit_commit(sh_self *self, uint32_t slot, cbool has_rows, const sh_ref *returns)
     sh_status sh_next_try(sh_self *self, uint32_t *slot)
     cbool sh_should_run_awaited(const sh_self *self)

@@ -107,6 +107,11 @@ cdef class Client:
         """In the child of os.fork(): refuse every further call; nothing shared is touched again."""
         sh_self_forked(&self.s)
 
+    def node_lost(self) -> None:
+        """The daemon is gone, and the segment with it: end every wait of this process with Fenced. Any thread."""
+        if not self.closed and not self.s.forked:
+            sh_self_lost(&self.s)
+
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
         self.check()

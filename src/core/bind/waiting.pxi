@@ -236,7 +236,7 @@ cdef Py_ssize_t _count_ready(Client self, list items, Py_ssize_t n, uint32_t *fi
 
 
 cdef tuple _split(Client self, list items, Py_ssize_t n, Py_ssize_t n_done, uint32_t last):
-    # Those that finished first come first, wherever they stand in the list. Unmarks.
+    # Taken are those that resolved up to `last`, in the order of the list. Unmarks.
     cdef list done = [], rest = PyList_New(n - n_done)
     cdef Py_ssize_t i, at = 0, taken = 0
     cdef PyObject *item

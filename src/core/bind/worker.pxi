@@ -124,7 +124,11 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
             if e is not None:
                 if payload_bytes > 32768 and client.protected:
                     client._unprotect(payload, payload_bytes)
-                _write(client, e, payload)
+                try:
+                    _write(client, e, payload)
+                except BaseException:
+                    sh_submit_abort(&client.s, slot, returns)
+                    raise
             status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
             client._leave()
         if status != SH_OK:
@@ -343,6 +347,8 @@ cdef object _fail(Client client, Task task, bytes payload):
     cdef sh_ref r
     cdef uint8_t *data
     cdef sh_status status
+    cdef int attempt = 0
+    cdef sh_system_error full
     client.check()
     if task.over:
         raise _status.Invalid("this task was finished before")
@@ -357,7 +363,17 @@ cdef object _fail(Client client, Task task, bytes payload):
     for i in range(task.num_returns):
         r = sh_slot_return(&client.s.seg, t, i)
         status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR, &data)
-        if status != SH_OK:
-            _raise(status, "no room for the error of a task")
-        _write(client, e, data)
+        while status == SH_FULL and client._wait_for_room(attempt):
+            attempt += 1
+            status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR, &data)
+        if status == SH_OK:
+            _write(client, e, data)
+        else:  # one of the core's own always fits
+            full.code = SH_ERR_STORE_FULL
+            full.pid = <uint32_t>os.getpid()
+            full.client = client.s.index
+            full.epoch = client.s.epoch
+            full.wait_status = -1
+            full.class_id = task.class_id
+            sh_fill_system_error(&client.s.seg, r, &full)
     return _commit(client, task)

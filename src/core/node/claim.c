@@ -30,7 +30,8 @@ static sh_status claim(sh_self *self, uint64_t hint, uint32_t class_id) {
     return SH_LOST;
   sh_slot *t = sh_slot_at(&self->seg, r.index);
   uint64_t word = sh_load_acquire(&t->word); /* (R) */
-  if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_READY || sh_word_who(word) != class_id)
+  if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_READY ||
+      sh_word_who(word) != class_id || (self->role == SH_ROLE_WORKER && t->root != self->root))
     return SH_LOST;
   uint64_t claimed = sh_word(r.generation, SH_TASK_CLAIMED, self->index, sh_word_tag(word));
   if (!sh_cas(&t->word, &word, claimed))
@@ -212,6 +213,48 @@ static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id
   return SH_EMPTY;
 }
 
+static bool caller_is_quiet(const sh_self *self, uint32_t caller, uint32_t class_id) {
+  uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, caller, class_id));
+  return sh_stall_empty(&self->stalls[caller]) && (!named || !sh_ring_length(sh_ring_at(&self->seg, named - 1U)));
+}
+
+static bool late_possible(const sh_self *self, uint32_t class_id) {
+  for (uint32_t i = 0; self->late && i < self->late->n; i++) {
+    uint32_t index = sh_ref_unpack(self->late->hints[self->late->first + i]).index;
+    if (caller_is_quiet(self, sh_slot_at(&self->seg, index)->submitter, class_id))
+      return true;
+  }
+  return false;
+}
+
+/* Hints that came by another ring than their caller's (a sweep, the tick, a rescan) wait until the caller's own calls are
+ * started: either one of those was the same call, or the hinted one comes after them. */
+static sh_status claim_late(sh_self *self, uint32_t class_id, uint32_t *slot) {
+  for (uint32_t left = self->late ? self->late->n : 0; left > 0; left--) {
+    uint64_t hint = sh_stall_front(self->late);
+    uint32_t index = sh_ref_unpack(hint).index, caller = sh_slot_at(&self->seg, index)->submitter;
+    sh_stall_pop(self->late);
+    if (!caller_is_quiet(self, caller, class_id)) {
+      (void)sh_stall_push(self->late, hint);
+      continue;
+    }
+    sh_status status = claim(self, hint, class_id);
+    if (status == SH_EMPTY)
+      (void)sh_stall_push_front(&self->stalls[caller], hint);
+    if (status != SH_OK)
+      continue;
+    *slot = index;
+    return SH_OK;
+  }
+  return SH_EMPTY;
+}
+
+static bool put_late(sh_self *self, uint64_t hint) {
+  if (!self->late)
+    self->late = calloc(1, sizeof *self->late);
+  return self->late && sh_stall_push(self->late, hint);
+}
+
 static sh_status claim_as_actor(sh_self *self, uint32_t *slot) {
   const sh_segment *s = &self->seg;
   uint32_t class_id = sh_load32_relaxed(&self->me->x_class), client;
@@ -241,7 +284,15 @@ static sh_status claim_as_actor(sh_self *self, uint32_t *slot) {
             return SH_OK;
           continue;
         }
-        (void)sh_stall_push(q, hint);
+        if (caller == client)
+          (void)sh_stall_push(q, hint);
+        else
+          (void)put_late(self, hint);
+        sh_store_release(&self->me->op, 0);
+        continue;
+      }
+      if (caller != client && !caller_is_quiet(self, caller, class_id)) {
+        (void)put_late(self, hint);
         sh_store_release(&self->me->op, 0);
         continue;
       }
@@ -255,7 +306,7 @@ static sh_status claim_as_actor(sh_self *self, uint32_t *slot) {
       }
     }
   }
-  return SH_EMPTY;
+  return claim_late(self, class_id, slot);
 }
 
 sh_status sh_next_try(sh_self *self, uint32_t *slot) {
@@ -308,7 +359,8 @@ bool sh_next_possible(const sh_self *self) {
   if (sh_should_exit(self))
     return true;
   if (self->role == SH_ROLE_ACTOR)
-    return sh_class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class)));
+    return sh_class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class))) ||
+           late_possible(self, sh_load32_relaxed(&self->me->x_class));
   uint32_t lease_class;
   if (leased(self, &lease_class))
     return true;
@@ -454,7 +506,7 @@ bool sh_should_exit(const sh_self *self) {
   const sh_class *c = sh_class_at(s, sh_load32_relaxed(&self->me->x_class));
   if (sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_CLOSED)
     return true;
-  if (!sh_load32_acquire(&c->x_unreferenced) || sh_class_has_bits(s, c))
+  if (!sh_load32_acquire(&c->x_unreferenced) || sh_class_has_bits(s, c) || (self->late && self->late->n))
     return false;
   for (uint32_t i = 0; self->stalls && i < sh_clients_high(s); i++)
     if (!sh_stall_empty(&self->stalls[i]))

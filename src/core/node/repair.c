@@ -121,6 +121,11 @@ static void forget_pidfd(sh_repair *d, uint32_t client) {
 
 static void round_once(sh_repair *d) {
   (void)sh_counts_read(&d->counts);
+  uint32_t orphans = sh_load32_acquire(&d->seg.header->x_orphans);
+  if (orphans != d->seen_orphans) {
+    d->seen_orphans = orphans;
+    sh_sweep_orphans(d);
+  }
   uint32_t rescan = sh_load32_acquire(&d->seg.header->x_rescan);
   if (rescan != d->seen_rescan) {
     d->seen_rescan = rescan;

@@ -62,7 +62,7 @@ typedef struct sh_repair {
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
   sh_progress *progress;    /* by client */
   uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
-  uint32_t seen_rescan, seen_pressure, turn_at;
+  uint32_t seen_rescan, seen_orphans, seen_pressure, turn_at;
   uint64_t last_tick_ns;
   sh_event *events;
   uint32_t n_events, cap_events;
@@ -115,7 +115,9 @@ void sh_sweep_client(sh_repair *d, uint32_t client);
 /* Resolve every unfinished task that `match` accepts with `error`; running ones too if `running`. */
 void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
                    const sh_system_error *error);
+/* Hint every READY task; resolve those of closed classes. */
 void sh_sweep_rescan(sh_repair *d);
+void sh_sweep_orphans(sh_repair *d);
 void sh_lease_run(sh_repair *d, uint64_t now_ns);
 void sh_lease_end(sh_repair *d, uint32_t client);
 void sh_lease_end_actor(sh_repair *d, uint32_t class_id);

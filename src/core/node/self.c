@@ -89,8 +89,11 @@ void sh_self_close(sh_self *self) {
   sh_heap_destroy(&self->heap);
   for (uint32_t i = 0; self->stalls && i < SH_MAX_CLIENTS; i++)
     sh_stall_destroy(&self->stalls[i]);
+  if (self->late)
+    sh_stall_destroy(self->late);
+  free(self->late);
   free(self->stalls);
-  self->stalls = NULL;
+  self->late = self->stalls = NULL;
   free(self->dead);
   self->dead = NULL;
   self->n_dead = self->cap_dead = 0;
@@ -103,9 +106,16 @@ void sh_self_forked(sh_self *self) {
 sh_status sh_self_usable(const sh_self *self) {
   if (!self->open || self->forked)
     return SH_INVALID;
+  if (atomic_load(&((sh_self *)(uintptr_t)self)->lost))
+    return SH_FENCED;
   if (sh_load32_relaxed(&self->me->x_fenced) || sh_load32_relaxed(&self->me->x_epoch) != self->epoch)
     return SH_FENCED;
   return sh_load32_relaxed(&self->seg.header->x_mode) >= SH_MODE_FENCED ? SH_FENCED : SH_OK;
+}
+
+void sh_self_lost(sh_self *self) {
+  atomic_store(&self->lost, true);
+  (void)sh_park_wake(&self->me->park);
 }
 
 void sh_self_poke(sh_self *self) {

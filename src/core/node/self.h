@@ -46,6 +46,8 @@ typedef struct sh_self {
   uint32_t task_counter, put_counter, depth, root;
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
+  atomic_bool lost;        /* the daemon is gone: set by any thread of this process */
+  struct sh_stall *late;   /* actor: hints from others' rings, until the caller's own ring is empty */
   struct sh_stall *stalls; /* actor: callers whose next call waits for an argument, by client */
   uint64_t busy_since_ns;  /* when the last task was claimed; overlapping calls of an actor count once */
   uint64_t no_spin_before_ns;
@@ -60,6 +62,9 @@ void sh_self_forked(sh_self *self);
 
 /* SH_FENCED when this client may not work any more; SH_INVALID after close or in a forked child. */
 sh_status sh_self_usable(const sh_self *self);
+
+/* The daemon died, and the segment with it: every wait of this process ends. Any thread. */
+void sh_self_lost(sh_self *self);
 
 /* Wake the repair thread. */
 void sh_self_poke(sh_self *self);

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-/* Take back what sh_submit_begin built: nobody else knows of it. */
 static void undo(sh_self *self, uint32_t slot, uint64_t word, uint32_t n_returns, const sh_ref *returns) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
   for (uint32_t i = 0; i < n_returns; i++) {
@@ -169,7 +168,7 @@ static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, ui
     sh_fetch_or(bits, bit);
   if (sh_word_state(sh_load_acquire(&c->word)) ==
       SH_CLASS_CLOSED) { /* after (B)'s fence, against closing, then the scan */
-    (void)sh_fetch_add32(&self->seg.header->x_rescan, 1U);
+    (void)sh_fetch_add32(&self->seg.header->x_orphans, 1U);
     sh_self_poke(self); /* nobody takes it: the repair thread resolves it as closed */
     return SH_OK;
   }
@@ -232,14 +231,20 @@ static void refuse(sh_self *self, sh_ref r) {
   (void)sh_commit(self, r.index);
 }
 
+void sh_submit_abort(sh_self *self, uint32_t slot, const sh_ref *returns) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  undo(self, slot, sh_load_relaxed(&t->word), t->n_returns, returns);
+}
+
 sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh_ref *returns) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
   uint64_t word = sh_load_relaxed(&t->word);
   sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
   sh_ring *ring;
   sh_status status = sh_self_ring(self, t->class_id, &ring);
-  if (status == SH_OK && sh_ring_length(ring) >= (uint64_t)(SH_RING_DIRECTORY - 2U) * SH_RING_SEGMENT)
-    status = SH_FULL;
+  sh_ring_memory memory = sh_self_ring_memory(self);
+  if (status == SH_OK)
+    status = sh_ring_reserve(ring, &memory); /* so that the hint cannot fail once the task is published */
   if (status != SH_OK) {
     undo(self, slot, word, t->n_returns, returns);
     return status;

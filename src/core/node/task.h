@@ -36,6 +36,9 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
 /* Publish it. With rows in the payload, their references must have been shared before. SH_FULL undoes everything. */
 sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh_ref *returns);
 
+/* Take back what sh_submit_begin built: nobody else knows of it. */
+void sh_submit_abort(sh_self *self, uint32_t slot, const sh_ref *returns);
+
 /* Wait on the first unresolved argument at or after the cursor. Owner of the slot's word only (BUILDING or CLAIMED).
  * SH_EMPTY: all are resolved, *word is the slot's word. SH_OK: it waits, hands off. SH_FULL: no waiter to be had. */
 sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word);

@@ -40,16 +40,24 @@ static sh_a64 *cell_of(sh_ring *r, const sh_ring_memory *m, uint64_t at) {
   return cells ? &cells[at % SH_RING_SEGMENT] : NULL;
 }
 
+sh_status sh_ring_reserve(sh_ring *r, const sh_ring_memory *m) {
+  uint64_t tail = sh_load_relaxed(&r->x_tail);
+  if (cell_of(r, m, tail))
+    return SH_OK;
+  sh_status status = extend(r, m, tail / SH_RING_SEGMENT);
+  if (status != SH_OK)
+    return status;
+  return cell_of(r, m, tail) ? SH_OK : SH_FULL;
+}
+
 sh_status sh_ring_push(sh_ring *r, const sh_ring_memory *m, uint64_t hint, bool *was_empty) {
   uint64_t tail = sh_load_relaxed(&r->x_tail);
   sh_a64 *cell = cell_of(r, m, tail);
   if (!cell) {
-    sh_status status = extend(r, m, tail / SH_RING_SEGMENT);
+    sh_status status = sh_ring_reserve(r, m);
     if (status != SH_OK)
       return status;
     cell = cell_of(r, m, tail);
-    if (!cell)
-      return SH_FULL;
   }
   sh_store_relaxed(cell, hint);
   *was_empty = sh_load_relaxed(&r->x_head) >= tail;

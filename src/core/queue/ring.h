@@ -23,13 +23,13 @@
 #define SH_RING_DIRECTORY 512U
 
 typedef struct sh_ring {
-  sh_a64 word;               /* pool word; who = the client that writes */
+  sh_a64 word; /* pool word; who = the client that writes */
   uint32_t writer, class_id;
   uint64_t pad0[14];
-  sh_a64 x_head;             /* takers */
+  sh_a64 x_head; /* takers */
   uint64_t pad1[15];
-  sh_a64 x_tail;             /* writer */
-  sh_a64 x_first_segment;    /* writer: lowest segment number that still has memory */
+  sh_a64 x_tail;          /* writer */
+  sh_a64 x_first_segment; /* writer: lowest segment number that still has memory */
   uint64_t pad2[14];
   sh_a64 directory[SH_RING_DIRECTORY]; /* segment number [0,32) | location id + 1 [32,64); 0 = none */
 } sh_ring;
@@ -38,9 +38,12 @@ _Static_assert(sizeof(sh_ring) == 384 + 8 * SH_RING_DIRECTORY, "layout is an ABI
 /* How a ring finds and gets memory for cells: ids are opaque to it. */
 typedef struct sh_ring_memory {
   void *context;
-  sh_a64 *(*cells)(void *context, uint32_t id);            /* NULL: no such id */
+  sh_a64 *(*cells)(void *context, uint32_t id);               /* NULL: no such id */
   sh_status (*grow)(void *context, sh_ring *r, uint32_t *id); /* writer only: SH_RING_SEGMENT new cells */
 } sh_ring_memory;
+
+/* Make sure that the next push has room. Writer only. SH_FULL when the ring or the segment has none. */
+sh_status sh_ring_reserve(sh_ring *r, const sh_ring_memory *m);
 
 /* Append a hint. Writer only, never blocks. *was_empty tells whether takers may all have gone to sleep.
  * SH_FULL when the ring or the segment has no room. */

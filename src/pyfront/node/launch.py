@@ -181,4 +181,5 @@ def _connect(sock: socket.socket, hello: Hello, daemon: DaemonProcess | None) ->
     welcome, segment_fd, poke_fd = link.hello(hello, WELCOME_TIMEOUT_S)
     client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
     link.on_flush = client.flush
+    link.on_lost = client.node_lost
     return Connection(link, welcome, client, daemon)
