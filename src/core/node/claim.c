@@ -167,7 +167,7 @@ static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
       return SH_OK;
     return_lease(self); /* nothing left of it: serve everybody again */
   }
-  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++) {
+  for (uint32_t w = 0, words = sh_class_words(s); w < words; w++) {
     uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]);
     for (; bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
@@ -365,7 +365,7 @@ bool sh_next_possible(const sh_self *self) {
   if (leased(self, &lease_class))
     return true;
   bool seat_checked = false, seat = false;
-  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++) {
+  for (uint32_t w = 0, words = sh_class_words(s); w < words; w++) {
     uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]);
     for (; bits; bits &= bits - 1U) {
       sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));

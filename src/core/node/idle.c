@@ -53,7 +53,7 @@ bool sh_wake_worker_of(const sh_segment *s, uint32_t root, bool was_empty) {
 }
 
 void sh_wake_worker(const sh_segment *s) {
-  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++)
+  for (uint32_t w = 0, words = sh_class_words(s); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&s->header->x_task_classes[w]); bits; bits &= bits - 1U) {
       const sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
       if (sh_load32_relaxed(&c->kind) != SH_CLASS_LEASE && sh_class_has_bits(s, c) &&

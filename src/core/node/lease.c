@@ -9,6 +9,7 @@
 #include "node/repair.h"
 #include "node/seat.h"
 
+#define LACKING_NS 5000000U
 #define STARVED_AFTER_NS 5000000000U
 #define STARVED_AGAIN_NS 30000000000U
 
@@ -189,6 +190,31 @@ static void starve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_event_add(d, SH_EVENT_STARVED, class_id, (int64_t)((now_ns - since) / 1000000U), 0);
 }
 
+/* Workers of a job that could take a task when their present one ends: not parked in get, not on a lease. */
+static uint32_t workers_at_hand(sh_repair *d, uint32_t root) {
+  uint32_t n = 0, high = sh_clients_high(&d->seg);
+  for (uint32_t c = 1; c < high; c++) {
+    sh_client *client = sh_client_at(&d->seg, c);
+    bool blocked = (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) >> (c % 64U)) & 1U;
+    n += sh_load32_relaxed(&client->x_state) == SH_CLIENT_LIVE &&
+         sh_load32_relaxed(&client->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&client->x_root) == root &&
+         !blocked && !d->leases[c].class_id;
+  }
+  return n;
+}
+
+/* Nobody idle was seen for this class at two rounds, not only in the moment between a wake and its claim. */
+static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t root, uint64_t now_ns) {
+  uint64_t *since = &d->lacking_since[class_id];
+  if (idle_worker(d, root, false)) {
+    *since = 0;
+    return false;
+  }
+  if (*since == 0)
+    *since = now_ns;
+  return now_ns - *since >= LACKING_NS || workers_at_hand(d, root) == 0;
+}
+
 /* Serve one class that needs resources. SH_OK: one more worker has a lease. SH_EMPTY: there is nobody to give it to, or it
  * wants no more. SH_FULL: there are no resources. */
 static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
@@ -205,7 +231,8 @@ static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_claims claims;
   uint32_t client = idle_worker(d, root, false);
   if (client == 0) {
-    sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, -1, root);
+    if (lacks_workers(d, class_id, root, now_ns))
+      sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, -1, root);
     return SH_EMPTY;
   }
   if (!book(d, class_id, &claims)) {
@@ -227,7 +254,7 @@ static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
 /* Jobs with ready one-CPU work. With several, seats go round between them tick by tick. */
 static void take_turns(sh_repair *d) {
   uint32_t roots[64], n = 0;
-  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++)
+  for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
       uint32_t root = sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->root);
@@ -249,23 +276,29 @@ static void take_turns(sh_repair *d) {
     sh_wake_worker(&d->seg);
 }
 
-/* Workers of each job with seat work, a seat to be had and nobody idle. */
-static void ask_for_workers(sh_repair *d) {
-  uint32_t asked[64], n = 0, open = 0;
-  for (uint32_t i = 0; i < d->seg.header->n_seats; i++)
-    open += sh_seat_state_of(sh_load_relaxed(&seat_at(d, i)->word)) <= SH_SEAT_IDLE;
-  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U; w++)
+/* One worker at hand for each seat, for jobs with seat work; one more whenever zero-CPU work finds nobody idle. */
+static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
+  uint32_t asked[64], n = 0, seats = d->seg.header->n_seats - seats_held(d);
+  for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
-      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits), want = 1;
       sh_class *c = sh_class_at(&d->seg, class_id);
       uint32_t kind = sh_load32_relaxed(&c->kind), root = sh_load32_relaxed(&c->root);
-      bool skip = kind == SH_CLASS_LEASE || (kind == SH_CLASS_SEAT && open == 0) || n == 64U;
+      bool skip = kind == SH_CLASS_LEASE || n == 64U;
       for (uint32_t i = 0; i < n && !skip; i++)
         skip = asked[i] == root;
-      if (skip || work_of(d, class_id) == 0 || idle_worker(d, root, false))
+      if (skip || work_of(d, class_id) == 0)
+        continue;
+      if (kind == SH_CLASS_SEAT) {
+        uint32_t at_hand = workers_at_hand(d, root);
+        want = at_hand < seats ? seats - at_hand : 0;
+      } else if (!lacks_workers(d, class_id, root, now_ns)) {
+        want = 0;
+      }
+      if (want == 0)
         continue;
       asked[n++] = root;
-      sh_event_add(d, SH_EVENT_NEED_WORKERS, open ? open : 1, -1, root);
+      sh_event_add(d, SH_EVENT_NEED_WORKERS, want, -1, root);
     }
 }
 
@@ -273,13 +306,13 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   collect_returned(d);
   /* The longest-waiting class first; one that cannot be served keeps its claim on seats, others may still use the rest. */
   uint32_t order[256], n = 0, wanted = 0;
-  for (uint32_t w = 0; w < SH_MAX_CLASSES / 64U && n < 256U; w++)
+  for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words && n < 256U; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits && n < 256U; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
       if (sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) == SH_CLASS_LEASE && work_of(d, class_id) != 0)
         order[n++] = class_id;
     }
-  for (uint32_t class_id = 0; class_id < SH_MAX_CLASSES && n < 256U; class_id++)
+  for (uint32_t class_id = 0; class_id < sh_load32_relaxed(&d->seg.header->x_classes_high) && n < 256U; class_id++)
     if (d->actor_waits[class_id])
       order[n++] = class_id;
   sh_a32 *waits = &sh_seats_of(&d->seg)->x_lease_waits;
@@ -314,7 +347,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     (void)hold_seats(d, seats_for(d->seat_pool_milli)); /* nobody waits: give collected seats back */
   if (sh_load32_relaxed(&sh_seats_of(&d->seg)->x_wanted) != wanted)
     sh_store32_seqcst(&sh_seats_of(&d->seg)->x_wanted, wanted);
-  ask_for_workers(d);
+  ask_for_workers(d, now_ns);
   if (now_ns - d->last_tick_ns >= SH_TICK_NS)
     take_turns(d);
 }

@@ -117,8 +117,8 @@ typedef struct sh_seat {
   uint64_t pad[7];
 } sh_seat;
 typedef struct sh_seats {
-  sh_a32 x_wanted; /* daemon: seats it collects for leases; finishers give theirs up */
-  sh_a32 x_turn;   /* daemon: the root whose workers may take seats now, when several want them; 0 = all */
+  sh_a32 x_wanted;      /* daemon: seats it collects for leases; finishers give theirs up */
+  sh_a32 x_turn;        /* daemon: the root whose workers may take seats now, when several want them; 0 = all */
   sh_a32 x_lease_waits; /* daemon: 1 while work waits for a lease; whoever goes idle then pokes it */
   uint32_t pad[29];
   sh_seat seat[SH_MAX_SEATS];
@@ -217,6 +217,11 @@ static inline bool sh_class_has_bits(const sh_segment *s, const sh_class *c) {
     if (sh_load_relaxed(&c->x_bits[w]))
       return true;
   return false;
+}
+
+/* Words of the task-class bitmap that may hold a bit. */
+static inline uint32_t sh_class_words(const sh_segment *s) {
+  return (sh_load32_acquire(&s->header->x_classes_high) + 63U) / 64U;
 }
 
 /* The spec's bytes (returns, then payload); NULL: none or damaged. */

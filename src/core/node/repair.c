@@ -69,6 +69,7 @@ static bool private_tables(sh_repair *d) {
   d->actor_waits = calloc(SH_MAX_CLASSES, 1);
   d->starved_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->starved_told = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
+  d->lacking_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->ring_heads = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
@@ -225,6 +226,7 @@ void sh_repair_close(sh_repair *d) {
   free(d->actor_waits);
   free(d->starved_since);
   free(d->starved_told);
+  free(d->lacking_since);
   free(d->ring_heads);
   free(d->events);
   pthread_mutex_destroy(&d->lock);
@@ -341,6 +343,8 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
   sh_store32_relaxed(&c->x_unreferenced, 0);
   d->starved_since[found] = d->starved_told[found] = 0;
   d->actors[found] = (sh_claims){0};
+  if (found >= sh_load32_relaxed(&d->seg.header->x_classes_high))
+    sh_store32_seqcst(&d->seg.header->x_classes_high, found + 1U);
   sh_store_release(&c->word, sh_word(sh_word_generation(sh_load_relaxed(&c->word)) + 1U, SH_CLASS_LIVE, 0, 0));
   *class_id = found;
   return SH_OK;

@@ -54,9 +54,10 @@ typedef struct sh_repair {
   int *pidfds;             /* by client, -1 = none */
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
-  sh_claims *leases;    /* by client */
-  sh_claims *actors;    /* by class */
-  uint8_t *actor_waits; /* by class: reserve_actor was refused */
+  uint64_t *lacking_since; /* by class: no idle worker was seen since; 0 = one was */
+  sh_claims *leases;       /* by client */
+  sh_claims *actors;       /* by class */
+  uint8_t *actor_waits;    /* by class: reserve_actor was refused */
   uint32_t capacity[SH_MAX_KINDS], used[SH_MAX_KINDS];
   uint32_t gpu_used[32];    /* milli, by device */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */

@@ -101,7 +101,8 @@ static bool out_of_turn(sh_repair *d, sh_class *c) {
 /* Work that lies while somebody who could do it sleeps. */
 static void help_classes(sh_repair *d) {
   uint32_t high = sh_clients_high(&d->seg);
-  for (uint32_t class_id = 0; class_id < SH_MAX_CLASSES; class_id++) {
+  uint32_t n_classes = sh_load32_relaxed(&d->seg.header->x_classes_high);
+  for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
     sh_class *c = sh_class_at(&d->seg, class_id);
     if (sh_word_state(sh_load_relaxed(&c->word)) != SH_CLASS_LIVE)
       continue;

@@ -124,6 +124,7 @@ typedef struct sh_segment_header {
   _Alignas(128) sh_a32 x_mode; /* sh_mode; written by the daemon, one load at each claim */
   sh_a32 x_clients_high;       /* clients ever registered, daemon's counter; bounds scans */
   sh_a32 x_pressure;           /* grows when somebody found the heap full: flush dropped references */
+  sh_a32 x_classes_high;       /* scheduling classes ever defined, daemon's counter; bounds scans */
   sh_a32 x_orphans;            /* grows when a call met a closed class: the repair thread resolves it */
   sh_a32 x_rescan;             /* grows when a hint found no room: the repair thread scans for READY tasks */
   _Alignas(128) sh_a64 x_task_classes[SH_MAX_CLASSES / 64]; /* hint: task class may have ready work */
