@@ -6,6 +6,7 @@
 #include "base/os.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #define DRIVERS 3U
 #define WORKERS 3U
@@ -197,7 +198,23 @@ static void test_random_graphs_have_known_answers(void) {
   rig_close(&r);
 }
 
+#if defined(SH_HOOKS) && SH_HOOKS
+static __thread uint32_t hook_seed;
+
+/* Before a store, let somebody else run once in a while: windows of a few nanoseconds become wide. */
+static void give_way(const volatile void *word) {
+  if (hook_seed == 0)
+    hook_seed = (uint32_t)(uintptr_t)&hook_seed;
+  if (next_random(&hook_seed) % 64U == 0)
+    (void)sched_yield();
+  (void)word;
+}
+#endif
+
 int main(void) {
+#if defined(SH_HOOKS) && SH_HOOKS
+  sh_hook_fn = give_way;
+#endif
   rounds = getenv("SHOAL_LONG") ? 60000 : 20000;
   RUN(test_random_graphs_have_known_answers);
   return 0;
