@@ -218,6 +218,15 @@ def test_handles_travel_in_arguments_containers_and_returns() -> None:
     assert shoal.get(given.increment.remote()) == 7
 
 
+def test_methods_of_handles_can_be_passed_too() -> None:
+    @shoal.remote
+    def call(method: Any) -> int:
+        return shoal.get(method.remote(5))
+
+    counter = Counter.remote(1)
+    assert shoal.get(call.remote(counter.increment)) == 6
+
+
 def test_a_handle_alone_in_the_store_keeps_the_actor_alive() -> None:
     ref = shoal.put([Counter.remote(1)])
     gc.collect()

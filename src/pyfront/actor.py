@@ -68,6 +68,9 @@ class ActorMethod:
         name = self._name
         raise TypeError(f"{name} runs in the actor's process: call it with handle.{name}.remote(...)")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (ActorHandle(self._identity), self._name)
+
     def __repr__(self) -> str:
         return f"<method {self._name} of actor {self._identity.class_name} {self._identity.ref.hex()[:12]}>"
 
@@ -85,6 +88,8 @@ class ActorHandle(Generic[T]):
         self.__dict__["_shoal_identity"] = identity
 
     def __getattr__(self, name: str) -> ActorMethod:
+        if name.startswith("_shoal_"):
+            raise AttributeError(name)  # a handle that is still being made
         identity = self._shoal_identity
         num_returns = identity.methods.get(name)
         if num_returns is None:

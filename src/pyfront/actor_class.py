@@ -35,6 +35,7 @@ class ActorClass(Generic[T]):
         self.__doc__ = cls.__doc__
         self._options = options
         self._exported = exported
+        self._methods: tuple[dict[str, int], bool] | None = None
 
     def options(self, **options: Any) -> ActorClass[T]:
         """This class with other options, e.g. `A.options(name="a").remote()`; raises as `remote`."""
@@ -74,7 +75,9 @@ class ActorClass(Generic[T]):
     def _create(self, runtime: Runtime, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActorHandle[T]:
         options = self._options
         name = short_name(self.__qualname__)
-        methods, is_async = methods_of(self.__wrapped__)
+        if self._methods is None:
+            self._methods = methods_of(self.__wrapped__)
+        methods, is_async = self._methods
         class_id = runtime.calls.create_actor(
             key=self._key(runtime),
             name=options.name,

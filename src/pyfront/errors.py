@@ -128,8 +128,8 @@ class ForkedProcessError(ShoalError, status.Forked):
     """This process was forked from one that is connected; the connection stayed with the parent."""
 
 
-class NodeStoppingError(ShoalError, status.Fenced):
-    """The node is stopping, or has shut this process out."""
+class NodeStoppingError(NodeDiedError, status.Fenced):
+    """The node has stopped, or has shut this process out: no call, object or actor of it can be reached any more."""
 
 
 class InvalidReferenceError(ShoalError, status.Invalid):
