@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chaos from outside: random faults under load, each run replayable from the seed that it prints.
 
-`SHOAL_SEED=n` repeats a run, `SHOAL_LONG=1` makes the runs as long as the claims they hold (minutes instead of seconds).
+`SHOAL_SEED=n` repeats a run, `SHOAL_LONG=1` makes the runs as long as the claims they hold: minutes, not seconds.
 """
 
 import os

@@ -190,15 +190,36 @@ static void starve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_event_add(d, SH_EVENT_STARVED, class_id, (int64_t)((now_ns - since) / 1000000U), 0);
 }
 
+/* Is this worker in a task that needs no CPU, and longer than for a moment? Such a task may take for ever, and the seat that
+ * the worker does not use is free meanwhile. */
+static bool runs_seatless(sh_repair *d, uint32_t c, uint64_t now_ns) {
+  sh_progress *seen = &d->progress[c];
+  uint64_t current = sh_load_relaxed(&sh_client_at(&d->seg, c)->x_current);
+  sh_ref r = sh_ref_unpack(current);
+  bool runs = false;
+  if (r.index < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT))) {
+    sh_slot *t = sh_slot_at(&d->seg, r.index);
+    uint64_t word = sh_load_acquire(&t->word);
+    runs = sh_word_generation(word) == r.generation && sh_word_state(word) == SH_TASK_RUNNING &&
+           sh_word_who(word) == c && t->class_id < SH_MAX_CLASSES &&
+           sh_load32_relaxed(&sh_class_at(&d->seg, t->class_id)->kind) == SH_CLASS_FREE_RUN;
+  }
+  if (!runs || seen->seatless != current) {
+    seen->seatless = runs ? current : 0;
+    seen->seatless_since_ns = now_ns;
+  }
+  return runs && now_ns - seen->seatless_since_ns >= LACKING_NS;
+}
+
 /* Workers of a job that could take a task when their present one ends: not parked in get, not on a lease. */
-static uint32_t workers_at_hand(sh_repair *d, uint32_t root) {
+static uint32_t workers_at_hand(sh_repair *d, uint32_t root, uint64_t now_ns) {
   uint32_t n = 0, high = sh_clients_high(&d->seg);
   for (uint32_t c = 1; c < high; c++) {
     sh_client *client = sh_client_at(&d->seg, c);
     bool blocked = (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) >> (c % 64U)) & 1U;
     n += sh_load32_relaxed(&client->x_state) == SH_CLIENT_LIVE &&
          sh_load32_relaxed(&client->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&client->x_root) == root &&
-         !blocked && !d->leases[c].class_id;
+         !blocked && !d->leases[c].class_id && !runs_seatless(d, c, now_ns);
   }
   return n;
 }
@@ -212,7 +233,7 @@ static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t root, uint64
   }
   if (*since == 0)
     *since = now_ns;
-  return now_ns - *since >= LACKING_NS || workers_at_hand(d, root) == 0;
+  return now_ns - *since >= LACKING_NS || workers_at_hand(d, root, now_ns) == 0;
 }
 
 /* Serve one class that needs resources. SH_OK: one more worker has a lease. SH_EMPTY: there is nobody to give it to, or it
@@ -290,7 +311,7 @@ static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
       if (skip || work_of(d, class_id) == 0)
         continue;
       if (kind == SH_CLASS_SEAT) {
-        uint32_t at_hand = workers_at_hand(d, root);
+        uint32_t at_hand = workers_at_hand(d, root, now_ns);
         want = at_hand < seats ? seats - at_hand : 0;
       } else if (!lacks_workers(d, class_id, root, now_ns)) {
         want = 0;

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nobody starves: neither a driver beside a greedy one, nor a wide task beside narrow ones."""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+
+import shoal
+
+from .census import Census
+
+LIMIT_S = 60.0
+
+GUEST = """
+import json, sys
+import shoal
+shoal.init(address=sys.argv[1])
+
+@shoal.remote
+def small(n):
+    return n
+
+shoal.get(small.remote(0))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(4):
+    assert shoal.get([small.remote(n) for n in range(50)]) == list(range(50))
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+@shoal.remote
+def small(n: int) -> int:
+    return n
+
+
+@shoal.remote
+def spin(n: int) -> int:
+    total = 0
+    for i in range(500):
+        total += i
+    return n
+
+
+@contextmanager
+def guest(address: str) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", GUEST, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def tell(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def hear(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def n_ready(refs: list["shoal.ObjectRef[int]"]) -> int:
+    return len(shoal.wait(refs, num_returns=len(refs), timeout=0)[0])
+
+
+def test_a_driver_is_served_beside_one_that_queued_far_more(pick: Callable[[int, int], int]) -> None:
+    n_greedy = pick(100_000, 1_000_000)
+    with shoal.init(num_cpus=2) as context, guest(context.address) as process:
+        assert hear(process) == "ready"
+        refs = [spin.remote(n) for n in range(n_greedy)]
+        before = n_ready(refs)
+        tell(process)
+        assert hear(process) == "done"
+        during = n_ready(refs) - before
+        print(f"{during} tasks of the greedy driver ran while the other ran 200")
+        assert n_ready(refs) < n_greedy, "the greedy driver was not busy: the test shows nothing"
+        assert during <= n_greedy // 4
+        assert shoal.get(refs[-1], timeout=10 * LIMIT_S) == n_greedy - 1
+        del refs
+
+
+def test_the_greedy_driver_may_die_with_all_its_tasks_queued(pick: Callable[[int, int], int]) -> None:
+    greedy = """
+import sys, time
+import shoal
+shoal.init(address=sys.argv[1])
+@shoal.remote
+def spin(n):
+    return sum(range(10_000))
+refs = [spin.remote(n) for n in range(int(sys.argv[2]))]
+print("queued", flush=True)
+sys.stdin.readline()
+"""
+    with shoal.init(num_cpus=2) as context:
+        census = Census()
+        process = subprocess.Popen(
+            [sys.executable, "-c", greedy, context.address, str(pick(100_000, 1_000_000))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert hear(process) == "queued"
+        assert shoal.get([small.remote(n) for n in range(100)], timeout=LIMIT_S) == list(range(100))
+        process.kill()
+        process.communicate()
+        assert shoal.get([small.remote(n) for n in range(100)], timeout=LIMIT_S) == list(range(100))
+        census.assert_as_before()
+
+
+def test_a_wide_task_gets_its_turn_in_a_stream_of_narrow_ones(census: Census, dice: random.Random) -> None:
+    wide = spin.options(num_cpus=2)
+    narrow = [spin.remote(n) for n in range(2_000)]
+    for _ in range(10):
+        waiting = wide.remote(7)
+        before = n_ready(narrow)
+        narrow += [spin.remote(n) for n in range(4_000)]
+        assert shoal.get(waiting, timeout=LIMIT_S) == 7
+        assert n_ready(narrow) < len(narrow) or n_ready(narrow) - before < 4_000
+    shoal.get(narrow)
+
+
+def test_fractions_and_custom_resources_are_never_oversubscribed() -> None:
+    @shoal.remote
+    def run_from_to(kind: str) -> tuple[str, float, float]:
+        started_s = time.monotonic()
+        sum(range(20_000))
+        return kind, started_s, time.monotonic()
+
+    with shoal.init(num_cpus=2, resources={"disk": 3}):
+        refs = []
+        for _ in range(100):
+            refs.append(run_from_to.options(num_cpus=0.5).remote("half"))
+            refs.append(run_from_to.options(num_cpus=0, resources={"disk": 1}).remote("disk"))
+            refs.append(run_from_to.options(num_cpus=0, resources={"disk": 1.5}).remote("big disk"))
+            refs.append(run_from_to.options(num_cpus=2).remote("wide"))
+        spans = shoal.get(refs, timeout=LIMIT_S)
+    cpus = {"half": 0.5, "wide": 2.0}
+    disks = {"disk": 1.0, "big disk": 1.5}
+    assert peak(spans, cpus) <= 2
+    assert peak(spans, disks) <= 3
+
+
+def peak(spans: list[tuple[str, float, float]], demand: dict[str, float]) -> float:
+    """The most of a resource that was in use at one instant."""
+    ends = [(start_s, demand.get(kind, 0.0)) for kind, start_s, _ in spans]
+    ends += [(end_s, -demand.get(kind, 0.0)) for kind, _, end_s in spans]
+    return max(accumulate(amount for _, amount in sorted(ends)))
+
+
+def test_an_impossible_demand_warns_at_once_and_starves_nobody(census: Census) -> None:
+    for impossible in (spin.options(num_cpus=64), spin.options(resources={"unobtainium": 1}), spin.options(num_gpus=8)):
+        with pytest.warns(shoal.InfeasibleResourcesWarning):
+            never = impossible.remote(1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert shoal.get([spin.remote(n) for n in range(200)], timeout=LIMIT_S) == list(range(200))
+            assert shoal.get(spin.options(num_cpus=2).remote(3), timeout=LIMIT_S) == 3
+        with pytest.raises(shoal.GetTimeoutError):
+            shoal.get(never, timeout=0.01)
+    census.before["live_entries"] += 6  # the three tasks wait for a node that has what they want
+    census.before["live_slots"] += 3
+    census.before["live_waiters"] += 3
+
+
+def test_tasks_that_need_no_cpu_keep_nobody_from_one(census: Census, tmp_path: Path) -> None:
+    @shoal.remote(num_cpus=0)
+    def hold(path: str) -> None:
+        while not os.path.exists(path):
+            threading.Event().wait(0.01)
+
+    for n in range(3):
+        gate = tmp_path / f"gate{n}"
+        held = [hold.remote(str(gate)) for _ in range(2 + n)]
+        assert shoal.wait(held, timeout=0.1)[0] == []
+        assert shoal.get([small.remote(i) for i in range(50)], timeout=LIMIT_S) == list(range(50))
+        assert shoal.wait(held, timeout=0)[0] == [], "the test shows nothing"
+        gate.touch()
+        shoal.get(held)
