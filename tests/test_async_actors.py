@@ -63,6 +63,26 @@ def test_max_concurrency_bounds_what_is_in_flight() -> None:
     shoal.kill(gate)
 
 
+def test_a_long_queue_of_plain_calls_does_not_keep_calls_in_flight_from_going_on() -> None:
+    @shoal.remote
+    class Mixed:
+        def __init__(self) -> None:
+            self.n_plain = 0
+
+        def plain(self) -> None:
+            self.n_plain += 1
+
+        async def turns(self) -> int:
+            await asyncio.sleep(0)
+            return self.n_plain
+
+    mixed = Mixed.remote()
+    before = mixed.turns.remote()
+    calls = [mixed.plain.remote() for _ in range(5_000)]
+    assert shoal.get(before, timeout=60) < 5_000
+    shoal.get(calls, timeout=60)
+
+
 def test_a_full_actor_goes_on_when_calls_end() -> None:
     @shoal.remote(max_concurrency=2)
     class Pair:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,19 @@ def test_refs_and_handles_of_an_ended_connection_say_so() -> None:
         shoal.get(ref)
     with pytest.raises(shoal.ShoalError):
         actor.read.remote()
+
+
+def test_futures_that_are_pending_at_shutdown_say_so() -> None:
+    @shoal.remote
+    def forever() -> None:
+        threading.Event().wait()
+
+    shoal.init(num_cpus=1)
+    futures = [forever.remote().future() for _ in range(2)]
+    shoal.shutdown()
+    for future in futures:
+        with pytest.raises(shoal.ShoalError):
+            future.result(20)
 
 
 def test_shutdown_twice_has_no_effect() -> None:
@@ -225,8 +239,6 @@ def exits(process: int) -> bool:
 
 
 def eventually_gone(folder: Path) -> bool:
-    import threading
-
     return any(not folder.exists() or threading.Event().wait(0.02) for _ in range(500))
 
 

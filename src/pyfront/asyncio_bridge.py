@@ -126,6 +126,10 @@ class Bridge:
                     self._tell_all()
                 return
 
+    def close(self) -> None:
+        """The connection was closed: whoever waits is told so."""
+        self._tell_all()
+
     def _claim(self) -> bool:
         """Let the actor take its calls, on its own loop -> whether it could take more."""
         if self._host is None:
@@ -138,7 +142,7 @@ class Bridge:
         return False
 
     def _tell_all(self) -> None:
-        """The node is stopping: whoever waits finds out by asking for the value."""
+        """Nothing will resolve any more: whoever waits finds out why by asking for the value."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for told in waiting.values():

@@ -78,11 +78,14 @@ def disconnect() -> None:
     """End the connection, and the node if this process started it. No effect without one, or in a forked child."""
     global _connection
     connection, _connection = _connection, None
-    if connection is None or runtime.connection is None:
+    ended = runtime.connection
+    if connection is None or ended is None:
         return
     runtime.install(None)
     atexit.unregister(disconnect)
     connection.close()
+    if ended.bridge is not None:
+        ended.bridge.close()
 
 
 def _refuse_node_options(options: NodeOptions, address: str) -> None:

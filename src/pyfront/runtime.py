@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from shoal._core._node import Client
 from shoal.errors import ForkedProcessError, NotConnectedError
@@ -20,6 +20,13 @@ from shoal.task.function_table import FunctionTable
 if TYPE_CHECKING:
     from shoal.link import Link
     from shoal.protocol.messages import ActorOrder, Welcome
+
+
+class Closable(Protocol):
+    """Something that must know when the connection ends."""
+
+    def close(self) -> None:
+        """The client is closed already."""
 
 
 class Runtime:
@@ -40,7 +47,7 @@ class Runtime:
         self.is_driver = is_driver
         self.actor: ActorOrder | None = None  # which actor this process is
         self.accelerators: Accelerators | None = None  # of a worker
-        self.bridge: object = None  # the event loops' share of the connection, made when one is first used
+        self.bridge: Closable | None = None  # the event loops' share of the connection, made when one is first used
         self._classes: dict[frozenset[tuple[str, float]], int] = {}
 
     def class_for(self, demands: Mapping[str, float]) -> int:

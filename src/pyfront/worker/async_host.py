@@ -19,6 +19,8 @@ from shoal.worker.actor_state import ActorState
 SYNC_FRAMES = 1  # of a plain method's traceback: `_start`
 ASYNC_FRAMES = 2  # of a coroutine's: `_await` and `_stepwise`
 
+CLAIMS_PER_TURN = 100  # then the loop turns once: a long queue must not keep calls in flight from going on
+
 
 class AsyncHost:
     """Runs an actor's calls on the running loop. All methods run on its thread."""
@@ -42,12 +44,15 @@ class AsyncHost:
 
     def _claim(self) -> bool:
         """Start the calls that wait -> whether more could be taken."""
-        while self._n_free > 0 and not self._over.done():
+        for _ in range(CLAIMS_PER_TURN):
+            if self._n_free == 0 or self._over.done():
+                return False
             task = self._client.try_next_task()
             if task is None:
                 self._stop_if_left()
                 return True
             self._start(task)
+        self._loop.call_soon(self._bridge.on_ready)
         return False
 
     def _stop_if_left(self) -> None:
