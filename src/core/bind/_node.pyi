@@ -6,7 +6,7 @@ repairs, counts references and grants leases. Every call is one C function enter
 release it. Statuses become exceptions from `shoal._core.status`.
 """
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
@@ -30,6 +30,7 @@ ERR_STORE_FULL: Final[int]
 ERR_DAMAGED: Final[int]
 
 # Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is under way already.
+
 EVENT_CLIENT_SWEPT: Final[int]  # a = client index, b = client epoch
 EVENT_NEED_WORKERS: Final[int]  # a = how many more, b = class id of an actor that was granted or -1, c = root
 EVENT_ACTOR_UNREFERENCED: Final[int]  # a = class id: the last handle is gone
@@ -155,13 +156,22 @@ class Client:
     def create(self, nbytes: int) -> Any:
         """An unsealed object of nbytes: a Buffer with writable `.view` (memoryview in the segment)."""
     def seal_array(self, buffer: Any, describe: tuple[Any, ...]) -> ObjectRef[Any]:
-        """Seal a created buffer in place; `describe` is (dtype str, shape, order). get() returns a read-only ndarray."""
+        """Seal a created buffer in place; `describe` is (dtype str, shape, order).
+
+        get() returns a read-only ndarray.
+        """
     # -- workers
     def next_task(self, timeout_s: float | None = None) -> Task | None:
-        """Claim a task of this worker's classes (or of its actor). Spins, then parks. None at time-out or when asked to exit."""
+        """Claim a task of this worker's classes (or of its actor).
+
+        Spins, then parks. None at time-out or when asked to exit.
+        """
     def try_next_task(self) -> Task | None: ...
     def finish(self, task: Task, values: Sequence[object]) -> bool:
-        """Commit and seal the returns. False if the task was killed or cancelled meanwhile. Encoding errors raise, nothing done."""
+        """Commit and seal the returns.
+
+        False if the task was killed or cancelled meanwhile. Encoding errors raise, nothing done.
+        """
     def fail(self, task: Task, payload: bytes) -> bool:
         """Commit with every return sealed as an error; payload is what `decode_error` will be given."""
     def set_current(self, task: Task | None) -> None:
@@ -170,7 +180,10 @@ class Client:
     def should_exit(self) -> bool: ...  # fenced, node stopping, or actor without handles and calls
     # -- event loops
     def wake_fd(self) -> int:
-        """An eventfd that becomes readable when a watched ref resolves or a call arrives. Starts one C thread at first use."""
+        """An eventfd that becomes readable when a watched ref resolves or a call arrives.
+
+        Starts one C thread at first use.
+        """
     def watch(self, ref: ObjectRef[Any]) -> bool:
         """Ask that `ref` be returned by drain_watched once resolved. True if it already is (then it will not be)."""
     def drain_watched(self) -> list[ObjectRef[Any]]: ...
@@ -195,7 +208,10 @@ class NodeCore:
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def register(self, pid: int, pidfd: int, role: int, class_id: int = -1, root: int = 0) -> tuple[int, int]:
-        """A fresh client record -> (index, epoch). The core now owns a duplicate of pidfd. A worker serves one root for life."""
+        """A fresh client record -> (index, epoch).
+
+        The core now owns a duplicate of pidfd. A worker serves one root for life.
+        """
     def fence(self, index: int, epoch: int) -> None:
         """No more work for this client; it learns it by should_exit."""
     def define_class(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
@@ -203,7 +219,10 @@ class NodeCore:
     def define_actor(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
         """A class with one taker. Reserve its lease with `reserve_actor` before starting its process."""
     def reserve_actor(self, class_id: int) -> bool:
-        """True when the resources of this actor are granted now; else queued: EVENT_NEED_WORKERS follows with b = class id."""
+        """True when the resources of this actor are granted now; else queued:
+
+        EVENT_NEED_WORKERS follows with b = class id.
+        """
     def close_class(self, class_id: int, code: int, client: int, epoch: int, pid: int, status: int) -> None:
         """An actor is gone for good: its unfinished and future calls resolve to this error; resources come back."""
     def end_root(self, root: int) -> None:
@@ -217,7 +236,9 @@ class NodeCore:
     def clients(self) -> list[dict[str, int]]: ...
     def classes(self) -> list[dict[str, int]]: ...
     def counters(self) -> dict[str, int]:
-        """tasks_completed, live_entries, live_slots, live_nodes, live_bytes, repairs, sweeps, quarantined, free_seats, ..."""
+        """tasks_completed, live_entries, live_slots, live_nodes, live_bytes, repairs, sweeps, quarantined, free_seats,
+        ...
+        """
     def is_valid(self) -> bool: ...
 
 def system_info() -> dict[str, int]: ...  # layout version, record sizes, check level, hooks built in

@@ -30,10 +30,10 @@
 typedef enum sh_waiter_kind { SH_WAITS_TASK = 1, SH_WAITS_CLIENT } sh_waiter_kind;
 
 typedef struct sh_waiter {
-  sh_a64 word;     /* who = the client that made it */
-  sh_a64 promise;  /* packed reference of the entry it waits for */
-  sh_a64 expect;   /* task: the exact WAITING word; client: its epoch */
-  sh_a32 target;   /* task: slot index; client: client index */
+  sh_a64 word;    /* who = the client that made it */
+  sh_a64 promise; /* packed reference of the entry it waits for */
+  sh_a64 expect;  /* task: the exact WAITING word; client: its epoch */
+  sh_a32 target;  /* task: slot index; client: client index */
   sh_a32 kind;
   sh_a32 next;     /* waiter + 1; written before the push, immutable while listed */
   sh_a32 x_listed; /* its maker, after the push: a sweep must look for those that died in between */

@@ -224,15 +224,27 @@ static uint32_t workers_at_hand(sh_repair *d, uint32_t root, uint64_t now_ns) {
   return n;
 }
 
-/* Nobody idle was seen for this class at two rounds, not only in the moment between a wake and its claim. */
+/* Hints ever taken from the rings of a class. */
+static uint64_t taken_of(sh_repair *d, uint32_t class_id) {
+  uint64_t n = 0;
+  uint32_t high = sh_clients_high(&d->seg);
+  for (uint32_t c = 0; c < high; c++) {
+    uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, c, class_id));
+    n += named ? sh_load_relaxed(&sh_ring_at(&d->seg, named - 1U)->x_head) : 0U;
+  }
+  return n;
+}
+
+/* Nobody idle was seen for this class at two rounds, and nobody took of it in between; not only in the moment between a wake and its claim. */
 static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t root, uint64_t now_ns) {
-  uint64_t *since = &d->lacking_since[class_id];
+  uint64_t *since = &d->lacking_since[class_id], taken = taken_of(d, class_id);
   if (idle_worker(d, root, false)) {
     *since = 0;
     return false;
   }
-  if (*since == 0)
+  if (*since == 0 || d->lacking_taken[class_id] != taken)
     *since = now_ns;
+  d->lacking_taken[class_id] = taken;
   return now_ns - *since >= LACKING_NS || workers_at_hand(d, root, now_ns) == 0;
 }
 
@@ -313,6 +325,8 @@ static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
       if (kind == SH_CLASS_SEAT) {
         uint32_t at_hand = workers_at_hand(d, root, now_ns);
         want = at_hand < seats ? seats - at_hand : 0;
+        if (want == 0 && sh_seats_unused(&d->seg) > 0 && lacks_workers(d, class_id, root, now_ns))
+          want = 1; /* those at hand do not come: stopped, perhaps */
       } else if (!lacks_workers(d, class_id, root, now_ns)) {
         want = 0;
       }

@@ -70,6 +70,7 @@ static bool private_tables(sh_repair *d) {
   d->starved_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->starved_told = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->lacking_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
+  d->lacking_taken = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->ring_heads = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
@@ -227,6 +228,7 @@ void sh_repair_close(sh_repair *d) {
   free(d->starved_since);
   free(d->starved_told);
   free(d->lacking_since);
+  free(d->lacking_taken);
   free(d->ring_heads);
   free(d->events);
   pthread_mutex_destroy(&d->lock);

@@ -56,6 +56,7 @@ typedef struct sh_repair {
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
   uint64_t *lacking_since; /* by class: no idle worker was seen since; 0 = one was */
+  uint64_t *lacking_taken; /* by class: hints taken when last looked */
   sh_claims *leases;       /* by client */
   sh_claims *actors;       /* by class */
   uint8_t *actor_waits;    /* by class: reserve_actor was refused */
