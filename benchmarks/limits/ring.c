@@ -76,13 +76,15 @@ static void wait_for_message(ring *r, uint64_t head) {
 static PyObject *py_create(PyObject *Py_UNUSED(module), PyObject *args) {
   unsigned long long capacity;
   int parks;
-  if (!PyArg_ParseTuple(args, "Kp", &capacity, &parks)) return NULL;
+  if (!PyArg_ParseTuple(args, "Kp", &capacity, &parks))
+    return NULL;
   if (capacity < CACHE_LINE || (capacity & (capacity - 1)) != 0) {
     PyErr_Format(PyExc_ValueError, "capacity %llu is not a power of two of at least %d", capacity, CACHE_LINE);
     return NULL;
   }
   ring *r = mmap(NULL, sizeof(ring) + capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (r == MAP_FAILED) return PyErr_SetFromErrno(PyExc_OSError);
+  if (r == MAP_FAILED)
+    return PyErr_SetFromErrno(PyExc_OSError);
   r->capacity = capacity;
   r->parks = (uint32_t)parks;
   /* Never unmapped: the two processes of the benchmark end soon after. */
@@ -95,14 +97,16 @@ static PyObject *py_push(PyObject *Py_UNUSED(module), PyObject *const *args, Py_
     return NULL;
   }
   ring *r = PyCapsule_GetPointer(args[0], RING_NAME);
-  if (r == NULL) return NULL;
+  if (r == NULL)
+    return NULL;
   uint64_t size = (uint64_t)PyBytes_GET_SIZE(args[1]);
   uint64_t tail = atomic_load_explicit(&r->x_tail, memory_order_relaxed);
   if (size + sizeof size > r->capacity / 2) {
     PyErr_SetString(PyExc_ValueError, "the message is larger than half of the ring");
     return NULL;
   }
-  while (tail + size + sizeof size - atomic_load_explicit(&r->x_head, memory_order_acquire) > r->capacity) relax();
+  while (tail + size + sizeof size - atomic_load_explicit(&r->x_head, memory_order_acquire) > r->capacity)
+    relax();
   copy_in(r, tail, &size, sizeof size);
   copy_in(r, tail + sizeof size, PyBytes_AS_STRING(args[1]), size);
   if (!r->parks) {
@@ -119,12 +123,14 @@ static PyObject *py_push(PyObject *Py_UNUSED(module), PyObject *const *args, Py_
 
 static PyObject *py_pop(PyObject *Py_UNUSED(module), PyObject *capsule) {
   ring *r = PyCapsule_GetPointer(capsule, RING_NAME);
-  if (r == NULL) return NULL;
+  if (r == NULL)
+    return NULL;
   uint64_t size, head = atomic_load_explicit(&r->x_head, memory_order_relaxed);
   wait_for_message(r, head);
   copy_out(r, head, &size, sizeof size);
   PyObject *message = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-  if (message == NULL) return NULL;
+  if (message == NULL)
+    return NULL;
   copy_out(r, head + sizeof size, PyBytes_AS_STRING(message), size);
   atomic_store_explicit(&r->x_head, head + sizeof size + size, memory_order_release);
   return message;

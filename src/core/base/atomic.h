@@ -23,10 +23,10 @@ _Static_assert(sizeof(sh_a32) == 4 && ATOMIC_INT_LOCK_FREE == 2, "32-bit words m
 #if defined(SH_HOOKS) && SH_HOOKS
 /* Set by a test before any core call of the process; called with the address about to be written. */
 extern void (*sh_hook_fn)(const volatile void *word);
-#define SH_HOOK(p)                             \
-  do {                                         \
-    if (sh_hook_fn)                            \
-      sh_hook_fn((const volatile void *)(p));  \
+#define SH_HOOK(p)                            \
+  do {                                        \
+    if (sh_hook_fn)                           \
+      sh_hook_fn((const volatile void *)(p)); \
   } while (0)
 #else
 #define SH_HOOK(p) ((void)0)

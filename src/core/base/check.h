@@ -13,10 +13,10 @@
 #define SH_CHECK 0
 #endif
 
-#define SH_CHECK_FAIL(x)                                                        \
-  do {                                                                          \
+#define SH_CHECK_FAIL(x)                                                              \
+  do {                                                                                \
     fprintf(stderr, "shoal core: %s:%d: check failed: %s\n", __FILE__, __LINE__, #x); \
-    abort();                                                                    \
+    abort();                                                                          \
   } while (0)
 
 #if SH_CHECK >= 1

@@ -8,14 +8,14 @@
 
 typedef enum sh_status {
   SH_OK = 0,
-  SH_EMPTY,    /* nothing to take: not an error */
-  SH_TIMEOUT,  /* the wait ran out of time */
-  SH_FULL,     /* the segment has no room; nothing was done */
-  SH_FENCED,   /* this client may not work any more, or the node stops */
-  SH_LOST,     /* somebody else decided first (cancel, kill, stale reference) */
-  SH_INVALID,  /* an argument is out of range */
-  SH_OS,       /* a system call failed; errno says which way */
-  SH_AGAIN,    /* interrupted for the caller to look at signals; call again */
+  SH_EMPTY,   /* nothing to take: not an error */
+  SH_TIMEOUT, /* the wait ran out of time */
+  SH_FULL,    /* the segment has no room; nothing was done */
+  SH_FENCED,  /* this client may not work any more, or the node stops */
+  SH_LOST,    /* somebody else decided first (cancel, kill, stale reference) */
+  SH_INVALID, /* an argument is out of range */
+  SH_OS,      /* a system call failed; errno says which way */
+  SH_AGAIN,   /* interrupted for the caller to look at signals; call again */
 } sh_status;
 
 #endif

@@ -29,7 +29,7 @@ ERR_ROOT_ENDED: Final[int]
 ERR_STORE_FULL: Final[int]
 ERR_DAMAGED: Final[int]
 
-# Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is under way already.
+# Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is coming already.
 
 EVENT_CLIENT_SWEPT: Final[int]  # a = client index, b = client epoch
 EVENT_NEED_WORKERS: Final[int]  # a = how many more, b = class id of an actor that was granted or -1, c = root

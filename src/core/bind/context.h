@@ -9,11 +9,11 @@
 #include <stdbool.h>
 
 typedef struct sh_thread_context {
-  void *rows;        /* list of ObjectRef: pickling appends, unpickling indexes; NULL outside of both */
-  sh_id128 task_id;  /* whom this thread submits for */
+  void *rows;       /* list of ObjectRef: pickling appends, unpickling indexes; NULL outside of both */
+  sh_id128 task_id; /* whom this thread submits for */
   uint32_t counter, put_counter, depth;
-  void *task;        /* strong reference to the Task, whose counters go on where they stopped */
-  uint64_t client;   /* serial number of the connection that all this is about; 0 = none */
+  void *task;      /* strong reference to the Task, whose counters go on where they stopped */
+  uint64_t client; /* serial number of the connection that all this is about; 0 = none */
 } sh_thread_context;
 
 static __thread sh_thread_context sh_context;

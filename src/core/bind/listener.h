@@ -13,7 +13,7 @@
 typedef struct sh_listener {
   sh_client *me;
   int fd;
-  uint32_t seq;        /* written by the loop before it arms */
+  uint32_t seq; /* written by the loop before it arms */
   sh_a32 armed, stop;
   pthread_t thread;
 } sh_listener;
