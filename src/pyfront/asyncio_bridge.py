@@ -21,6 +21,7 @@ from typing import Any
 from weakref import WeakSet
 
 from shoal._core._node import Client, ObjectRef
+from shoal.errors import NodeDiedError, NotConnectedError
 from shoal.runtime import Runtime, connected
 
 EVENTFD_BYTES = 8
@@ -33,7 +34,8 @@ class Bridge:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._fd = client.wake_fd()
+        # A descriptor of our own: loops and the thread look at it as long as they have us; the client closes its own.
+        self._fd = os.dup(client.wake_fd())
         os.set_blocking(self._fd, False)  # several loops may be woken for one event
         self._lock = threading.Lock()
         self._waiting: dict[ObjectRef[Any], list[Notify]] = {}
@@ -41,6 +43,9 @@ class Bridge:
         self._n_futures = 0
         self._thread: threading.Thread | None = None
         self._host: tuple[asyncio.AbstractEventLoop, Callable[[], bool]] | None = None
+
+    def __del__(self) -> None:
+        os.close(self._fd)
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let `loop` wake for news. Call it on the loop's thread."""
@@ -103,14 +108,19 @@ class Bridge:
                 if self._n_futures == 0:
                     self._thread = None
                     return
-            if any(event & ~select.POLLIN for _, event in news.poll()):
-                return  # the connection was closed
+            news.poll()
             self.on_ready()
 
     def on_ready(self) -> None:
         """Take all news and pass it on, until there is none and the core is set to wake us for the next."""
         with suppress(BlockingIOError):  # another loop was faster, or there was no event
             os.read(self._fd, EVENTFD_BYTES)
+        try:
+            self._take_news()
+        except (NotConnectedError, NodeDiedError):
+            self._tell_all()
+
+    def _take_news(self) -> None:
         while True:
             resolved = self._client.drain_watched()
             for ref in resolved:
@@ -129,6 +139,7 @@ class Bridge:
     def close(self) -> None:
         """The connection was closed: whoever waits is told so."""
         self._tell_all()
+        os.eventfd_write(self._fd, 1)  # the thread has nothing to do any more
 
     def _claim(self) -> bool:
         """Let the actor take its calls, on its own loop -> whether it could take more."""
