@@ -270,6 +270,11 @@ static void spin_park_and_work(stage *s) {
   work(s);
 }
 
+/* Nobody else may spin for as long as it is seen to. */
+static void spin_for_nothing(stage *s) {
+  (void)sh_spin_next(s->victim);
+}
+
 const scenario stage_scenarios[] = {
     {"put and drop", STAGE_DRIVER, nothing, put_and_drop},
     {"put and keep", STAGE_DRIVER, nothing, put_and_keep},
@@ -292,6 +297,7 @@ const scenario stage_scenarios[] = {
     {"claim and put back", STAGE_WORKER, one_task, claim_and_put_back},
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
     {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},
+    {"spin for nothing", STAGE_WORKER, nothing, spin_for_nothing},
     {"spin, park and work", STAGE_WORKER, one_task, spin_park_and_work},
     {"work under a lease", STAGE_WORKER, leased_task, work},
     {"serve an actor's calls", STAGE_ACTOR, actor_calls, work},

@@ -119,6 +119,31 @@ static void test_resolving_wakes_the_getter(void) {
   rig_close(&r);
 }
 
+static void *sleep_until_told(void *context) {
+  sh_self *self = context;
+  uint32_t seq = sh_park_prepare(&self->me->park);
+  sh_park_announce(&self->me->park, seq);
+  EXPECT(sh_park_any(self, seq, SH_NO_DEADLINE, SH_NO_DEADLINE) != SH_TIMEOUT);
+  return NULL;
+}
+
+static void test_wake_of_a_waker_that_died_is_finished_by_the_tick(void) {
+  rig_open(&r, 1, 1);
+  sh_park *where = &r.worker[0].me->park;
+  pthread_t sleeper;
+  EXPECT(pthread_create(&sleeper, NULL, sleep_until_told, &r.worker[0]) == 0);
+  while (sh_load32_seqcst(&where->x_parked) == 0)
+    sh_pause();
+  (void)sh_fetch_add32(&where->x_wake, 1U); /* and the waker is gone */
+  uint64_t deadline = sh_os_now_ns() + 20000000000U;
+  while (sh_load32_seqcst(&where->x_parked) != 0) {
+    EXPECT(sh_os_now_ns() < deadline);
+    rig_tick(&r);
+  }
+  EXPECT(pthread_join(sleeper, NULL) == 0);
+  rig_close(&r);
+}
+
 int main(void) {
   RUN(test_nobody_parked_costs_no_system_call);
   RUN(test_wake_after_the_look_is_not_lost);
@@ -127,5 +152,6 @@ int main(void) {
   RUN(test_ping_pong_never_sticks);
   RUN(test_park_closed_says_why_it_returned);
   RUN(test_resolving_wakes_the_getter);
+  RUN(test_wake_of_a_waker_that_died_is_finished_by_the_tick);
   return 0;
 }

@@ -77,13 +77,14 @@ static bool let_the_woken_work(void) {
   return any;
 }
 
-static void others_go_on(void) {
+/* With no extra tasks there is no push that could wake somebody: only the repair thread does. */
+static void others_go_on(uint32_t extra_tasks) {
   if (s.slot && s.r.worker[2].seated_run) {
     rig_finish(&s.r.worker[2], s.slot);
     while (rig_work(&s.r.worker[2])) {
     }
   }
-  for (uint32_t i = 0; i < EXTRA_TASKS; i++)
+  for (uint32_t i = 0; i < extra_tasks; i++)
     stage_promise_add(&s, rig_submit_one(&s.r, 300 + i, NULL, 0), 300 + i, false);
   while (let_the_woken_work()) {
   }
@@ -98,7 +99,7 @@ static void others_go_on(void) {
 /* ---- the victim ---- */
 
 /* True if it came to the end of its act without a stop. */
-static bool play(const scenario *which, uint32_t hook) {
+static bool play(const scenario *which, uint32_t hook, uint32_t extra_tasks) {
   stage_set(&s, which);
   park_survivors();
   fflush(NULL);
@@ -113,7 +114,7 @@ static bool play(const scenario *which, uint32_t hook) {
   int status;
   EXPECT(waitpid(pid, &status, WUNTRACED) == pid);
   bool stopped = WIFSTOPPED(status);
-  others_go_on();
+  others_go_on(extra_tasks);
   if (stopped) {
     kill(pid, SIGCONT);
     EXPECT(waitpid(pid, &status, 0) == pid);
@@ -126,14 +127,15 @@ static bool play(const scenario *which, uint32_t hook) {
 }
 
 int main(void) {
-  for (uint32_t i = 0; i < stage_n_scenarios; i++) {
-    const scenario *which = &stage_scenarios[i];
+  for (uint32_t i = 0; i < 2U * stage_n_scenarios; i++) {
+    const scenario *which = &stage_scenarios[i / 2U];
+    uint32_t extra_tasks = i % 2U ? EXTRA_TASKS : 0;
     stage_open(&s);
     bool done = false;
     for (uint32_t hook = 1; !done; hook++) {
-      (void)snprintf(name, sizeof name, "%s, stopped before store %u", which->name, hook);
+      (void)snprintf(name, sizeof name, "%s, stopped before store %u, %u more tasks", which->name, hook, extra_tasks);
       rig_running(name);
-      done = play(which, hook);
+      done = play(which, hook, extra_tasks);
     }
     stage_close(&s);
   }

@@ -256,7 +256,45 @@ static void test_damaged_record_is_quarantined_not_followed(void) {
   rig_close(&r);
 }
 
+/* A worker dies after it sealed all and freed the spec, whose room somebody else uses before the sweep: the references that
+ * the sweep would read there are not the dead task's. */
+static void test_freed_spec_is_not_believed(void) {
+  enum { N = 20 };
+  rig_open(&r, 2, 2);
+  sh_ref mine[N], theirs[N];
+  uint32_t slot;
+  rig_call call = {.class_id = r.class_id, .n_returns = N, .addend = 1};
+  rig_submit(&r.driver, &call, mine);
+  EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
+  rig_fill(&r.worker[0], slot, 8);
+  sh_slot *t = sh_slot_at(&r.d.seg, slot);
+  uint64_t word = sh_load_relaxed(&t->word), spec = sh_load_relaxed(&t->loc);
+  sh_ref self = {.index = slot, .generation = sh_word_generation(word)};
+  sh_store_relaxed(&t->word, sh_word(self.generation, SH_TASK_COMMITTED, r.worker[0].index, sh_word_tag(word)));
+  for (uint32_t i = 0; i < N; i++)
+    sh_seal(&r.worker[0], mine[i]);
+  EXPECT(sh_heap_free(&r.d.seg, &r.driver.heap, r.driver.index, spec, sh_tag(SH_TAG_SLOT, self)));
+  call.addend = 2;
+  rig_submit(&r.driver, &call, theirs);
+  sh_slot *other =
+      sh_slot_at(&r.d.seg, sh_ref_unpack(sh_load_relaxed(&sh_entry_at(&r.d.seg, theirs[0].index)->producer)).index);
+  EXPECT_EQ(sh_load_relaxed(&other->loc), spec);
+  die(&r.worker[0]);
+  for (uint32_t i = 0; i < N; i++)
+    EXPECT(!rig_is_closed(&r.driver, theirs[i]));
+  EXPECT(rig_work(&r.worker[1]));
+  for (uint32_t i = 0; i < N; i++) {
+    EXPECT_EQ(rig_value(&r.driver, mine[i]), 1 + i);
+    EXPECT_EQ(rig_value(&r.driver, theirs[i]), 2 + i);
+    sh_ref_drop(&r.driver, mine[i]);
+    sh_ref_drop(&r.driver, theirs[i]);
+  }
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 int main(void) {
+  RUN(test_freed_spec_is_not_believed);
   RUN(test_task_is_retried_until_its_retries_are_used);
   RUN(test_error_reaches_whoever_depends_on_it);
   RUN(test_dead_client_record_is_reused_under_a_new_epoch);
