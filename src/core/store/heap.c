@@ -159,10 +159,16 @@ static sh_status small_run(const sh_segment *s, sh_heap *h, uint32_t client, uin
   return SH_FULL;
 }
 
-static bool owns(const sh_heap *h, uint32_t arena) {
-  for (uint32_t i = 0; i < h->n_arenas; i++)
-    if (h->arenas[i].arena == arena)
+/* Make `arena` ACTIVE if it is ours; forget it if it was, and somebody has taken it over. */
+static bool enter_own(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_t client) {
+  for (uint32_t i = 0; i < h->n_arenas; i++) {
+    if (h->arenas[i].arena != arena)
+      continue;
+    if (enter_arena(s, arena, client))
       return true;
+    h->arenas[i] = h->arenas[--h->n_arenas];
+    return false;
+  }
   return false;
 }
 
@@ -172,8 +178,7 @@ static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uin
                            sh_budget_fn budget, void *context, uint64_t *loc) {
   uint32_t need = (units + SH_ARENA_UNITS - 1U) / SH_ARENA_UNITS, have = 0;
   for (uint32_t arena = 0; arena < s->header->n_arenas; arena++) {
-    bool ours =
-        owns(h, arena) ? enter_arena(s, arena, client) : claim_arena(s, h, arena, client, true, budget, context);
+    bool ours = enter_own(s, h, arena, client) || claim_arena(s, h, arena, client, true, budget, context);
     bool usable = ours && find_gap(s, arena, SH_ARENA_UNITS) == 0;
     if (ours && !usable)
       leave_arena(s, arena, client);
