@@ -32,17 +32,30 @@ def variant_of(program: str) -> str:
     return "hooks" if hooked and VARIANT == "check" else VARIANT
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], **environment: str) -> None:
     """Runs a command; fails the test with everything that it printed if it fails."""
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    env = os.environ | environment
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     if done.returncode != 0:
         pytest.fail(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}", pytrace=False)
+
+
+def build_and_run(program: str, launcher: list[str], **environment: str) -> None:
+    jobs = len(os.sched_getaffinity(0))
+    variant = variant_of(program)
+    run(["make", "--silent", "-C", str(HERE), "-j", str(jobs), f"VARIANT={variant}", program])
+    run([*launcher, str(OUT / variant / program)], **environment)
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_c_program_passes(program: str, launcher: list[str]) -> None:
-    jobs = len(os.sched_getaffinity(0))
-    variant = variant_of(program)
-    run(["make", "--silent", "-C", str(HERE), "-j", str(jobs), f"VARIANT={variant}", program])
-    run([*launcher, str(OUT / variant / program)])
+    build_and_run(program, launcher)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if "SHOAL_LONG" in (HERE / f"{name}.c").read_text()])
+def test_c_program_passes_at_length(program: str, launcher: list[str]) -> None:
+    """1,000 kills, every interrupted sweep, ten times the tasks."""
+    build_and_run(program, launcher, SHOAL_LONG="1")
