@@ -81,9 +81,11 @@ def test_every_lettered_ordering_is_in_the_table_of_the_core() -> None:
     assert in_table == in_code
 
 
-def test_every_crash_scenario_is_in_the_table_of_the_core() -> None:
+def test_the_crash_scenarios_named_in_the_table_of_the_core_exist() -> None:
     scenarios = set(
         re.findall(r'^    \{"([^"]+)", STAGE_', (ROOT / "tests" / "core" / "stage.c").read_text(), re.MULTILINE)
     )
     table = CORE_PAGE.read_text().partition("## Which test dies where")[2]
-    assert set(re.findall(r'"([^"\n]+)"', table)) == scenarios
+    named = set(re.findall(r'"([^"\n]+)"', table))
+    assert named
+    assert named <= scenarios
