@@ -51,7 +51,7 @@ def encode_task_error(error: BaseException, *, task_name: str, pid: int, node: s
             type_name=type_name,
             message=message,
             traceback=_traceback(error, own_frames),
-            task_name=task_name,
+            task_name=_encodable(task_name),
             pid=pid,
             node=node,
             cause=cause,
@@ -119,14 +119,20 @@ def _origin(error: BaseException) -> tuple[str, str, bytes]:
 
 def _type_name(error: BaseException) -> str:
     cls = type(error)
-    return cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+    is_known = cls.__module__ in ("builtins", "__main__")
+    return _encodable(cls.__qualname__ if is_known else f"{cls.__module__}.{cls.__qualname__}")
 
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        return _encodable(str(error))
     except Exception as broken:
         return f"<its __str__ raised {type(broken).__name__}>"
+
+
+def _encodable(text: str) -> str:
+    """The text with lone surrogates, which have no place in UTF-8, written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _traceback(error: BaseException, own_frames: int) -> str:
@@ -135,7 +141,7 @@ def _traceback(error: BaseException, own_frames: int) -> str:
         if frames is not None and frames.tb_next is not None:
             frames = frames.tb_next
     try:
-        return "".join(traceback.format_exception(type(error), error, frames))
+        return _encodable("".join(traceback.format_exception(type(error), error, frames)))
     except Exception as broken:
         return f"<no traceback: formatting it raised {type(broken).__name__}>"
 
