@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The claiming half of task.h: finding work, in a fair order, and taking it. */
+#include "node/claim.h"
+
 #include "base/os.h"
 #include "node/idle.h"
 #include "node/object.h"
 #include "node/refs.h"
 #include "node/seat.h"
-#include "node/stall.h"
 #include "node/task.h"
-
-#include <stdlib.h>
 
 static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
@@ -23,8 +22,7 @@ static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
   return SH_OK;
 }
 
-/* Try to get the hinted task to RUNNING. SH_OK; SH_EMPTY: it waits for an argument now; SH_LOST: the hint was stale. */
-static sh_status claim(sh_self *self, uint64_t hint, uint32_t class_id) {
+sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id) {
   sh_ref r = sh_ref_unpack(hint);
   if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)))
     return SH_LOST;
@@ -48,8 +46,7 @@ static sh_status claim(sh_self *self, uint64_t hint, uint32_t class_id) {
   return enter(self, r.index, claimed);
 }
 
-/* Take from the ring of (client, class). SH_OK with *hint and the intent word set. Clears the hint bit of an empty ring. */
-static sh_status take_hint(sh_self *self, uint32_t client, uint32_t class_id, uint64_t *hint) {
+sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint64_t *hint) {
   uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, client, class_id));
   sh_class *c = sh_class_at(&self->seg, class_id);
   sh_a64 *bits = &c->x_bits[client / 64U];
@@ -73,8 +70,8 @@ static sh_status take_hint(sh_self *self, uint32_t client, uint32_t class_id, ui
 /* Claim from one client's ring; stale hints cost a look each. */
 static sh_status claim_from(sh_self *self, uint32_t client, uint32_t class_id, uint32_t *slot) {
   uint64_t hint;
-  while (take_hint(self, client, class_id, &hint) == SH_OK) {
-    sh_status status = claim(self, hint, class_id);
+  while (sh_claim_take(self, client, class_id, &hint) == SH_OK) {
+    sh_status status = sh_claim_hint(self, hint, class_id);
     sh_store_release(&self->me->op, 0);
     if (status == SH_OK) {
       *slot = sh_ref_unpack(hint).index;
@@ -106,8 +103,7 @@ static bool deepest_blocked(sh_self *self, uint32_t class_id, uint32_t *client) 
   return found;
 }
 
-/* The next client at or after `from` (cyclic) whose ring may hold something. */
-static bool next_client(const sh_segment *s, const sh_class *c, uint32_t from, uint32_t *client) {
+bool sh_claim_next_client(const sh_segment *s, const sh_class *c, uint32_t from, uint32_t *client) {
   uint32_t high = sh_clients_high(s), words = (high + 63U) / 64U;
   if (from >= high)
     from = 0;
@@ -131,7 +127,8 @@ static sh_status claim_of_class(sh_self *self, uint32_t class_id, uint32_t *slot
   while (deepest_blocked(self, class_id, &client))
     if (claim_from(self, client, class_id, slot) == SH_OK)
       return SH_OK;
-  for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && next_client(&self->seg, c, self->rotor, &client); tries++) {
+  for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && sh_claim_next_client(&self->seg, c, self->rotor, &client);
+       tries++) {
     self->rotor = client + 1U;
     if (claim_from(self, client, class_id, slot) == SH_OK)
       return SH_OK;
@@ -187,132 +184,10 @@ static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
   return SH_EMPTY;
 }
 
-static sh_stall *stall_of(sh_self *self, uint32_t caller) {
-  if (!self->stalls)
-    self->stalls = calloc(SH_MAX_CLIENTS, sizeof *self->stalls);
-  return self->stalls ? &self->stalls[caller] : NULL;
-}
-
-/* Go on with a caller whose stalled call was answered. */
-static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id, uint32_t *slot) {
-  sh_stall *q = &self->stalls[caller];
-  while (!sh_stall_empty(q)) {
-    uint64_t hint = sh_stall_front(q);
-    sh_status status = claim(self, hint, class_id);
-    if (status == SH_EMPTY) { /* waits again */
-      q->runnable = false;
-      return SH_EMPTY;
-    }
-    sh_stall_pop(q);
-    if (status == SH_OK) {
-      *slot = sh_ref_unpack(hint).index;
-      return SH_OK;
-    }
-  }
-  q->runnable = false;
-  return SH_EMPTY;
-}
-
-static bool caller_is_quiet(const sh_self *self, uint32_t caller, uint32_t class_id) {
-  uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, caller, class_id));
-  return sh_stall_empty(&self->stalls[caller]) && (!named || !sh_ring_length(sh_ring_at(&self->seg, named - 1U)));
-}
-
-static bool late_possible(const sh_self *self, uint32_t class_id) {
-  for (uint32_t i = 0; self->late && i < self->late->n; i++) {
-    uint32_t index = sh_ref_unpack(self->late->hints[self->late->first + i]).index;
-    if (caller_is_quiet(self, sh_slot_at(&self->seg, index)->submitter, class_id))
-      return true;
-  }
-  return false;
-}
-
-/* Hints that came by another ring than their caller's (a sweep, the tick, a rescan) wait until the caller's own calls are
- * started: either one of those was the same call, or the hinted one comes after them. */
-static sh_status claim_late(sh_self *self, uint32_t class_id, uint32_t *slot) {
-  for (uint32_t left = self->late ? self->late->n : 0; left > 0; left--) {
-    uint64_t hint = sh_stall_front(self->late);
-    uint32_t index = sh_ref_unpack(hint).index, caller = sh_slot_at(&self->seg, index)->submitter;
-    sh_stall_pop(self->late);
-    if (!caller_is_quiet(self, caller, class_id)) {
-      (void)sh_stall_push(self->late, hint);
-      continue;
-    }
-    sh_status status = claim(self, hint, class_id);
-    if (status == SH_EMPTY)
-      (void)sh_stall_push_front(&self->stalls[caller], hint);
-    if (status != SH_OK)
-      continue;
-    *slot = index;
-    return SH_OK;
-  }
-  return SH_EMPTY;
-}
-
-static bool put_late(sh_self *self, uint64_t hint) {
-  if (!self->late)
-    self->late = calloc(1, sizeof *self->late);
-  return self->late && sh_stall_push(self->late, hint);
-}
-
-static sh_status claim_as_actor(sh_self *self, uint32_t *slot) {
-  const sh_segment *s = &self->seg;
-  uint32_t class_id = sh_load32_relaxed(&self->me->x_class), client;
-  sh_class *c = sh_class_at(s, class_id);
-  if (!class_open(c))
-    return SH_EMPTY;
-  uint32_t high = self->stalls ? sh_clients_high(s) : 0;
-  for (uint32_t caller = 0; caller < high; caller++)
-    if (self->stalls[caller].runnable && claim_stalled(self, caller, class_id, slot) == SH_OK)
-      return SH_OK;
-  for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && next_client(s, c, self->rotor, &client); tries++) {
-    self->rotor = client + 1U;
-    uint64_t hint;
-    while (take_hint(self, client, class_id, &hint) == SH_OK) {
-      uint32_t index = sh_ref_unpack(hint).index;
-      if (index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT)))
-        continue;
-      uint32_t caller = sh_slot_at(s, index)->submitter;
-      sh_stall *q = caller < SH_MAX_CLIENTS ? stall_of(self, caller) : NULL;
-      if (!q)
-        continue;
-      if (!sh_stall_empty(q)) {
-        if (sh_stall_front(q) == hint) {
-          sh_store_release(&self->me->op, 0);
-          q->runnable = true;
-          if (claim_stalled(self, caller, class_id, slot) == SH_OK)
-            return SH_OK;
-          continue;
-        }
-        if (caller == client)
-          (void)sh_stall_push(q, hint);
-        else
-          (void)put_late(self, hint);
-        sh_store_release(&self->me->op, 0);
-        continue;
-      }
-      if (caller != client && !caller_is_quiet(self, caller, class_id)) {
-        (void)put_late(self, hint);
-        sh_store_release(&self->me->op, 0);
-        continue;
-      }
-      sh_status status = claim(self, hint, class_id);
-      if (status == SH_EMPTY)
-        (void)sh_stall_push_front(q, hint);
-      sh_store_release(&self->me->op, 0);
-      if (status == SH_OK) {
-        *slot = index;
-        return SH_OK;
-      }
-    }
-  }
-  return claim_late(self, class_id, slot);
-}
-
 sh_status sh_next_try(sh_self *self, uint32_t *slot) {
   if (sh_load32_relaxed(&self->seg.header->x_mode) != SH_MODE_RUNNING || sh_load32_relaxed(&self->me->x_fenced))
     return SH_EMPTY;
-  return self->role == SH_ROLE_ACTOR ? claim_as_actor(self, slot) : claim_as_worker(self, slot);
+  return self->role == SH_ROLE_ACTOR ? sh_claim_as_actor(self, slot) : claim_as_worker(self, slot);
 }
 
 bool sh_should_run_awaited(const sh_self *self) {
@@ -339,7 +214,7 @@ sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {
       !class_open(c))
     return SH_EMPTY;
   sh_store_relaxed(&self->me->op, producer);
-  sh_status status = claim(self, producer, class_id);
+  sh_status status = sh_claim_hint(self, producer, class_id);
   sh_store_release(&self->me->op, 0);
   if (status != SH_OK)
     return SH_EMPTY;
@@ -360,7 +235,7 @@ bool sh_next_possible(const sh_self *self) {
     return true;
   if (self->role == SH_ROLE_ACTOR)
     return sh_class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class))) ||
-           late_possible(self, sh_load32_relaxed(&self->me->x_class));
+           sh_actor_has_late(self, sh_load32_relaxed(&self->me->x_class));
   uint32_t lease_class;
   if (leased(self, &lease_class))
     return true;
@@ -506,10 +381,5 @@ bool sh_should_exit(const sh_self *self) {
   const sh_class *c = sh_class_at(s, sh_load32_relaxed(&self->me->x_class));
   if (sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_CLOSED)
     return true;
-  if (!sh_load32_acquire(&c->x_unreferenced) || sh_class_has_bits(s, c) || (self->late && self->late->n))
-    return false;
-  for (uint32_t i = 0; self->stalls && i < sh_clients_high(s); i++)
-    if (!sh_stall_empty(&self->stalls[i]))
-      return false;
-  return true;
+  return sh_load32_acquire(&c->x_unreferenced) && !sh_class_has_bits(s, c) && !sh_actor_keeps_calls(self);
 }

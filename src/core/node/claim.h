@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between the files that find work and take it: claim.c (workers) and order.c (actors). Nobody else includes it. */
+#ifndef SH_NODE_CLAIM_H
+#define SH_NODE_CLAIM_H
+
+#include "node/task.h"
+
+/* Try to get the hinted task to RUNNING. SH_OK; SH_EMPTY: it waits for an argument now; SH_LOST: the hint was stale. */
+sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id);
+/* Take from the ring of (client, class). SH_OK with *hint and the intent word set. Clears the hint bit of an empty ring. */
+sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint64_t *hint);
+/* The next client at or after `from` (cyclic) whose ring may hold something. */
+bool sh_claim_next_client(const sh_segment *s, const sh_class *c, uint32_t from, uint32_t *client);
+
+/* The next call of this actor that may start. */
+sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot);
+/* Is there a call that was kept back until its caller's own ring is empty, which it is now? */
+bool sh_actor_has_late(const sh_self *self, uint32_t class_id);
+/* Does it keep any call that it took from a ring and has not started? */
+bool sh_actor_keeps_calls(const sh_self *self);
+
+#endif

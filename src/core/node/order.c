@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How an actor takes its calls: each caller's in the order of the caller's own ring, whoever else hints them (stall.h). */
+#include "node/claim.h"
+#include "node/stall.h"
+
+#include <stdlib.h>
+
+static sh_stall *stall_of(sh_self *self, uint32_t caller) {
+  if (!self->stalls)
+    self->stalls = calloc(SH_MAX_CLIENTS, sizeof *self->stalls);
+  return self->stalls ? &self->stalls[caller] : NULL;
+}
+
+static bool is_waiting(const sh_self *self, uint64_t hint) {
+  sh_ref r = sh_ref_unpack(hint);
+  uint64_t word = sh_load_acquire(&sh_slot_at(&self->seg, r.index)->word);
+  return sh_word_generation(word) == r.generation && sh_word_state(word) == SH_TASK_WAITING;
+}
+
+/* Go on with a caller whose stalled call was answered. */
+static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id, uint32_t *slot) {
+  sh_stall *q = &self->stalls[caller];
+  while (!sh_stall_empty(q)) {
+    uint64_t hint = sh_stall_front(q);
+    sh_status status = sh_claim_hint(self, hint, class_id);
+    /* It waits again; or it did already, and this was the second hint of one answer. */
+    if (status == SH_EMPTY || is_waiting(self, hint)) {
+      q->runnable = false;
+      return SH_EMPTY;
+    }
+    sh_stall_pop(q);
+    if (status == SH_OK) {
+      *slot = sh_ref_unpack(hint).index;
+      return SH_OK;
+    }
+  }
+  q->runnable = false;
+  return SH_EMPTY;
+}
+
+static bool caller_is_quiet(const sh_self *self, uint32_t caller, uint32_t class_id) {
+  uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, caller, class_id));
+  return sh_stall_empty(&self->stalls[caller]) && (!named || !sh_ring_length(sh_ring_at(&self->seg, named - 1U)));
+}
+
+bool sh_actor_has_late(const sh_self *self, uint32_t class_id) {
+  for (uint32_t i = 0; self->late && i < self->late->n; i++) {
+    uint32_t index = sh_ref_unpack(self->late->hints[self->late->first + i]).index;
+    if (caller_is_quiet(self, sh_slot_at(&self->seg, index)->submitter, class_id))
+      return true;
+  }
+  return false;
+}
+
+/* Hints that came by another ring than their caller's (a sweep, the tick, a rescan) wait until the caller's own calls are
+ * started: either one of those was the same call, or the hinted one comes after them. */
+static sh_status claim_late(sh_self *self, uint32_t class_id, uint32_t *slot) {
+  for (uint32_t left = self->late ? self->late->n : 0; left > 0; left--) {
+    uint64_t hint = sh_stall_front(self->late);
+    uint32_t index = sh_ref_unpack(hint).index, caller = sh_slot_at(&self->seg, index)->submitter;
+    sh_stall_pop(self->late);
+    if (!caller_is_quiet(self, caller, class_id)) {
+      (void)sh_stall_push(self->late, hint);
+      continue;
+    }
+    sh_status status = sh_claim_hint(self, hint, class_id);
+    if (status == SH_EMPTY)
+      (void)sh_stall_push_front(&self->stalls[caller], hint);
+    if (status != SH_OK)
+      continue;
+    *slot = index;
+    return SH_OK;
+  }
+  return SH_EMPTY;
+}
+
+static bool put_late(sh_self *self, uint64_t hint) {
+  if (!self->late)
+    self->late = calloc(1, sizeof *self->late);
+  return self->late && sh_stall_push(self->late, hint);
+}
+
+sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
+  const sh_segment *s = &self->seg;
+  uint32_t class_id = sh_load32_relaxed(&self->me->x_class), client;
+  sh_class *c = sh_class_at(s, class_id);
+  if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_LIVE)
+    return SH_EMPTY;
+  uint32_t high = self->stalls ? sh_clients_high(s) : 0;
+  for (uint32_t caller = 0; caller < high; caller++)
+    if (self->stalls[caller].runnable && claim_stalled(self, caller, class_id, slot) == SH_OK)
+      return SH_OK;
+  for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && sh_claim_next_client(s, c, self->rotor, &client); tries++) {
+    self->rotor = client + 1U;
+    uint64_t hint;
+    while (sh_claim_take(self, client, class_id, &hint) == SH_OK) {
+      uint32_t index = sh_ref_unpack(hint).index;
+      if (index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT)))
+        continue;
+      uint32_t caller = sh_slot_at(s, index)->submitter;
+      sh_stall *q = caller < SH_MAX_CLIENTS ? stall_of(self, caller) : NULL;
+      if (!q)
+        continue;
+      if (!sh_stall_empty(q)) {
+        if (sh_stall_front(q) == hint) {
+          sh_store_release(&self->me->op, 0);
+          q->runnable = true;
+          if (claim_stalled(self, caller, class_id, slot) == SH_OK)
+            return SH_OK;
+          continue;
+        }
+        if (caller == client)
+          (void)sh_stall_push(q, hint);
+        else
+          (void)put_late(self, hint);
+        sh_store_release(&self->me->op, 0);
+        continue;
+      }
+      if (caller != client && !caller_is_quiet(self, caller, class_id)) {
+        (void)put_late(self, hint);
+        sh_store_release(&self->me->op, 0);
+        continue;
+      }
+      sh_status status = sh_claim_hint(self, hint, class_id);
+      if (status == SH_EMPTY)
+        (void)sh_stall_push_front(q, hint);
+      sh_store_release(&self->me->op, 0);
+      if (status == SH_OK) {
+        *slot = index;
+        return SH_OK;
+      }
+    }
+  }
+  return claim_late(self, class_id, slot);
+}
+
+bool sh_actor_keeps_calls(const sh_self *self) {
+  if (self->late && self->late->n)
+    return true;
+  for (uint32_t i = 0; self->stalls && i < sh_clients_high(&self->seg); i++)
+    if (!sh_stall_empty(&self->stalls[i]))
+      return true;
+  return false;
+}
