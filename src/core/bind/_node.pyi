@@ -146,6 +146,8 @@ class Client:
         """The reference leaves this process by another way than a call or a value: have the daemon count it."""
     def node_lost(self) -> None:
         """The daemon is gone, and the segment with it: end every wait of this process with Fenced. Any thread."""
+    def leave(self) -> None:
+        """Take no more work: should_exit turns true and next_task returns None. Any thread."""
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
     def forked(self) -> None:

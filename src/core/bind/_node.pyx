@@ -22,6 +22,7 @@ from c_node cimport *
 import os
 import pickle
 import threading
+import weakref
 from types import GenericAlias
 
 from shoal._core import status as _status

@@ -124,6 +124,7 @@ cdef extern from "node/repair.h" nogil:
     void sh_self_close(sh_self *self)
     void sh_self_forked(sh_self *self)
     void sh_self_lost(sh_self *self)
+    void sh_self_leave(sh_self *self)
     sh_status sh_self_usable(const sh_self *self)
     cbool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t n_bytes)
 

@@ -31,6 +31,7 @@ cdef class Client:
     cdef unsigned long main_thread
     cdef uint32_t resolved_seq
     cdef list watched
+    cdef object callers
     cdef int eventfd, poke_fd
     cdef sh_listener *listener
     cdef dict protected
@@ -55,6 +56,7 @@ cdef class Client:
         self.serial = _serial
         self.main_thread = threading.get_ident()
         self.watched = []
+        self.callers = weakref.WeakSet()
         self.protected = {}
         _latest = self
 
@@ -111,6 +113,11 @@ cdef class Client:
         """The daemon is gone, and the segment with it: end every wait of this process with Fenced. Any thread."""
         if not self.closed and not self.s.forked:
             sh_self_lost(&self.s)
+
+    def leave(self) -> None:
+        """Take no more work: should_exit turns true and next_task returns None. Any thread."""
+        if not self.closed and not self.s.forked:
+            sh_self_leave(&self.s)
 
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
@@ -379,3 +386,5 @@ cdef class Client:
         if not self.closed and not self.s.forked:
             sh_ref_flush(&self.s)
         self._leave_segment()
+        for caller in list(self.callers):  # or functions would keep the mapping, and with it the memory of a node that is gone
+            (<Caller>caller).template = None

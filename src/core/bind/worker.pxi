@@ -29,6 +29,7 @@ cdef class Caller:
     """The callable behind `.remote`."""
     cdef object bind
     cdef CallTemplate template
+    cdef object __weakref__
 
     def __init__(self, bind):
         self.bind = bind
@@ -37,6 +38,7 @@ cdef class Caller:
         cdef CallTemplate t = self.template
         if t is None or t.client.closed or t.client.s.forked:
             t = self.template = self.bind()
+            t.client.callers.add(self)
         return _submit(t, args, kwargs)
 
 

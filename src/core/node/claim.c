@@ -374,7 +374,7 @@ void sh_unblock(sh_self *self) {
 
 bool sh_should_exit(const sh_self *self) {
   const sh_segment *s = &self->seg;
-  if (sh_self_usable(self) != SH_OK)
+  if (sh_self_usable(self) != SH_OK || atomic_load(&((sh_self *)(uintptr_t)self)->leaving))
     return true;
   if (self->role != SH_ROLE_ACTOR)
     return false;

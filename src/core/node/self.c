@@ -118,6 +118,11 @@ void sh_self_lost(sh_self *self) {
   (void)sh_park_wake(&self->me->park);
 }
 
+void sh_self_leave(sh_self *self) {
+  atomic_store(&self->leaving, true);
+  (void)sh_park_wake(&self->me->park);
+}
+
 void sh_self_poke(sh_self *self) {
   sh_os_eventfd_signal(self->poke_fd);
 }

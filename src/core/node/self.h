@@ -46,6 +46,7 @@ typedef struct sh_self {
   uint32_t task_counter, put_counter, depth, root;
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
+  atomic_bool leaving;     /* this process wants to end: set by any of its threads */
   atomic_bool lost;        /* the daemon is gone: set by any thread of this process */
   struct sh_stall *late;   /* actor: hints from others' rings, until the caller's own ring is empty */
   struct sh_stall *stalls; /* actor: callers whose next call waits for an argument, by client */
@@ -65,6 +66,9 @@ sh_status sh_self_usable(const sh_self *self);
 
 /* The daemon died, and the segment with it: every wait of this process ends. Any thread. */
 void sh_self_lost(sh_self *self);
+
+/* This process will take no more work: its loop sees it by sh_should_exit. Any thread. */
+void sh_self_leave(sh_self *self);
 
 /* Wake the repair thread. */
 void sh_self_poke(sh_self *self);
