@@ -159,7 +159,7 @@ int main(void) {
   for (uint32_t i = 0; i < stage_n_scenarios; i++) {
     uint32_t stores = killed_anywhere(&stage_scenarios[i]);
     EXPECT(stores > 2); /* it did something */
-    killed_and_sweep_interrupted(&stage_scenarios[i], stores, thorough ? 3 : 1U + stores / 2U, thorough ? 7 : 29);
+    killed_and_sweep_interrupted(&stage_scenarios[i], stores, thorough ? 5 : 1U + stores / 2U, thorough ? 11 : 29);
     if (getenv("SHOAL_TEST_VERBOSE"))
       fprintf(stderr, "%s: %u stores\n", stage_scenarios[i].name, stores);
   }
