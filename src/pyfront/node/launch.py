@@ -179,7 +179,11 @@ def _connect(sock: socket.socket, hello: Hello, daemon: DaemonProcess | None) ->
         hello = replace(hello, preload=[name for name in PRELOADABLE if name in sys.modules])
     link = Link(sock)
     welcome, segment_fd, poke_fd = link.hello(hello, WELCOME_TIMEOUT_S)
-    client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+    try:
+        client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+    finally:  # it has mapped the one and duplicated the other
+        os.close(segment_fd)
+        os.close(poke_fd)
     link.on_flush = client.flush
     link.on_lost = client.node_lost
     return Connection(link, welcome, client, daemon)

@@ -44,6 +44,8 @@ def live(birth: Birth) -> NoReturn:
         link = Link(socket.socket(fileno=link_fd))
         welcome, segment_fd, poke_fd = link.receive_welcome()
         client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+        os.close(segment_fd)
+        os.close(poke_fd)
         link.on_flush = client.flush
         link.start()
         code = 1

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node with nothing to do: next to no CPU, small workers, and nothing that grows over its comings and goings."""
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+import shoal
+
+from .census import node_processes, pause, private_bytes, workers
+
+IDLE_S = 3.0
+CPU_LIMIT = 0.02  # of one core, all processes of the node together
+PRIVATE_LIMIT = 15 << 20  # bytes
+
+
+@shoal.remote
+def small(n: int) -> int:
+    return n
+
+
+@shoal.remote
+def nested(n: int) -> int:
+    return sum(shoal.get([small.remote(i) for i in range(n)]))
+
+
+@shoal.remote
+class Idler:
+    def call(self) -> int:
+        return 1
+
+
+@shoal.remote
+class AsyncIdler:
+    async def call(self) -> int:
+        return 1
+
+
+@pytest.fixture
+def node() -> Iterator[None]:
+    shoal.init(num_cpus=2, object_store_memory=512 << 20)
+    yield
+    shoal.shutdown()
+
+
+def cpu_seconds() -> float:
+    processes = [process for group in node_processes().values() for process in group]
+    return sum(sum(process.cpu_times()[:2]) for process in processes) + sum(psutil.Process().cpu_times()[:2])
+
+
+@pytest.mark.parametrize("is_used", [False, True], ids=["never used", "used"])
+def test_an_idle_node_uses_next_to_no_cpu(node: None, is_used: bool) -> None:
+    actors = []
+    if is_used:
+        actors = [Idler.remote(), Idler.options(max_concurrency=4).remote(), AsyncIdler.remote()]
+        shoal.get([actor.call.remote() for actor in actors])
+        shoal.get([nested.remote(20) for _ in range(5)])
+    pause(1.0)
+    before_s, started_s = cpu_seconds(), time.monotonic()
+    pause(IDLE_S)
+    share = (cpu_seconds() - before_s) / (time.monotonic() - started_s)
+    print(f"{share:.2%} of a core")
+    assert share <= CPU_LIMIT
+    del actors
+
+
+def test_a_driver_that_waits_uses_next_to_no_cpu(node: None) -> None:
+    @shoal.remote
+    def wait_long() -> int:
+        threading.Event().wait(IDLE_S + 1)
+        return 1
+
+    refs = [wait_long.remote() for _ in range(2)]
+    shoal.wait(refs, timeout=1.0)
+    before_s, started_s = cpu_seconds(), time.monotonic()
+    shoal.wait(refs, timeout=IDLE_S - 0.5)
+    share = (cpu_seconds() - before_s) / (time.monotonic() - started_s)
+    print(f"{share:.2%} of a core")
+    assert share <= CPU_LIMIT
+    assert shoal.get(refs) == [1, 1]
+
+
+def test_an_idle_worker_is_small(node: None) -> None:
+    shoal.get([small.remote(n) for n in range(1_000)])
+    shoal.get([nested.remote(10) for _ in range(10)])
+    actor = Idler.remote()
+    shoal.get(actor.call.remote())
+    sizes = {process.pid: private_bytes(process) for process in workers()}
+    print({pid: f"{size / (1 << 20):.1f} MiB" for pid, size in sizes.items()})
+    assert max(sizes.values()) <= PRIVATE_LIMIT
+
+
+def test_coming_and_going_leaves_nothing_in_the_driver(pick: Callable[[int, int], int]) -> None:
+    def cycle() -> None:
+        shoal.init(num_cpus=2, object_store_memory=256 << 20)
+        assert shoal.get([small.remote(n) for n in range(10)]) == list(range(10))
+        actor = Idler.remote()
+        assert shoal.get(actor.call.remote()) == 1
+        shoal.put(bytes(1 << 20))
+        shoal.shutdown()
+
+    me = psutil.Process()
+    for _ in range(3):
+        cycle()
+    gc.collect()
+    n_fds, n_threads, n_maps = me.num_fds(), me.num_threads(), len(me.memory_maps(grouped=False))
+    memory = private_bytes(me)
+    for _ in range(pick(10, 200)):
+        cycle()
+    gc.collect()
+    assert me.num_fds() <= n_fds
+    assert me.num_threads() <= n_threads
+    assert not [area.path for area in me.memory_maps(grouped=False) if "shoal" in area.path and "memfd" in area.path]
+    assert len(me.memory_maps(grouped=False)) <= n_maps + 10
+    assert private_bytes(me) <= memory + (8 << 20)
+    assert not me.children(recursive=True)
