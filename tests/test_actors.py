@@ -328,6 +328,22 @@ def test_threads_in_flight_end_before_an_actor_without_handles_does(tmp_path: Pa
     assert shoal.get(call, timeout=60) == "opened"
 
 
+def test_exit_actor_ends_a_threaded_actor_at_once() -> None:
+    @shoal.remote(max_concurrency=3)
+    class Leaving:
+        def pid(self) -> int:
+            return os.getpid()
+
+        def leave(self) -> None:
+            shoal.exit_actor()
+
+    leaving = Leaving.remote()
+    process = os.pidfd_open(shoal.get(leaving.pid.remote()))
+    with pytest.raises(shoal.ActorDiedError, match="exit_actor"):
+        shoal.get(leaving.leave.remote(), timeout=60)
+    assert wait_for_exit(process)
+
+
 def test_several_callers_of_one_actor() -> None:
     @shoal.remote
     def call(counter: Any, n: int) -> list[int]:

@@ -7,15 +7,12 @@ kill finds it. Threads start as they are needed.
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
 from queue import SimpleQueue
 
 from shoal._core._node import Client, Task
 from shoal.task.running import Running, overlapping
 from shoal.worker.actor_state import ActorState
-from shoal.worker.streams import flush_output
 from shoal.worker.sync_host import run_call
 
 
@@ -66,11 +63,6 @@ class ThreadHost:
     def _serve_thread(self) -> None:
         while True:
             self._run(self._calls.get())
-            if self._state.is_over:
-                # The main thread waits in the core for a call that may never come, so the process ends from here.
-                atexit._run_exitfuncs()
-                flush_output()
-                os._exit(0)
             if self._state.is_over:
                 self._client.leave()  # the main thread may be waiting for a call
             with self._lock:
