@@ -152,3 +152,15 @@ def test_every_boundary_of_sizes(census: Census) -> None:
         assert shoal.get(length.remote(text)) == size
         assert len(shoal.get(make.remote(size))) == size
         del got, ref
+
+
+def test_a_function_that_captures_100_mb() -> None:
+    ballast = bytes(100 << 20)
+
+    @shoal.remote
+    def weigh() -> int:
+        return len(ballast)
+
+    with shoal.init(num_cpus=2):
+        assert shoal.get([weigh.remote() for _ in range(10)], timeout=LIMIT_S) == [len(ballast)] * 10
+        assert shoal.get(length.remote(b"abc"), timeout=LIMIT_S) == 3

