@@ -51,3 +51,15 @@ def census() -> Iterator[Census]:
         taken.assert_as_before()
     finally:
         shoal.shutdown()
+
+
+@pytest.fixture(scope="module")
+def shared_node() -> Iterator[Census]:
+    """One node with two CPUs for all tests of a module; after them everything must be as before."""
+    shoal.init(num_cpus=2, object_store_memory=1 << 30)
+    try:
+        taken = Census()
+        yield taken
+        taken.assert_as_before()
+    finally:
+        shoal.shutdown()

@@ -9,7 +9,6 @@ import decimal
 import enum
 import fractions
 import functools
-import gc
 import io
 import itertools
 import math
@@ -29,42 +28,7 @@ import pytest
 import shoal
 
 from .census import Census
-
-
-def soon_s() -> float:
-    """Two seconds of a machine that has nothing else to do."""
-    return 2.0 * max(1.5, 1.5 * os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Census]:
-    shoal.init(num_cpus=2, object_store_memory=1 << 30)
-    try:
-        census = Census()
-        yield census
-        gc.collect()
-        census.assert_as_before()
-    finally:
-        shoal.shutdown()
-
-
-@shoal.remote(max_retries=0)
-def echo(value: Any) -> Any:
-    return value
-
-
-@shoal.remote(max_retries=0)
-def build(make: Callable[[], Any]) -> Any:
-    return make()
-
-
-@shoal.remote
-def small(n: int) -> int:
-    return n
-
-
-def assert_pool_intact() -> None:
-    assert shoal.get([small.remote(n) for n in range(20)], timeout=soon_s()) == list(range(20))
+from .odd_calls import assert_pool_intact, build, echo, soon_s
 
 
 class Recursive:
@@ -198,7 +162,7 @@ def ways(value: Any, make: Callable[[], Any]) -> Iterator[tuple[str, Callable[[]
 
 
 @pytest.mark.parametrize("make", EQUAL.values(), ids=EQUAL.keys())
-def test_values_come_back_equal(node: Census, make: Callable[[], Any]) -> None:
+def test_values_come_back_equal(shared_node: Census, make: Callable[[], Any]) -> None:
     value = make()
     for way, send in ways(value, make):
         started_s = time.monotonic()
@@ -210,7 +174,7 @@ def test_values_come_back_equal(node: Census, make: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("make", ARRAYS.values(), ids=ARRAYS.keys())
-def test_arrays_come_back_equal(node: Census, make: Callable[[], Any]) -> None:
+def test_arrays_come_back_equal(shared_node: Census, make: Callable[[], Any]) -> None:
     value = make()
     for way, send in ways(value, make):
         got = send()
@@ -223,7 +187,7 @@ def test_arrays_come_back_equal(node: Census, make: Callable[[], Any]) -> None:
     assert_pool_intact()
 
 
-def test_values_that_equal_nothing_or_themselves(node: Census) -> None:
+def test_values_that_equal_nothing_or_themselves(shared_node: Census) -> None:
     loop = Recursive()
     got = shoal.get(echo.remote(loop))
     assert got.me is got
@@ -327,7 +291,7 @@ UNPICKLABLE: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("make", UNPICKLABLE.values(), ids=UNPICKLABLE.keys())
-def test_what_cannot_be_pickled_is_a_typed_error(node: Census, make: Callable[[], Any]) -> None:
+def test_what_cannot_be_pickled_is_a_typed_error(shared_node: Census, make: Callable[[], Any]) -> None:
     value = make()
     for send in (
         lambda: shoal.put(value),
@@ -344,14 +308,14 @@ def test_what_cannot_be_pickled_is_a_typed_error(node: Census, make: Callable[[]
     assert_pool_intact()
 
 
-def test_ctrl_c_in_the_midst_of_pickling(node: Census) -> None:
+def test_ctrl_c_in_the_midst_of_pickling(shared_node: Census) -> None:
     for send in (shoal.put, echo.remote):
         with pytest.raises(KeyboardInterrupt):
             send([1, InterruptingReduce()])
     assert_pool_intact()
 
 
-def test_values_that_cannot_be_loaded(node: Census) -> None:
+def test_values_that_cannot_be_loaded(shared_node: Census) -> None:
     with pytest.raises(shoal.TaskError, match="at load"):
         shoal.get(echo.remote(RaisingLoad()), timeout=10)
     with pytest.raises(shoal.ShoalError):
@@ -368,102 +332,6 @@ def test_values_that_cannot_be_loaded(node: Census) -> None:
     assert_pool_intact()
 
 
-# -- errors of every kind
-
-
-class TwoArguments(Exception):
-    def __init__(self, one: int, two: int) -> None:
-        super().__init__(f"{one} and {two}")
-        self.one, self.two = one, two
-
-
-class WithLock(Exception):
-    def __init__(self) -> None:
-        super().__init__("holds a lock")
-        self.lock = threading.Lock()
-
-
-class BadStr(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-    __repr__ = __str__
-
-
-class Slotted(Exception):
-    __slots__ = ("x",)
-
-
-def raises(make: Callable[[], BaseException]) -> Callable[[], Any]:
-    def run() -> Any:
-        raise make()
-
-    return run
-
-
-def recurse() -> Any:
-    return recurse()
-
-
-def chain_of_causes() -> Any:
-    try:
-        raise KeyError("first")
-    except KeyError as error:
-        raise ValueError("second") from error
-
-
-def circle_of_causes() -> Any:
-    first, second = ValueError("a"), ValueError("b")
-    first.__cause__, second.__cause__ = second, first
-    raise first
-
-
-ERRORS: dict[str, tuple[Callable[[], Any], type[BaseException]]] = {
-    "two arguments": (raises(lambda: TwoArguments(1, 2)), TwoArguments),
-    "holds a lock": (raises(WithLock), shoal.TaskError),
-    "no text": (raises(BadStr), shoal.TaskError),
-    "slotted": (raises(Slotted), Slotted),
-    "SystemExit": (raises(lambda: SystemExit(3)), shoal.ShoalError),
-    "SystemExit of 0": (raises(lambda: SystemExit(0)), shoal.ShoalError),
-    "KeyboardInterrupt": (raises(KeyboardInterrupt), shoal.TaskError),
-    "GeneratorExit": (raises(GeneratorExit), shoal.TaskError),
-    "StopIteration": (raises(StopIteration), shoal.TaskError),
-    "bare BaseException": (raises(BaseException), shoal.TaskError),
-    "recursion": (recurse, RecursionError),
-    "memory": (raises(MemoryError), MemoryError),
-    "unicode": (lambda: b"\xff".decode(), UnicodeDecodeError),
-    "os error": (lambda: os.stat("/nowhere/at/all"), FileNotFoundError),
-    "key error": (lambda: {}[("a", 1)], KeyError),
-    "causes": (chain_of_causes, ValueError),
-    "circle of causes": (circle_of_causes, ValueError),
-    "huge message": (raises(lambda: ValueError("x" * 10_000_000)), ValueError),
-    "surrogates": (raises(lambda: ValueError("\udc80")), ValueError),
-    "surrogates in a name": (raises(lambda: type("A\udc80", (ValueError,), {})("x")), ValueError),
-    "timeout": (raises(TimeoutError), TimeoutError),
-    "unpicklable argument": (raises(lambda: ValueError(threading.Lock())), shoal.TaskError),
-    "an error of shoal": (raises(lambda: shoal.GetTimeoutError("mine")), shoal.TaskError),
-    "class as error": (raises(lambda: type("Local", (ValueError,), {})("x")), ValueError),
-    "abort": (os.abort, shoal.WorkerCrashedError),
-    "os._exit": (lambda: os._exit(0), shoal.WorkerCrashedError),
-}
-
-
-@pytest.mark.parametrize(("run", "expected"), ERRORS.values(), ids=ERRORS.keys())
-def test_errors_arrive_as_what_they_are(node: Census, run: Callable[[], Any], expected: type[BaseException]) -> None:
-    started_s = time.monotonic()
-    ref = build.remote(run)
-    for _ in range(2):
-        with pytest.raises(expected) as caught:
-            shoal.get(ref, timeout=10)
-        assert isinstance(caught.value, shoal.ShoalError)
-        del caught
-    dependent = echo.remote(ref)
-    with pytest.raises(shoal.ShoalError):
-        shoal.get(dependent, timeout=10)
-    assert time.monotonic() - started_s < soon_s()
-    assert_pool_intact()
-
-
 # -- shapes of calls
 
 
@@ -472,7 +340,7 @@ def count(*args: Any, **kwargs: Any) -> int:
     return len(args) + len(kwargs)
 
 
-def test_ten_thousand_arguments(node: Census) -> None:
+def test_ten_thousand_arguments(shared_node: Census) -> None:
     assert shoal.get(count.remote(*range(10_000))) == 10_000
     assert shoal.get(count.remote(**{f"k{n}": n for n in range(10_000)})) == 10_000
     refs = [shoal.put(n) for n in range(10_000)]
@@ -481,7 +349,7 @@ def test_ten_thousand_arguments(node: Census) -> None:
     assert_pool_intact()
 
 
-def test_functions_that_capture_refs_handles_and_modules(node: Census) -> None:
+def test_functions_that_capture_refs_handles_and_modules(shared_node: Census) -> None:
     ref = shoal.put(41)
     assert shoal.get(build.remote(lambda: shoal.get(ref) + 1)) == 42
     assert shoal.get(build.remote(functools.partial(math.hypot, 3, 4))) == 5
@@ -498,15 +366,4 @@ def test_functions_that_capture_refs_handles_and_modules(node: Census) -> None:
         return n if n == 0 else shoal.get(again.remote(n - 1)) + 1
 
     assert shoal.get(again.remote(5)) == 5
-    assert_pool_intact()
-
-
-@pytest.mark.parametrize("returned", [(), (1,), (1, 2, 3), None, 5], ids=repr)
-def test_a_wrong_number_of_results_is_an_error(node: Census, returned: Any) -> None:
-    refs = build.options(num_returns=2).remote(lambda: returned)
-    for ref in refs:
-        with pytest.raises((ValueError, TypeError)) as caught:
-            shoal.get(ref, timeout=10)
-        assert isinstance(caught.value, shoal.TaskError)
-        del caught
     assert_pool_intact()

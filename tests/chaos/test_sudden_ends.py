@@ -118,7 +118,7 @@ def test_nothing_is_left_of_a_driver_killed_amid_its_tasks(
 ) -> None:
     process = driver(AMID + way, runtime, pick(10_000, 100_000))
     below = of_session(runtime)
-    assert len(below & holders()) >= 4  # driver, daemon, two workers
+    assert len(below & holders()) >= 2  # the driver and the daemon; workers may be on their way
     process.send_signal(number)
     process.communicate(timeout=ENDED_S)
     assert_no_segment_held_by(below)
