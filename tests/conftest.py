@@ -2,12 +2,22 @@
 """Fixtures for every test, and the guard that a test session leaves no process of Shoal behind."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from types import ModuleType
 
 import psutil
 import pytest
+
+# A shell that starts us in the background, or nohup, has these ignored; every program of a test would inherit that.
+for number, default in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 # Inherited by every process that a test starts, however it is started and whoever adopts it later.
 MARK = "SHOAL_TEST_SESSION"
