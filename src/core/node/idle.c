@@ -136,24 +136,11 @@ sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t
       sh_park_cancel(park);
       return SH_OK;
     }
-    if (sh_self_usable(self) != SH_OK) {
-      sh_park_cancel(park);
-      return SH_FENCED;
-    }
-    bool slice_first;
-    uint64_t left = time_left(deadline_ns, slice_ns, &slice_first);
-    if (left == 0) {
-      sh_park_cancel(park);
-      return SH_TIMEOUT;
-    }
-    sh_bump(&self->me->x_parks, 1);
-    sh_status status = sh_park_sleep(park, seq, left);
+    sh_status status = sh_park_any(self, seq, deadline_ns, slice_ns);
     if (sh_entry_is_closed(e, r.generation))
       return SH_OK;
-    if (status == SH_AGAIN || (status == SH_TIMEOUT && slice_first))
-      return SH_AGAIN;
-    if (status == SH_TIMEOUT)
-      return SH_TIMEOUT;
+    if (status != SH_OK)
+      return status;
   }
 }
 
