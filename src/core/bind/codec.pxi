@@ -24,7 +24,7 @@ cdef class Encoded:
     cdef object owner
     cdef uint64_t inband_bytes, total
     cdef uint16_t flags
-    cdef uint32_t shape
+    cdef uint32_t shape, n_deps  # of a call
 
 
 cdef inline uint64_t _aligned(uint64_t n):

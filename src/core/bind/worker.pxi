@@ -57,6 +57,7 @@ cdef Encoded _encode_call(Client client, tuple args, dict kwargs):
     cdef list rows = [], positions = None, plain = None
     cdef dict named = None
     cdef Py_ssize_t i
+    cdef uint32_t n_deps
     cdef Encoded e
     for i in range(len(args)):
         value = args[i]
@@ -82,9 +83,11 @@ cdef Encoded _encode_call(Client client, tuple args, dict kwargs):
             raise _status.Invalid("an argument is an ObjectRef of an earlier connection")
     if positions is not None:
         # Dependencies are not in the pickle at all: it says where they go.
+        n_deps = <uint32_t>len(rows)
         nested = list(rows)
         e = _encode(client, (tuple(plain) if plain is not None else args, named if named is not None else kwargs, positions), nested)
         e.shape = CALL_DEPS
+        e.n_deps = n_deps
     elif kwargs:
         e = _encode(client, (args, kwargs), rows)
         e.shape = CALL_KWARGS
@@ -109,8 +112,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
     if args or kwargs:
         e = _encode_call(client, args, kwargs)
         payload_bytes = e.total
-        if e.shape == CALL_DEPS:
-            n_deps = <uint32_t>_count_deps(args, kwargs)
+        n_deps = e.n_deps
     if t.call.n_returns > 1:
         returns = <sh_ref *>malloc(t.call.n_returns * sizeof(sh_ref))
         if returns == NULL:
@@ -147,15 +149,6 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
     finally:
         if returns != &one:
             free(returns)
-
-
-cdef Py_ssize_t _count_deps(tuple args, dict kwargs):
-    cdef Py_ssize_t n = 0
-    for value in args:
-        n += type(value) is ObjectRef or _is_big(value)
-    for value in kwargs.values():
-        n += type(value) is ObjectRef or _is_big(value)
-    return n
 
 
 @cython.final
