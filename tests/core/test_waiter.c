@@ -118,11 +118,42 @@ static void test_watcher_hears_of_it_once(void) {
   rig_close(&r);
 }
 
+/* The sealer frees a waiter before its owner reads that it fired: the owner may use it for another object meanwhile. */
+static void test_report_outlives_the_reuse_of_its_waiter(void) {
+  enum { MANY = 2000 };
+  static sh_ref refs[MANY];
+  rig_open(&r, 1, 1);
+  sh_ref first = rig_submit_one(&r, 1, NULL, 0);
+  EXPECT_EQ(sh_watch(&r.driver, first), SH_OK);
+  uint32_t waiter = r.driver.local[first.index].waiter;
+  EXPECT(rig_work(&r.worker[0])); /* fired and freed, not yet drained */
+  uint32_t n = 0;
+  do {
+    refs[n] = rig_submit_one(&r, n, NULL, 0);
+    EXPECT_EQ(sh_watch(&r.driver, refs[n]), SH_OK);
+  } while (r.driver.local[refs[n++].index].waiter != waiter && n < MANY);
+  EXPECT(n < MANY); /* the waiter was used again */
+  fired = 0;
+  sh_drain_fired(&r.driver, on_fired, NULL);
+  EXPECT_EQ(fired, 1);
+  EXPECT_EQ(fired_last.index, first.index);
+  for (uint32_t i = 0; i < n; i++)
+    EXPECT(rig_work(&r.worker[0]));
+  sh_drain_fired(&r.driver, on_fired, NULL);
+  EXPECT_EQ(fired, n + 1U);
+  for (uint32_t i = 0; i < n; i++)
+    sh_ref_drop(&r.driver, refs[i]);
+  sh_ref_drop(&r.driver, first);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 int main(void) {
   RUN(test_all_pushed_before_close_are_told);
   RUN(test_list_is_detached_once_and_only_when_closed);
   RUN(test_walk_is_bounded_on_a_damaged_list);
   RUN(test_strangers_on_the_way_are_not_told);
   RUN(test_watcher_hears_of_it_once);
+  RUN(test_report_outlives_the_reuse_of_its_waiter);
   return 0;
 }

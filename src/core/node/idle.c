@@ -3,6 +3,8 @@
 
 #include "base/os.h"
 
+#include <stdlib.h>
+
 bool sh_may_spin(const sh_self *self) {
   const sh_segment *s = &self->seg;
   if (sh_os_now_ns() < self->no_spin_before_ns)
@@ -82,6 +84,33 @@ bool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns) {
   }
 }
 
+static bool keep_overtaken(sh_self *self, uint32_t entry) {
+  if (self->n_overtaken == self->cap_overtaken) {
+    uint32_t cap = self->cap_overtaken ? self->cap_overtaken * 2U : 64U;
+    uint32_t *grown = realloc(self->overtaken, cap * sizeof *grown);
+    if (!grown)
+      return false;
+    self->overtaken = grown;
+    self->cap_overtaken = cap;
+  }
+  self->overtaken[self->n_overtaken++] = entry;
+  return true;
+}
+
+/* Whoever served the waiter before has freed it, so it has set its bit: a bit that is still there is a report that we have
+ * not read. It would be taken for one of the entry that the waiter is for from now on. */
+static bool keep_report(sh_self *self, uint32_t waiter) {
+  sh_a64 *word = sh_fired_word(&self->seg, waiter);
+  uint64_t bit = 1ULL << (waiter % 64U);
+  if (!(sh_load_relaxed(word) & bit))
+    return true;
+  uint32_t entry = self->watched_entry[waiter];
+  if (self->local[entry].count && self->local[entry].waiter == waiter + 1U && !keep_overtaken(self, entry))
+    return false;
+  sh_fetch_and(word, ~bit);
+  return true;
+}
+
 sh_status sh_watch(sh_self *self, sh_ref r) {
   sh_local *l = &self->local[r.index];
   sh_entry *e = sh_entry_checked(&self->seg, r);
@@ -96,6 +125,10 @@ sh_status sh_watch(sh_self *self, sh_ref r) {
   sh_status status = sh_self_alloc(self, SH_POOL_WAITER, &index, &word);
   if (status != SH_OK)
     return status;
+  if (!keep_report(self, index)) {
+    (void)sh_pool_free(&self->seg, SH_POOL_WAITER, &self->mags[SH_POOL_WAITER], self->index, index, word);
+    return SH_FULL;
+  }
   sh_waiters ws = sh_waiters_of(&self->seg);
   sh_waiter *w = &ws.records[index];
   sh_store_relaxed(&w->promise, sh_ref_pack(r));
@@ -161,7 +194,23 @@ sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_
   return status == SH_TIMEOUT && slice_first ? SH_AGAIN : status;
 }
 
+/* Report `entry` if `waiter` is still the one that it was watched by; else it was dropped meanwhile. */
+static void report(sh_self *self, uint32_t entry, uint32_t waiter, sh_fired_fn fn, void *context) {
+  sh_local *l = &self->local[entry];
+  sh_ref r = {.index = entry, .generation = l->generation};
+  if (l->count == 0 || (l->flags & SH_LOCAL_CLOSED) || l->waiter != waiter ||
+      !sh_entry_is_closed(sh_entry_at(&self->seg, entry), r.generation))
+    return; /* or told before, or an early delivery */
+  l->waiter = 0;
+  l->flags |= SH_LOCAL_CLOSED;
+  fn(context, r);
+}
+
 void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) {
+  while (self->n_overtaken) {
+    uint32_t entry = self->overtaken[--self->n_overtaken];
+    report(self, entry, self->local[entry].waiter, fn, context);
+  }
   const sh_magazine *m = &self->mags[SH_POOL_WAITER];
   uint32_t per_chunk = sh_pool_of(&self->seg, SH_POOL_WAITER)->chunk_records;
   for (uint32_t c = 0; c < m->n_chunks; c++) {
@@ -170,19 +219,9 @@ void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) {
       sh_a64 *word = sh_fired_word(&self->seg, first + w);
       if (sh_load_relaxed(word) == 0)
         continue;
-      uint64_t bits = sh_exchange(word, 0);
-      while (bits) {
+      for (uint64_t bits = sh_exchange(word, 0); bits; bits &= bits - 1U) {
         uint32_t index = first + w + (uint32_t)__builtin_ctzll(bits);
-        bits &= bits - 1U;
-        uint32_t entry = self->watched_entry[index];
-        sh_local *l = &self->local[entry];
-        sh_ref r = {.index = entry, .generation = l->generation};
-        if (l->count == 0 || l->waiter != index + 1U ||
-            !sh_entry_is_closed(sh_entry_at(&self->seg, entry), r.generation))
-          continue; /* dropped meanwhile, or an early delivery */
-        l->waiter = 0;
-        l->flags |= SH_LOCAL_CLOSED;
-        fn(context, r);
+        report(self, self->watched_entry[index], index + 1U, fn, context);
       }
     }
   }

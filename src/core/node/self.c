@@ -97,6 +97,9 @@ void sh_self_close(sh_self *self) {
   free(self->dead);
   self->dead = NULL;
   self->n_dead = self->cap_dead = 0;
+  free(self->overtaken);
+  self->overtaken = NULL;
+  self->n_overtaken = self->cap_overtaken = 0;
 }
 
 void sh_self_forked(sh_self *self) {

@@ -41,8 +41,10 @@ typedef struct sh_self {
   bool unseated;           /* runs user code without a seat */
   uint32_t rotor;          /* where the search for work starts */
   uint32_t n_dead, cap_dead;
-  sh_ref *dead;     /* references dropped by destructors, flushed by the next call */
-  sh_id128 task_id; /* whom this process's main thread acts for */
+  sh_ref *dead; /* references dropped by destructors, flushed by the next call */
+  uint32_t n_overtaken, cap_overtaken;
+  uint32_t *overtaken; /* entries that resolved and whose waiter serves another entry by now: to be reported (idle.c) */
+  sh_id128 task_id;    /* whom this process's main thread acts for */
   uint32_t task_counter, put_counter, depth, root;
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
