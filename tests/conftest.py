@@ -9,8 +9,7 @@ from types import ModuleType
 
 import psutil
 import pytest
-
-from .processes import descendants
+from tests.processes import descendants
 
 # A shell that starts us in the background, or nohup, has these ignored; every program of a test would inherit that.
 for number, default in (

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.processes import SEGMENT, SHARED_MEMORY, marked, uses
 
 import shoal
 
-from ..processes import SEGMENT, SHARED_MEMORY, marked, uses
 from .census import Census, pause
 
 ENDED_S = 10.0

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from ...processes import SHARED_MEMORY, uses
+from tests.processes import SHARED_MEMORY, uses
 
 TIMEOUT_S = 30.0
 ENDED_S = 5.0  # the daemon's death is bounded by 2 s; twice that and more on a loaded machine
