@@ -105,6 +105,18 @@ static void running_task(stage *s) {
   EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
 }
 
+/* Nobody watches what fails; the driver sleeps until it is told of an error. */
+static void minded_task(stage *s) {
+  sh_self *driver = &s->r.driver;
+  sh_ref ref = submit(s, driver, &(rig_call){.addend = 5});
+  EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
+  s->promises[s->n_promises++] = (stage_promise){.ref = ref, .value = STAGE_ERROR, .by_victim = true};
+  sh_mind_errors(driver, true);
+  s->minds = true;
+  s->seq = sh_park_prepare(&driver->me->park);
+  sh_park_announce(&driver->me->park, s->seq);
+}
+
 static void leased_task(stage *s) {
   sh_shape shape = {.root = RIG_ROOT, .cpu_milli = 500};
   uint32_t class_id;
@@ -153,7 +165,7 @@ static void pin_and_look(stage *s) {
 static void watch_and_drop(stage *s) {
   EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
   EXPECT(sh_watch(s->victim, s->given) != SH_FULL);
-  (void)sh_park_closed(s->victim, s->given, sh_os_now_ns() + 1, SH_NO_DEADLINE);
+  (void)sh_park_closed(s->victim, s->given, NULL, sh_os_now_ns() + 1, SH_NO_DEADLINE);
   sh_ref_drop(s->victim, s->given);
 }
 
@@ -260,6 +272,14 @@ static void run_the_awaited_task(stage *s) {
   sh_seat_rest(s->victim);
 }
 
+static void fail(stage *s) {
+  sh_system_error error = {.code = SH_ERR_DAMAGED};
+  sh_fill_system_error(&s->victim->seg, sh_slot_return(&s->victim->seg, sh_slot_at(&s->victim->seg, s->slot), 0),
+                       &error);
+  EXPECT_EQ(sh_commit(s->victim, s->slot), SH_OK);
+  sh_seat_rest(s->victim);
+}
+
 static void spin_park_and_work(stage *s) {
   (void)sh_spin_next(s->victim);
   uint32_t seq = sh_park_prepare(&s->victim->me->park);
@@ -296,6 +316,7 @@ const scenario stage_scenarios[] = {
     {"return a container", STAGE_WORKER, dropped_result, return_container},
     {"claim and put back", STAGE_WORKER, one_task, claim_and_put_back},
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
+    {"fail where errors are minded", STAGE_WORKER, minded_task, fail},
     {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},
     {"spin for nothing", STAGE_WORKER, nothing, spin_for_nothing},
     {"spin, park and work", STAGE_WORKER, one_task, spin_park_and_work},
@@ -321,6 +342,7 @@ void stage_close(stage *s) {
 
 void stage_set(stage *s, const scenario *which) {
   s->n_promises = s->slot = 0;
+  s->minds = false;
   if (!s->r.worker[0].open)
     rig_attach(&s->r, &s->r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
   if (!s->peer.open)
@@ -338,6 +360,8 @@ static bool is_kept(stage *s, const stage_promise *p, bool may_fail) {
   if (!rig_is_closed(&s->r.driver, p->ref))
     return false;
   uint64_t flags = sh_load_relaxed(&sh_entry_at(&s->r.d.seg, p->ref.index)->size_flags);
+  if (p->value == STAGE_ERROR)
+    return flags & SH_VALUE_ERROR;
   if (flags & SH_VALUE_ERROR) {
     uint32_t code = rig_error(&s->r.driver, p->ref);
     return may_fail && p->by_victim && (code == SH_ERR_WORKER_DIED || code == SH_ERR_ACTOR_DIED);
@@ -357,8 +381,18 @@ static bool victim_holds_a_task(stage *s) {
   return s->victim == &s->actor;
 }
 
+/* Who minds errors has been woken if there is one. */
+static bool is_told(stage *s) {
+  bool any = false;
+  for (uint32_t i = 0; i < s->n_promises; i++)
+    any |= rig_is_closed(&s->r.driver, s->promises[i].ref) && rig_error(&s->r.driver, s->promises[i].ref);
+  return !s->minds || !any || sh_park_prepare(&s->r.driver.me->park) != s->seq;
+}
+
 bool stage_is_kept_without_victim(stage *s) {
   bool excused = victim_holds_a_task(s);
+  if (!is_told(s))
+    return false;
   for (uint32_t i = 0; i < s->n_promises; i++)
     if (!(excused && s->promises[i].by_victim) && !is_kept(s, &s->promises[i], false))
       return false;
@@ -408,6 +442,11 @@ void stage_finish(stage *s, stage_fate fate) {
   for (uint32_t i = 0; i < s->n_promises; i++)
     if (!is_kept(s, &s->promises[i], fate != STAGE_LIVED || s->victim == &s->actor))
       rig_fail(__FILE__, __LINE__, "a promise was not kept", i, s->promises[i].value);
+  EXPECT(is_told(s));
+  if (s->minds) {
+    sh_park_cancel(&s->r.driver.me->park);
+    sh_mind_errors(&s->r.driver, false);
+  }
   store_is_sound(s);
   for (uint32_t i = 0; i < s->n_promises; i++)
     open += s->r.driver.local[s->promises[i].ref.index].waiter != 0;

@@ -9,6 +9,7 @@
 #include "rig.h"
 
 #define STAGE_PROMISES 24U
+#define STAGE_ERROR UINT64_MAX /* the value of a promise that becomes an error, whoever makes it one */
 
 typedef enum stage_role { STAGE_WORKER, STAGE_DRIVER, STAGE_ACTOR } stage_role;
 
@@ -27,6 +28,8 @@ typedef struct stage {
   uint32_t n_promises;
   sh_ref given;  /* an object that the victim may take a reference to */
   uint32_t slot; /* what the victim claimed before the curtain rose */
+  bool minds;    /* the surviving driver sleeps, and is to be told of errors */
+  uint32_t seq;  /* since it had been woken so often */
 } stage;
 
 typedef struct scenario {

@@ -130,9 +130,12 @@ void sh_object_release(sh_self *self, sh_ref r) {
 
 void sh_seal(sh_self *self, sh_ref r) {
   sh_entry *e = sh_entry_at(&self->seg, r.index);
+  bool is_error = sh_load_relaxed(&e->size_flags) & SH_VALUE_ERROR; /* before others may free it */
   uint64_t head = sh_entry_close(e, r.generation);
   if (head == 0)
     return;
+  if (is_error)
+    sh_tell_of_error(&self->seg);
   if (head & SH_HEAD_DROPPED)
     sh_object_release(self, r);
   else if (head & SH_HEAD_TOP_MASK)
