@@ -15,6 +15,7 @@ import shoal
 from shoal import runtime
 
 ENOUGH_S = 60.0
+pause = threading.Event().wait
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,7 +85,7 @@ def once_parked(action: Callable[[], object]) -> threading.Thread:
     def run() -> None:
         deadline_s = time.monotonic() + ENOUGH_S
         while client.counters()["parks"] == before and time.monotonic() < deadline_s:
-            time.sleep(0.001)
+            pause(0.001)
         action()
 
     thread = threading.Thread(target=run)
