@@ -160,6 +160,7 @@ class Hello(Request[Welcome], frozen=True):
     argv0: str
     namespace: str | None = None  # default: one for this driver alone
     preload: list[str] = []  # modules that its tasks will probably want
+    started: int = 0  # when it did, in clock ticks since the machine did: with its pid, who it is
 
 
 class PutFunction(Request[Ok], frozen=True):
