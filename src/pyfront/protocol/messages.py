@@ -276,13 +276,14 @@ class Shutdown(Request[Ok], frozen=True):
 
 
 class LogLine(msgspec.Struct, frozen=True, array_like=True):
-    """One line that a worker printed, or several equal ones in a row."""
+    """One line that workers printed, or several equal ones: then `pid` is that of the last one."""
 
     pid: int
     name: str
     text: str
     is_stderr: bool
     count: int = 1
+    n_processes: int = 1
 
 
 class LogLines(Push, frozen=True):
