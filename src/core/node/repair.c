@@ -61,6 +61,11 @@ static void unreferenced(void *context, uint32_t class_id) {
   sh_event_add(d, SH_EVENT_ACTOR_UNREFERENCED, class_id, 0, 0);
 }
 
+static uint32_t rows_away(void *context, sh_ref r, const sh_row **rows) {
+  const sh_repair *d = context;
+  return sh_spill_rows(&d->spill, r, rows);
+}
+
 static bool private_tables(sh_repair *d) {
   d->pidfds = malloc(SH_MAX_CLIENTS * sizeof *d->pidfds);
   d->leases = calloc(SH_MAX_CLIENTS, sizeof *d->leases);
@@ -101,11 +106,14 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
     sh_store8_seqcst(sh_run_state_of(&d->seg, 0), SH_RUN_NONE);
     status = sh_counts_open(&d->counts, &d->self);
   }
+  if (status == SH_OK)
+    status = sh_spill_open(&d->spill, &d->seg);
   if (status != SH_OK) {
     sh_repair_close(d);
     return status;
   }
   d->counts.unreferenced = unreferenced;
+  d->counts.rows_away = rows_away;
   d->counts.context = d;
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
   (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->poke_fd, &e);
@@ -211,6 +219,8 @@ void sh_repair_close(sh_repair *d) {
   for (uint32_t c = 0; d->pidfds && c < SH_MAX_CLIENTS; c++)
     forget_pidfd(d, c);
   sh_counts_close(&d->counts);
+  if (d->spill.copy_of)
+    sh_spill_close(&d->spill, &d->seg);
   sh_self_close(&d->self);
   sh_segment_detach(&d->seg);
   close(fd);
@@ -260,6 +270,7 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
   sh_store_relaxed(&c->x_lease, 0);
   sh_store_relaxed(&c->op, 0);
   sh_store_relaxed(&c->x_current, 0);
+  sh_store_relaxed(&c->x_room_wanted, 0);
   sh_store32_relaxed(&c->park.x_parked, 0);
   sh_store32_relaxed(&c->x_fenced, 0);
   sh_store32_release(&c->x_state, SH_CLIENT_LIVE);

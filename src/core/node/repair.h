@@ -10,6 +10,7 @@
 #define SH_NODE_REPAIR_H
 
 #include "node/counts.h"
+#include "node/spill.h"
 #include "node/warm.h"
 
 #include <pthread.h>
@@ -42,10 +43,11 @@ typedef struct sh_progress {            /* what the last tick saw of a client */
   uint32_t beat, wake, buried;
 } sh_progress;
 
-typedef struct sh_repair {
+struct sh_repair {
   sh_segment seg;
   sh_self self; /* client 0 */
   sh_counts counts;
+  sh_spill spill;
   sh_warm warm;
   pthread_mutex_t lock;
   pthread_t thread;
@@ -70,7 +72,7 @@ typedef struct sh_repair {
   sh_event *events;
   uint32_t n_events, cap_events;
   uint64_t sweeps, repairs, quarantined, log_events;
-} sh_repair;
+};
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config);
 sh_status sh_repair_start(sh_repair *d);

@@ -153,6 +153,8 @@ static void ask_to_flush(sh_repair *d, uint32_t client, sh_progress *seen) {
 }
 
 void sh_tick(sh_repair *d) {
+  sh_a32 *clock = &d->seg.header->x_clock;
+  sh_store32_relaxed(clock, sh_load32_relaxed(clock) + 1U);
   uint32_t high = sh_clients_high(&d->seg);
   for (uint32_t client = 1; client < high; client++) {
     if (sh_load32_acquire(&sh_client_at(&d->seg, client)->x_state) != SH_CLIENT_LIVE)

@@ -39,6 +39,7 @@ from shoal.node.requests import Node, Requests
 from shoal.node.resources import CPU, Ledger, detect, node_capacity
 from shoal.node.sessions import Session
 from shoal.node.settings import NodeSettings
+from shoal.node.spiller import make_spiller
 from shoal.node.staffing import Staffing
 from shoal.node.starvation import Starvation
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
@@ -86,6 +87,7 @@ class Daemon:
         self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
         self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
         self._starvation = Starvation(self._ledger)
+        self._spiller = make_spiller(self._core, settings, store_bytes, self._warn_everybody)
         self._requests = Requests(
             Node(
                 self._core,
@@ -96,6 +98,7 @@ class Daemon:
                 self._actors,
                 self._deaths,
                 self._starvation,
+                self._spiller,
                 self._stop,
             )
         )
@@ -113,6 +116,7 @@ class Daemon:
         self._core.start()
         loop.add_reader(self._core.event_fd, self._drain_events)
         self._port.open()
+        self._spiller.start()
         if starter is not None:
             self._connect_driver(starter, is_starter=True)
         self._listen()
@@ -251,12 +255,18 @@ class Daemon:
 
     def _flush_references(self, index: int) -> None:
         """Ask one client, or with index 0 every driver and actor, to let go of the references it has dropped."""
+        if index == 0:
+            self._spiller.room_wanted()
         for job in self._jobs:
             if index in (0, job.driver.key[0]):
                 job.driver.push(FlushReferences())
         for process in self._pool:
             if process.connection is not None and (process.key[0] == index if index else process.actor is not None):
                 process.connection.push(FlushReferences())
+
+    def _warn_everybody(self, text: str) -> None:
+        for job in self._jobs:
+            job.warn(text)
 
     def _warn_of_starvation(self, class_id: int, waited_s: float) -> None:
         job = self._jobs.of_class(class_id)
@@ -287,15 +297,13 @@ class Daemon:
 
     def _zygote_lost(self) -> None:
         if not self._stopping.is_set():
-            for job in self._jobs:
-                job.warn("The node's zygote process died, and all workers with it. The node stops.")
+            self._warn_everybody("The node's zygote process died, and all workers with it. The node stops.")
         self._stop()
 
     def _report_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
         error = context.get("exception")
-        for job in self._jobs:
-            job.warn(f"The node's daemon has a defect; please report it: {context['message']}: {error!r}")
+        self._warn_everybody(f"The node's daemon has a defect; please report it: {context['message']}: {error!r}")
 
     # -- the end
 
@@ -308,6 +316,7 @@ class Daemon:
             loop.remove_reader(self._listener)
             self._listener.close()
         loop.remove_reader(self._core.event_fd)
+        self._spiller.close()
         self._core.stop()  # first: what dies from here on is the end of the node, not a failure of a task
         self._port.close()  # the zygote ends all workers, then itself
         await self._zygote_gone()
