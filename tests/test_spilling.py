@@ -251,7 +251,7 @@ def test_what_is_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_limit_on_disk_is_kept_and_work_goes_on_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHOAL_STORE_WAIT_S", "0.3")
+    monkeypatch.setenv("SHOAL_STORE_WAIT_S", "1")
     limit = 200 * MIB
     with shoal.init(num_cpus=1, object_store_memory=STORE_BYTES, object_spilling_limit=limit):
         refs: list[Any] = []

@@ -33,10 +33,12 @@ STAGING_BYTES = 4 << 20
 FILE_BYTES = 1 << 30
 MAX_FILES = 64
 SPARE_FRACTION = 0.05  # of the file system: not ours to fill
-# What new values leave free of either bound, so that there is room to swap when all of it is in use: before a value can
-# come back to a full memory another must go.
-SWAP_FRACTION = 8  # an eighth of the limit, at most
+# What new values leave free beside, so that there is room to swap when all of it is in use: before a value can come
+# back to a full memory others must go. An eighth, at most so much; at least what an arena of the store holds, because
+# all of it must go before it passes to whoever needs room; and at least as much as the value itself.
+SWAP_FRACTION = 8
 SWAP_BYTES = 256 << 20
+ARENA_BYTES = 32 << 20
 
 
 class SpillError(OSError):
@@ -89,6 +91,7 @@ class SpillFiles:
         self.folder = folder
         self.limit = limit
         self.used_bytes = 0
+        self._was_full = False  # when there was last something new to write
         self._file_bytes = file_bytes
         self._max_files = max_files
         self._files: list[SpillFile] = []
@@ -103,7 +106,7 @@ class SpillFiles:
     @property
     def is_tight(self) -> bool:
         """Whether copies that are not needed should go."""
-        return self.limit is not None and self.used_bytes > self.limit // 2
+        return self._was_full or (self.limit is not None and self.used_bytes > self.limit // 2)
 
     def write(self, values: Sequence[memoryview], *, is_swap: bool = False) -> list[Copy]:
         """Write values side by side -> their places. All or nothing. Raises SpillError.
@@ -157,6 +160,10 @@ class SpillFiles:
         with self._lock:
             self._check_space(length, is_swap)
             file = self._file_for(length)
+            try:
+                os.posix_fallocate(file.fd, file.end, length)  # so that the next look at the file system counts it
+            except OSError as error:
+                raise self._explain(error, f"reserve {length:,} bytes") from error
             batch = Batch(file, file.end, length, n_live)
             file.end += length
             file.live_bytes += length
@@ -164,27 +171,22 @@ class SpillFiles:
             return batch
 
     def _check_space(self, length: int, is_swap: bool) -> None:
-        if self.limit is not None:
-            kept = 0 if is_swap else min(SWAP_BYTES, self.limit // SWAP_FRACTION)
-            if self.used_bytes + length > self.limit - kept:
-                raise SpillError(
-                    errno.ENOSPC,
-                    f"{self.used_bytes:,} of {self.limit:,} bytes that may be spilled are in use; raise "
-                    "object_spilling_limit or drop references",
-                    self.folder,
-                )
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             system = os.statvfs(self.folder)
         except OSError as error:
             raise self._explain(error, "look at the file system") from error
-        spare = SPARE_FRACTION * system.f_blocks * system.f_frsize
-        if is_swap:
-            spare -= min(SWAP_BYTES, spare / 2)
-        if system.f_bavail * system.f_frsize - length < spare:
-            raise SpillError(
-                errno.ENOSPC, f"less than {SPARE_FRACTION:.0%} of its file system would be left free", self.folder
-            )
+        size = system.f_blocks * system.f_frsize
+        free = system.f_bavail * system.f_frsize
+        limit, text = self.limit, None
+        if limit is not None and self.used_bytes + length > limit - _swap_room(limit, length, is_swap):
+            text = f"{self.used_bytes:,} of {limit:,} bytes that may be spilled are in use; raise object_spilling_limit"
+        elif free - length < SPARE_FRACTION * size + _swap_room(size, length, is_swap):
+            text = f"{free:,} of {size:,} bytes of its file system are free, and some of them must stay free"
+        if not is_swap:
+            self._was_full = text is not None
+        if text is not None:
+            raise SpillError(errno.ENOSPC, text, self.folder)
 
     def _file_for(self, length: int) -> SpillFile:
         if self._files and self._files[-1].end + length <= self._file_bytes:
@@ -288,6 +290,13 @@ class SpillFiles:
 def default_folder() -> str:
     """Where values are spilled unless somebody says otherwise: a folder that is on a disk on most machines."""
     return "/var/tmp" if os.access("/var/tmp", os.W_OK | os.X_OK) else tempfile.gettempdir()
+
+
+def _swap_room(size: int, length: int, is_swap: bool) -> int:
+    """Bytes of `size` that a write leaves free for swapping."""
+    if is_swap:
+        return 0
+    return max(length, min(SWAP_BYTES, size // SWAP_FRACTION), min(ARENA_BYTES, size // 2))
 
 
 def _up(number: int, unit: int) -> int:

@@ -78,6 +78,7 @@ class Spiller:
         self._wanted = asyncio.Event()
         self._room = asyncio.Event()
         self._failure: Failure | None = None
+        self._pause_ends_s = 0.0  # until then nothing is written
         self._warned_s = -RETRY_S
         self._threads = ThreadPoolExecutor(N_THREADS, thread_name_prefix="shoal-spill")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,8 +120,8 @@ class Spiller:
             return Refused.FULL, f"{size}, and spilling is off: drop references, or raise object_store_memory."
         counters = self._core.counters()
         away = f"{_show(counters['spilled_bytes'])} of values are on disk"
-        failure = self._recent_failure(2 * self._wait_s)
-        if failure is not None:
+        failure = self._failure
+        if failure is not None and time.monotonic() - failure.at_s < 2 * self._wait_s + RETRY_S:
             return Refused.OUT_OF_DISK, f"{size}, {away}, and no more can be written: {failure.text}"
         return Refused.FULL, (
             f"{size}; {away}, and what is in memory is in use: by views of arrays, by arguments of running tasks, by "
@@ -160,7 +161,7 @@ class Spiller:
         if total == 0:
             return False
         if self._failure is not None and await self._free_the_gone(ALL_LOOKS):
-            self._failure = None  # there is room on disk again
+            self._pause_ends_s = 0.0  # there is room on disk again
         goal = max(total, min(ROUND_BYTES, self._store_bytes // ROUND_FRACTION))
         victims, has_room = await self._in_thread(self._core.choose, largest, goal)
         n_gone = await self._spill(victims) if victims else 0
@@ -215,13 +216,14 @@ class Spiller:
 
     def _is_pausing(self, is_swap: bool) -> bool:
         """Whether a write failed just now, and so would another. What is full for new values may have room to swap."""
-        failure = self._recent_failure(RETRY_S)
-        return failure is not None and (failure.is_swap or not is_swap)
+        failure = self._failure
+        return failure is not None and time.monotonic() < self._pause_ends_s and (failure.is_swap or not is_swap)
 
     def _note_failure(self, error: OSError, is_swap: bool) -> None:
         now_s = time.monotonic()
         text = f"spilling to {error.filename or 'disk'} failed: {error.strerror or error}"
         self._failure = Failure(now_s, text, is_swap)
+        self._pause_ends_s = now_s + RETRY_S
         if now_s - self._warned_s >= RETRY_S:
             self._warned_s = now_s
             self._warn(
@@ -229,12 +231,6 @@ class Spiller:
                 f"{self._wait_s:g} s. Free disk space, choose another folder (object_spilling_directory), or drop "
                 "references."
             )
-
-    def _recent_failure(self, within_s: float) -> Failure | None:
-        failure = self._failure
-        if failure is None or time.monotonic() - failure.at_s > within_s:
-            return None
-        return failure
 
     # -- back
 
