@@ -342,6 +342,7 @@ class ActorOrder(msgspec.Struct, frozen=True):
     max_concurrency: int
     is_async: bool
     meta: bytes
+    record: bytes = b""  # of the class; b"": too long to be sent along, to be asked for
 
 
 class StartOrder(msgspec.Struct, frozen=True, tag=True):

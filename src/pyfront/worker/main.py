@@ -48,6 +48,8 @@ def _name_of_running() -> str:
 def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators) -> None:
     client = runtime.client
     runtime.actor = order
+    if order.record:
+        runtime.functions.learn(order.cls_key, order.record)
     state = ActorState(
         key=order.cls_key,
         class_name=order.class_name,
