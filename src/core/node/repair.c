@@ -77,10 +77,11 @@ static bool private_tables(sh_repair *d) {
   d->lacking_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->lacking_taken = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->ring_heads = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
+  d->backlog = calloc(SH_MAX_CLASSES, sizeof *d->backlog);
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
   return d->pidfds && d->leases && d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told &&
-         d->ring_heads;
+         d->ring_heads && d->backlog;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
@@ -240,6 +241,7 @@ void sh_repair_close(sh_repair *d) {
   free(d->lacking_since);
   free(d->lacking_taken);
   free(d->ring_heads);
+  free(d->backlog);
   free(d->events);
   pthread_mutex_destroy(&d->lock);
   memset(d, 0, sizeof *d);

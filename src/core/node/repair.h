@@ -43,6 +43,10 @@ typedef struct sh_progress {            /* what the last tick saw of a client */
   uint32_t beat, wake, buried;
 } sh_progress;
 
+typedef struct sh_backlog {
+  uint64_t heads, waiting; /* over the rings of a class: hints ever taken, and hints that lie there */
+} sh_backlog;
+
 struct sh_repair {
   sh_segment seg;
   sh_self self; /* client 0 */
@@ -66,6 +70,7 @@ struct sh_repair {
   uint32_t gpu_used[32];    /* milli, by device */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
   sh_progress *progress;    /* by client */
+  sh_backlog *backlog;      /* by class: the sums of one tick */
   uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
   uint32_t seen_rescan, seen_orphans, seen_pressure, turn_at;
   uint64_t last_tick_ns;

@@ -11,6 +11,7 @@
 #include "node/task.h"
 
 #include <limits.h>
+#include <string.h>
 
 /* The hint that a stopped client holds between ring and claim. */
 static void help_intent(sh_repair *d, uint32_t client, sh_progress *seen) {
@@ -103,27 +104,59 @@ static bool out_of_turn(sh_repair *d, sh_class *c) {
   return turn != 0 && turn != sh_load32_relaxed(&c->root);
 }
 
+/* Clients that have a ring: few of many, as an actor that calls nobody has none. A ring outlives its writer. */
+static void find_writers(const sh_repair *d, uint64_t writers[SH_CLIENT_WORDS]) {
+  const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_RING);
+  for (uint32_t chunk = 0, n = sh_pool_used_chunks(&d->seg, SH_POOL_RING); chunk < n; chunk++) {
+    uint32_t owner = sh_load32_acquire(sh_pool_owner(&d->seg, p, chunk));
+    if (owner != SH_CHUNK_RELEASED) {
+      if (owner - 1U < SH_MAX_CLIENTS)
+        writers[(owner - 1U) / 64U] |= 1ULL << ((owner - 1U) % 64U);
+      continue;
+    }
+    for (uint32_t i = chunk * p->chunk_records; i < (chunk + 1U) * p->chunk_records; i++) {
+      const sh_ring *ring = sh_ring_at(&d->seg, i);
+      if (sh_word_state(sh_load_acquire(&ring->word)) != SH_FREE && ring->writer < SH_MAX_CLIENTS)
+        writers[ring->writer / 64U] |= 1ULL << (ring->writer % 64U);
+    }
+  }
+}
+
+/* What lies in the rings, by class. A client's row is read from end to end: by class and client it would be a cache miss
+ * for each pair, which a thousand actors make a million. */
+static void count_hints(sh_repair *d, uint32_t n_classes) {
+  uint64_t writers[SH_CLIENT_WORDS] = {0};
+  memset(d->backlog, 0, n_classes * sizeof *d->backlog);
+  find_writers(d, writers);
+  for (uint32_t w = 0; w < SH_CLIENT_WORDS; w++)
+    for (uint64_t bits = writers[w]; bits; bits &= bits - 1U) {
+      uint32_t client = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
+        uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, client, class_id));
+        if (named - 1U >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_RING)))
+          continue; /* none */
+        sh_ring *ring = sh_ring_at(&d->seg, named - 1U);
+        uint64_t length = sh_ring_length(ring);
+        d->backlog[class_id].heads += sh_load_relaxed(&ring->x_head);
+        d->backlog[class_id].waiting += length;
+        sh_class *c = sh_class_at(&d->seg, class_id);
+        if (length && sh_word_state(sh_load_relaxed(&c->word)) == SH_CLASS_LIVE)
+          sh_fetch_or(&c->x_bits[w], 1ULL << (client % 64U));
+      }
+    }
+}
+
 /* Work that lies while somebody who could do it sleeps. */
 static void help_classes(sh_repair *d) {
-  uint32_t high = sh_clients_high(&d->seg);
   uint32_t n_classes = sh_load32_relaxed(&d->seg.header->x_classes_high);
+  if (n_classes > SH_MAX_CLASSES)
+    n_classes = SH_MAX_CLASSES;
+  count_hints(d, n_classes);
   for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
     sh_class *c = sh_class_at(&d->seg, class_id);
     if (sh_word_state(sh_load_relaxed(&c->word)) != SH_CLASS_LIVE)
       continue;
-    uint64_t heads = 0, waiting = 0;
-    for (uint32_t client = 0; client < high; client++) {
-      uint32_t named = sh_load32_relaxed(sh_ring_of(&d->seg, client, class_id));
-      if (named == 0)
-        continue;
-      sh_ring *ring = sh_ring_at(&d->seg, named - 1U);
-      uint64_t length = sh_ring_length(ring);
-      heads += sh_load_relaxed(&ring->x_head);
-      waiting += length;
-      if (length)
-        sh_fetch_or(&c->x_bits[client / 64U], 1ULL << (client % 64U));
-    }
-    uint64_t seen = waiting ? heads + 1U : 0U;
+    uint64_t seen = d->backlog[class_id].waiting ? d->backlog[class_id].heads + 1U : 0U;
     bool still = seen != 0 && seen == d->ring_heads[class_id];
     d->ring_heads[class_id] = seen;
     if (!still)
