@@ -199,6 +199,14 @@ class Client:
         """After the eventfd was read: True if there is work already, call drain/try_next_task again before sleeping.
 
         With want_calls=False queued actor calls are no work. should_exit is."""
+    def look(self, want_calls: bool) -> bool:
+        """Is there news: a watched ref that resolved or, with `want_calls`, a call that waits or should_exit?
+
+        For a loop that looks by itself before it sleeps: no system call, nothing is armed."""
+    def spin(self, want_calls: bool) -> int:
+        """A few microseconds of looking for calls, without the GIL: 1 if one may be there, else 0; -1: sleep instead."""
+    def awake(self) -> None:
+        """A loop that slept armed runs again: calls that lie unclaimed are its own business."""
     # -- introspection
     def counters(self) -> dict[str, int]: ...
     def close(self) -> None: ...

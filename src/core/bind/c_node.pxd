@@ -179,6 +179,8 @@ cdef extern from "node/idle.h" nogil:
 cdef extern from "node/idle.h":
     ctypedef void (*sh_fired_fn)(void *context, sh_ref r) noexcept
     void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) noexcept
+    cbool sh_any_fired(const sh_self *self)
+    cbool sh_spin_call(sh_self *self, uint64_t limit_ns) nogil
 
 cdef extern from "queue/park.h" nogil:
     uint32_t sh_park_prepare(sh_park *p)

@@ -4,6 +4,7 @@
 cdef enum:
     SPIN_LOCKED_NS = 20000
     SPIN_FREE_NS = 80000
+    SPIN_SLICE_NS = 5000
     SLICE_NS = 50000000
     BIG_ARGUMENT = 65536
     PAGE = 4096
@@ -376,6 +377,24 @@ cdef class Client:
             sh_idle_announce(&self.s)  # calls that lie unclaimed from now on are for the repair thread to see
         sh_set_run_state(&self.s, SH_RUN_BUSY if work else SH_RUN_PARKED)
         return work
+
+    def look(self, bint want_calls) -> bool:
+        self.check()
+        return len(self.watched) > 0 or sh_any_fired(&self.s) or (want_calls and sh_next_possible(&self.s))
+
+    def spin(self, bint want_calls) -> int:
+        cdef bint found = False
+        self.check()
+        if not sh_may_spin(&self.s):
+            return -1
+        if want_calls:
+            with nogil:
+                found = sh_spin_call(&self.s, SPIN_SLICE_NS)
+        return found
+
+    def awake(self) -> None:
+        self.check()
+        sh_idle_withdraw(&self.s)
 
     def counters(self) -> dict:
         self.check()

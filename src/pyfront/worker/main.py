@@ -72,9 +72,9 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators) -
 
 
 def _serve_async(runtime: Runtime, state: ActorState, max_concurrency: int) -> None:
-    import asyncio
-
     from shoal.asyncio_bridge import bridge_of
     from shoal.worker.async_host import AsyncHost
+    from shoal.worker.loop_selector import run_loop
 
-    asyncio.run(AsyncHost(runtime.client, state, bridge_of(runtime), max_concurrency).serve())
+    bridge = bridge_of(runtime)
+    run_loop(bridge, AsyncHost(runtime.client, state, bridge, max_concurrency).serve())
