@@ -204,7 +204,7 @@ class Client:
 
         For a loop that looks by itself before it sleeps: no system call, nothing is armed."""
     def spin(self, want_calls: bool) -> int:
-        """A few microseconds of looking for calls, without the GIL: 1 if one may be there, else 0; -1: sleep instead."""
+        """Some microseconds of looking for calls, without the GIL: 1 if one may be there, else 0; -1: sleep instead."""
     def awake(self) -> None:
         """A loop that slept armed runs again: calls that lie unclaimed are its own business."""
     # -- introspection

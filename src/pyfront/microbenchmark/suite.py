@@ -18,13 +18,7 @@ RAY_ROWS: tuple[Row, ...] = RAY_OBJECT_ROWS + RAY_TASK_ROWS + RAY_ACTOR_ROWS + R
 
 # Start-up comes first, while nothing else runs; memory before work has fattened the workers and left free heap behind.
 ALL_ROWS: tuple[Row, ...] = (
-    START_UP_ROWS
-    + IDLE_ROWS
-    + TASK_MEMORY_ROWS
-    + RAY_ROWS
-    + EXTRA_OBJECT_ROWS
-    + EXTRA_ACTOR_ROWS
-    + EXTRA_TASK_ROWS
+    START_UP_ROWS + IDLE_ROWS + TASK_MEMORY_ROWS + RAY_ROWS + EXTRA_OBJECT_ROWS + EXTRA_ACTOR_ROWS + EXTRA_TASK_ROWS
 )
 
 

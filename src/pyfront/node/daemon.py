@@ -61,7 +61,11 @@ BACKLOG = 64
 ZYGOTE_LIMIT_S = 3.0  # its own limit is shorter
 FLUSH_LIMIT_S = 1.0
 PRELOAD_AFTER_S = 0.3  # a driver's first tasks should not wait for it
-LATER_MODULES = ("shoal.worker.thread_host", "shoal.worker.async_host", "shoal.worker.loop_selector")  # what some actors need
+LATER_MODULES = (
+    "shoal.worker.thread_host",
+    "shoal.worker.async_host",
+    "shoal.worker.loop_selector",
+)  # what some actors need
 JOB_ENDED = "its driver has ended"
 
 

@@ -45,10 +45,8 @@ def live(birth: Birth) -> NoReturn:
     try:
         _take_streams(stdout_fd, stderr_fd)
         processes.set_name(f"shoal:{order.actor.class_name}" if order.actor else "shoal-worker")
-        try:
+        with suppress(OSError):  # a driver whose folder was deleted under it has none either
             os.chdir(order.cwd)
-        except OSError:
-            pass  # a driver whose folder was deleted under it has none either
         sys.path[:] = order.sys_path
         _reseed()
         gc.enable()

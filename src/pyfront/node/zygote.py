@@ -82,10 +82,8 @@ class Zygote:
         while not self._is_ended:
             ready = {fd for fd, _ in poll.poll()}
             if self._wake_reader in ready:
-                try:
+                with suppress(BlockingIOError):
                     os.read(self._wake_reader, RECEIVE_BYTES)
-                except BlockingIOError:
-                    pass
                 self._reap()
             if self._sock.fileno() in ready:
                 birth = self._receive()
@@ -155,10 +153,8 @@ class Zygote:
                 return
             if seen is None:
                 return
-            try:
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(seen.si_pid, signal.SIGKILL)  # before the reaping: the number may have a new meaning after it
-            except (ProcessLookupError, PermissionError):
-                pass
             _, status = os.waitpid(seen.si_pid, 0)
             self._report(Exited(seen.si_pid, status))
 
