@@ -36,6 +36,7 @@ class FunctionTable:
         self._exported: set[FunctionKey] = set()
         self._records: dict[bytes, bytes] = {}  # learned, not loaded yet
         self._loaded: dict[bytes, Loaded] = {}
+        self.find: Callable[[bytes], Loaded | None] = self._loaded.get  # `load` without a frame; None: not loaded yet
         self._key_by_id: dict[int, FunctionKey] = {}  # ids stay valid: `_loaded` keeps the functions
 
     def export(self, name: str, function: Callable[..., Any]) -> FunctionKey:

@@ -23,6 +23,7 @@ class FakeClient:
         self.n_armed = 0
         self.n_spins = 0
         self.is_armed = False
+        self.armed = threading.Event()
         self.may_spin = True
         self.should_exit = False
         self.on_spin: Callable[[], None] = lambda: None
@@ -44,6 +45,7 @@ class FakeClient:
     def rearm(self, want_calls: bool = True) -> bool:
         self.is_armed = True
         self.n_armed += 1
+        self.armed.set()
         return self.should_exit or self.look(want_calls)
 
     def awake(self) -> None:
@@ -88,8 +90,7 @@ def test_a_sleeping_loop_is_woken_by_a_call(client: FakeClient) -> None:
     host = Host(client, 1)
 
     def call_when_armed() -> None:
-        while not client.is_armed:
-            time.sleep(0.001)
+        client.armed.wait()
         client.call()
 
     thread = threading.Thread(target=call_when_armed)
