@@ -46,6 +46,9 @@ class Bridge:
         self._host: tuple[asyncio.AbstractEventLoop, Callable[[], bool]] | None = None
         self._host_thread = 0
         self._wants_calls = False  # the host
+        self._is_shared = (
+            False  # others than the host have waited: the eventfd must be armed for them while it runs, too
+        )
         self._is_lost = False
 
     def __del__(self) -> None:
@@ -54,6 +57,7 @@ class Bridge:
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let `loop` wake for news. Call it on the loop's thread."""
         if loop not in self._loops:
+            self._is_shared = self._is_shared or len(self._loops) > 0
             self._loops.add(loop)
             loop.add_reader(self._fd, self.on_ready)
 
@@ -76,7 +80,7 @@ class Bridge:
             if self._client.watch(ref):
                 return True
             self._waiting[ref] = [tell]
-        if self._is_on_host():
+        if self._is_on_host() and not self._is_shared:
             return False  # it looks before it sleeps
         if self._client.rearm(False):
             self.on_ready()  # it resolved meanwhile: nobody else would look
@@ -86,6 +90,7 @@ class Bridge:
         """A future of the ref's value or error."""
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
+        self._is_shared = True
         if self.notify(ref, lambda: self._settle(future, ref)):
             self._fill(future, ref)
             return future
@@ -179,7 +184,8 @@ class Bridge:
             wants_calls = self._claim()
             if self._is_on_host():
                 self._wants_calls = wants_calls and not self._client.should_exit
-                return
+                if not self._is_shared:
+                    return
             if not self._client.rearm(wants_calls):
                 return
             if self._client.should_exit and not resolved:  # which alone keeps `rearm` from answering no
