@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limit of spilling: direct writes to, and reads from, a file in the folder that values are spilled to by default."""
+"""The limit of spilling: direct writes to, and reads from, a file in the folder that values are spilled to."""
 
 from __future__ import annotations
 
