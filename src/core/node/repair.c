@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define POKE_TAG UINT64_MAX
+#define WORK_NS 5000000U /* for releases in one round */
+#define WORK_PAUSE_MS 1  /* between two rounds of them: others want the lock too */
 
 static void lock(sh_repair *d) {
   pthread_mutex_lock(&d->lock);
@@ -130,8 +132,10 @@ static void forget_pidfd(sh_repair *d, uint32_t client) {
   d->pidfds[client] = -1;
 }
 
-static void round_once(sh_repair *d) {
+/* True if releases are left, for the next round. */
+static bool round_once(sh_repair *d) {
   (void)sh_counts_read(&d->counts);
+  bool more = sh_counts_work(&d->counts, WORK_NS);
   uint32_t orphans = sh_load32_acquire(&d->seg.header->x_orphans);
   if (orphans != d->seen_orphans) {
     d->seen_orphans = orphans;
@@ -154,13 +158,15 @@ static void round_once(sh_repair *d) {
     sh_tick(d);
     sh_warm_look(&d->warm);
   }
+  return more;
 }
 
 static void *repair_thread(void *context) {
   sh_repair *d = context;
   struct epoll_event ready[64];
+  bool more = false;
   while (!sh_load32_acquire(&d->stop)) {
-    int n = epoll_wait(d->epoll_fd, ready, 64, (int)(SH_TICK_NS / 1000000U));
+    int n = epoll_wait(d->epoll_fd, ready, 64, more ? WORK_PAUSE_MS : (int)(SH_TICK_NS / 1000000U));
     lock(d);
     for (int i = 0; i < n; i++) {
       if (ready[i].data.u64 == POKE_TAG) {
@@ -171,7 +177,7 @@ static void *repair_thread(void *context) {
       forget_pidfd(d, client);
       sh_sweep_client(d, client);
     }
-    round_once(d);
+    more = round_once(d);
     unlock(d);
   }
   return NULL;
@@ -183,7 +189,7 @@ void sh_repair_round(sh_repair *d, int32_t dead_client) {
     forget_pidfd(d, (uint32_t)dead_client);
     sh_sweep_client(d, (uint32_t)dead_client);
   }
-  round_once(d);
+  (void)round_once(d);
   unlock(d);
 }
 
@@ -414,6 +420,7 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
   }
   sh_fence(); /* the closed class, then the scan; against a submitter's READY, then its look at the class */
   sh_sweep_fail(d, of_class, class_id, false, end);
+  (void)sh_counts_work(&d->counts, WORK_NS);
   unlock(d);
 }
 
@@ -437,6 +444,7 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   }
   sh_fence(); /* the closed classes, then the scan; against a submitter's READY, then its look at the class */
   sh_sweep_fail(d, of_root, root, false, &error);
+  (void)sh_counts_work(&d->counts, WORK_NS);
   unlock(d);
 }
 
@@ -457,8 +465,22 @@ bool sh_repair_hold(sh_repair *d, sh_ref r) {
   return held;
 }
 
+bool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r) {
+  if (client == 0 || client >= SH_MAX_CLIENTS)
+    return false;
+  lock(d);
+  sh_client *c = sh_client_at(&d->seg, client);
+  (void)sh_counts_read(&d->counts);
+  bool held = sh_load32_relaxed(&c->x_state) == SH_CLIENT_LIVE && sh_load32_relaxed(&c->x_epoch) == epoch &&
+              sh_counts_hold_for(&d->counts, client, r);
+  unlock(d);
+  return held;
+}
+
 void sh_repair_drop(sh_repair *d, sh_ref r) {
   lock(d);
+  (void)sh_counts_read(&d->counts); /* who took it while we held it has logged that: count it before our unit goes */
   sh_counts_drop(&d->counts, r);
+  (void)sh_counts_work(&d->counts, WORK_NS);
   unlock(d);
 }
