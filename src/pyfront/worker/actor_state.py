@@ -90,8 +90,11 @@ class ActorState:
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal a call's error. A constructor's error and `sys.exit` end the actor: `is_over` is true afterwards."""
         if task.creates_actor:
-            payload = self._outcomes.payload(name, error, own_frames + CONSTRUCTOR_FRAMES)
-            self._end("its constructor failed", payload)
+            frames = own_frames + CONSTRUCTOR_FRAMES
+            payload = self._outcomes.payload(name, error, frames)
+            # The daemon tells every later caller, and holds no refs.
+            told = self._outcomes.payload(name, error, frames, is_on_its_own=True) if payload.refs else payload
+            self._end("its constructor failed", told.data)
             self._outcomes.failed(task, payload)
         elif isinstance(error, SystemExit):
             reason = _exit_text(name, error)
