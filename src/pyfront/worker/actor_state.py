@@ -17,7 +17,7 @@ from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import encode_error
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
-from shoal.worker.outcome import Outcomes
+from shoal.worker.outcome import Outcomes, let_go
 
 CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
 
@@ -104,6 +104,8 @@ class ActorState:
             self._outcomes.failed(task, encode_error(died))
         else:
             self._outcomes.raised(task, name, error, own_frames)
+            return
+        let_go(error)
 
     def _construct(self, *args: Any, **kwargs: Any) -> None:
         cls = self._functions.load(self._key).function

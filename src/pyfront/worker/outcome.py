@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from traceback import clear_frames
 
 from shoal._core._node import Client, Task
 from shoal._core.status import ArgumentError
@@ -33,6 +34,7 @@ class Outcomes:
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal an error of user code. `own_frames`: outermost frames of the traceback that are the worker's."""
         self.failed(task, self.payload(name, error, own_frames))
+        let_go(error)
 
     def payload(self, name: str, error: BaseException, own_frames: int, *, is_on_its_own: bool = False) -> Payload:
         """An error of user code as bytes and refs; `is_on_its_own`: as bytes alone."""
@@ -53,6 +55,21 @@ class Outcomes:
             self._fail(task, *payload)
         except ObjectStoreFullError:
             self._fail(task, *NO_ROOM)
+
+
+def let_go(error: BaseException) -> None:
+    """Empty the frames that an error came through, once it is sealed.
+
+    A frame that holds the error it raised is a cycle. It would keep what the call referred to until this process next
+    collects garbage, and an idle worker never does."""
+    seen: set[int] = set()
+    rest: list[BaseException | None] = [error]
+    while rest:
+        at = rest.pop()
+        if at is not None and id(at) not in seen:
+            seen.add(id(at))
+            clear_frames(at.__traceback__)
+            rest += [at.__cause__, at.__context__]
 
 
 def several(name: str, value: object, num_returns: int) -> Sequence[object]:
