@@ -167,6 +167,14 @@ static void adopt_and_drop(stage *s) {
   sh_ref_drop(s->victim, s->given);
 }
 
+static void leave(stage *s) {
+  EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
+  sh_ref children[2] = {rig_put(s->victim, 1, 8), rig_put(s->victim, 2, BLOCK)};
+  (void)rig_put_container(s->victim, children, 2);
+  (void)submit(s, s->victim, &(rig_call){.addend = 1});
+  sh_ref_leave(s->victim);
+}
+
 static void pin_and_look(stage *s) {
   EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
   sh_pin(s->victim, s->given);
@@ -314,6 +322,7 @@ const scenario stage_scenarios[] = {
     {"put a container", STAGE_DRIVER, nothing, put_container},
     {"take and drop", STAGE_DRIVER, given_object, take_and_drop},
     {"adopt and drop", STAGE_DRIVER, lent_object, adopt_and_drop},
+    {"leave", STAGE_DRIVER, given_object, leave},
     {"pin and look", STAGE_DRIVER, given_object, pin_and_look},
     {"watch and drop", STAGE_DRIVER, pending_for_others, watch_and_drop},
     {"submit", STAGE_DRIVER, nothing, submit_some},

@@ -382,6 +382,27 @@ static void test_full_log_lets_other_threads_take_and_share_the_same(void) {
   rig_close(&r);
 }
 
+static void test_who_leaves_keeps_only_what_it_looks_at(void) {
+  rig_open(&r, 1, 1);
+  sh_ref given = rig_put(&r.driver, 1, 8), pinned = rig_put(&r.worker[0], 2, 100);
+  sh_ref_share(&r.driver, given);
+  EXPECT_EQ(sh_ref_take(&r.worker[0], given), SH_OK);
+  sh_ref_again(&r.worker[0], given);
+  (void)rig_put(&r.worker[0], 3, 8);
+  sh_pin(&r.worker[0], pinned);
+  sh_ref_leave(&r.worker[0]);
+  sh_ref_drop(&r.driver, given);
+  rig_rounds(&r, 2);
+  sh_stats stats;
+  sh_repair_stats(&r.d, &stats);
+  EXPECT_EQ(stats.live_entries, 1);
+  EXPECT_EQ(rig_value(&r.worker[0], pinned), 2);
+  sh_ref_drop(&r.worker[0], given); /* too late, and harmless */
+  rig_detach(&r, &r.worker[0]);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void lose(void) {
   sh_self_lost(&r.driver);
 }
@@ -446,6 +467,7 @@ int main(void) {
   RUN(test_drop_of_the_daemon_comes_after_holds_that_it_has_not_read);
   RUN(test_object_that_the_daemon_tells_of_is_held_for_who_is_told);
   RUN(test_full_log_lets_other_threads_take_and_share_the_same);
+  RUN(test_who_leaves_keeps_only_what_it_looks_at);
   RUN(test_full_log_of_a_lost_node_ends_the_wait);
   RUN(test_actor_without_handles_is_told);
   return 0;

@@ -4,6 +4,7 @@
 import os
 import select
 import signal
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 import shoal
+from tests.chaos.census import await_until
 
-from .conftest import Driver, await_held
+from .conftest import Driver, await_held, held
 from .test_pickles import ask
 
 pytestmark = pytest.mark.usefixtures("before")
@@ -120,6 +122,31 @@ def test_refs_dropped_while_the_interpreter_ends(driver: Driver) -> None:
     assert (out, err, process.returncode) == ("ready\n", "", 0)
 
 
+def test_a_driver_that_disconnects_lets_go(driver: Driver, before: dict[str, float]) -> None:
+    @shoal.remote
+    class Shelf:
+        def take(self) -> Any:
+            return [shoal.put(np.full(10_000, n)) for n in range(3)]
+
+    shelf = Shelf.options(name="mine", namespace="shared").remote()
+    process = driver("""
+        shelf = shoal.get_actor("mine")
+        refs = shoal.get(shelf.take.remote())
+        own = [shoal.put(refs), shoal.put(1)]
+        view = shoal.get(refs[1])
+        say("ready")
+        hear()
+        shoal.shutdown()
+        say(int(view[0]))
+        hear()
+    """)
+    assert ask(process) == "ready"
+    del shelf
+    assert held()["live_bytes"] >= before["live_bytes"] + 3 * 80_000
+    assert ask(process, "go") == "1"
+    await_held({**before, "live_entries": before["live_entries"] + 1, "live_bytes": before["live_bytes"] + (2 << 16)})
+
+
 FILL = """
     many = shoal.put([shoal.put(n) for n in range(30_000)])  # more events than a log has cells
     shoal.get(shoal.put(None))
@@ -133,6 +160,11 @@ FILL = """
 """
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether all threads of a process stand still: they stop one after the other."""
+    return all("T (stopped)" in path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status"))
+
+
 @pytest.mark.parametrize("then", [signal.SIGCONT, signal.SIGKILL])
 def test_a_full_log_waits_for_the_daemon_and_for_nobody_else(driver: Driver, then: int) -> None:
     process: Any = driver("shoal.shutdown(); context = shoal.init(num_cpus=1)\nfrom shoal import runtime\n"
@@ -140,6 +172,7 @@ def test_a_full_log_waits_for_the_daemon_and_for_nobody_else(driver: Driver, the
     daemon = int(ask(process))
     assert ask(process) == "ready"
     os.kill(daemon, signal.SIGSTOP)
+    await_until(lambda: is_stopped(daemon))
     try:
         process.stdin.write("go\n")
         process.stdin.flush()

@@ -146,6 +146,7 @@ cdef extern from "node/refs.h" nogil:
     void sh_ref_drop(sh_self *self, sh_ref r)
     void sh_ref_bury(sh_self *self, sh_ref r)
     void sh_ref_flush(sh_self *self)
+    void sh_ref_leave(sh_self *self)
     void sh_pin(sh_self *self, sh_ref r)
     void sh_unpin(sh_self *self, sh_ref r)
     ctypedef enum sh_log_kind:

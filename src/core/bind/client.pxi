@@ -78,7 +78,7 @@ cdef class Client:
         sh_self_close(&self.s)
 
     cdef void _leave_segment(self) noexcept:
-        if self.closed:
+        if not self.s.open:
             return
         self.closed = True
         if not self.s.forked:
@@ -419,12 +419,14 @@ cdef class Client:
         }
 
     def close(self) -> None:
-        """Leave the segment. References and views of this connection become unusable; none is freed by it."""
+        """Leave the segment. References of this connection become unusable and hold nothing; what views look at stays."""
         global _latest
         if _latest is self:
             _latest = None
-        if not self.closed and not self.s.forked:
-            sh_ref_flush(&self.s)
+        if not self.closed:
+            self.closed = True  # first: no other thread uses a reference from here on
+            if sh_self_usable(&self.s) == SH_OK:
+                sh_ref_leave(&self.s)
         self._leave_segment()
         for caller in list(self.callers):  # or functions would keep the mapping, and with it the memory of a node that is gone
             (<Caller>caller).template = None

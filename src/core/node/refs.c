@@ -162,3 +162,15 @@ void sh_ref_flush(sh_self *self) {
     sh_ref_drop(self, self->dead[--self->n_dead]);
   sh_store32_relaxed(&self->me->x_buried, 0);
 }
+
+void sh_ref_leave(sh_self *self) {
+  sh_ref_flush(self);
+  uint32_t end = sh_pool_used_chunks(&self->seg, SH_POOL_ENTRY) * sh_pool_of(&self->seg, SH_POOL_ENTRY)->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    sh_local *l = &self->local[i];
+    if (l->count == 0 || l->flags >> SH_LOCAL_PINS_SHIFT)
+      continue;
+    l->count = 1;
+    sh_ref_drop(self, (sh_ref){.index = i, .generation = l->generation});
+  }
+}

@@ -40,6 +40,9 @@ void sh_unpin(sh_self *self, sh_ref r);
  * this process ends). */
 void sh_ref_bury(sh_self *self, sh_ref r);
 void sh_ref_flush(sh_self *self);
+/* This process goes on without the node: drop all that it holds, except what views look at. No reference may be used
+ * afterwards. */
+void sh_ref_leave(sh_self *self);
 
 void sh_log_append(sh_self *self, sh_log_kind kind, sh_ref r);
 /* Wait until `n` more events fit. The next `n` appends do not wait, as long as no other thread makes one. */
