@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.chaos.census import HELD, await_until
 
 import shoal
 from shoal import runtime
-from tests.chaos.census import HELD, await_until
 
 SETTLE_S = 15.0  # logs are read within a tick, sweeps take one; the rest is for a loaded machine
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.chaos.census import await_until
 
 import shoal
-from tests.chaos.census import await_until
 
 from .conftest import Driver, await_held, held
 from .test_pickles import ask

@@ -34,9 +34,7 @@ def ask(process: Any, line: str = "") -> str:
 
 
 @pytest.mark.parametrize("dumps", ["pickle.dumps", "cloudpickle.dumps"])
-def test_a_pickle_keeps_its_objects_until_the_job_ends(
-    driver: Driver, before: dict[str, float], dumps: str
-) -> None:
+def test_a_pickle_keeps_its_objects_until_the_job_ends(driver: Driver, before: dict[str, float], dumps: str) -> None:
     process = driver(EXPORTER + f"    say({dumps}({{'refs': [large(4), large(5)]}}).hex())\n    hear()\n")
     data = bytes.fromhex(ask(process))
     for _ in range(3):  # dropped and taken again
@@ -53,7 +51,9 @@ def test_a_pickle_keeps_its_objects_until_the_job_ends(
 
 
 def test_a_pickle_of_a_ref_goes_through_other_processes_of_its_job(driver: Driver) -> None:
-    process = driver(EXPORTER + """
+    process = driver(
+        EXPORTER
+        + """
     @shoal.remote
     def look(data):
         return int(shoal.get(pickle.loads(data))[0])
@@ -66,13 +66,16 @@ def test_a_pickle_of_a_ref_goes_through_other_processes_of_its_job(driver: Drive
     made = shoal.get(make.remote(8))
     say(shoal.get(look.remote(data)), shoal.get(look.remote(made)), int(shoal.get(pickle.loads(made))[0]))
     hear()
-    """)
+    """
+    )
     assert ask(process) == "3 8 8"
 
 
 @pytest.mark.parametrize("captured", ["default", "closure", "global", "attribute", "class"])
 def test_functions_keep_what_they_capture_until_the_job_ends(driver: Driver, captured: str) -> None:
-    process = driver(EXPORTER + """
+    process = driver(
+        EXPORTER
+        + """
     def by_default():
         @shoal.remote
         def look(ref=large(1)): return int(shoal.get(ref)[0])
@@ -104,13 +107,15 @@ def test_functions_keep_what_they_capture_until_the_job_ends(driver: Driver, cap
             def look(self, ref=large(2)): return int(shoal.get(self.ref)[0])
         return Looker.remote().look
 
-    """ + f"""
+    """
+        + f"""
     look = by_{captured}()
     first = shoal.get(look.remote())
     REF = None
     say(first, shoal.get(look.remote()), shoal.get(look.remote()))
     hear()
-    """)
+    """
+    )
     assert ask(process) == "1 1 1"
 
 
@@ -163,7 +168,9 @@ def test_an_object_whose_pickling_pickles_by_itself() -> None:
 
 def test_a_pickle_of_another_node_is_refused(driver: Driver) -> None:
     # Ids of objects repeat from one node to the next: the first object of the first job is called the same on each.
-    process = driver(EXPORTER + """
+    process = driver(
+        EXPORTER
+        + """
     shoal.shutdown()
     for n in range(2):
         shoal.init(num_cpus=1)
@@ -175,7 +182,8 @@ def test_a_pickle_of_another_node_is_refused(driver: Driver) -> None:
         pickle.loads(before)
     except shoal.ObjectLostError as error:
         say("another node" in str(error))
-    """)
+    """
+    )
     first, second = ask(process).split(), ask(process).split()
     assert first[0] == second[0]
     assert (first[1], second[1]) == ("0", "1")
