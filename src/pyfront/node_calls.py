@@ -161,8 +161,8 @@ class NodeCalls:
         if reply is None:
             why = "the job that pickled its ref has ended" if session == self._session else "it was of another node"
             raise ObjectLostError(
-                f"object {object_id.hex()} is not known here: {why}; pass refs as arguments or inside values instead of "
-                "pickling them yourself"
+                f"object {object_id.hex()} is not known here: {why}; pass refs as arguments or inside values "
+                "instead of pickling them yourself"
             )
         return reply
 

@@ -8,7 +8,6 @@ repeat a run that fails.
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -85,7 +84,7 @@ def check(ref: Any, expected: Any) -> None:
 
 
 class Program(RuleBasedStateMachine):
-    """One program. What it holds is in lists of its own, so that a drop is a drop; rules draw numbers that pick from them."""
+    """One program. What it holds is in lists of its own, so that a drop is a drop; rules draw what to pick."""
 
     before: dict[str, float]
     folder: str
@@ -202,9 +201,9 @@ class Program(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def program(before: dict[str, float], tmp_path: Any) -> Iterator[type[Program]]:
+def program(before: dict[str, float], tmp_path: Any) -> type[Program]:
     Program.before, Program.folder = before, str(tmp_path)
-    yield Program
+    return Program
 
 
 @pytest.mark.timeout(1_800 if IS_LONG else 120)

@@ -154,7 +154,7 @@ class Client:
         self, refs: Sequence[ObjectRef[Any]], num_returns: int, timeout_s: float | None = None
     ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]: ...
     def adopt(self, index: int, generation: int) -> ObjectRef[Any]:
-        """The reference of an object that the daemon has counted for this client (`NodeCore.hold_for`). Once for each."""
+        """The reference of an object that the daemon has counted for this client (`NodeCore.hold_for`); once each."""
     def share(self, ref: ObjectRef[Any]) -> None:
         """The reference leaves this process by another way than a call or a value: have the daemon count it."""
     def node_lost(self) -> None:
@@ -257,7 +257,7 @@ class NodeCore:
     def drain_events(self) -> list[tuple[int, int, int, int]]: ...
     def hold(self, index: int, generation: int) -> bool: ...
     def hold_for(self, client: int, epoch: int, index: int, generation: int) -> bool:
-        """Count a hold by a client that is about to be told of the object and to `adopt` it. False: object or client is gone."""
+        """Count a hold by a client that will be told of the object and `adopt` it. False: one of the two is gone."""
     def drop(self, index: int, generation: int) -> None: ...
     def available(self) -> dict[int, int]: ...  # kind -> milli; -1 = cpu
     def clients(self) -> list[dict[str, int]]: ...
