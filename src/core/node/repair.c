@@ -17,6 +17,8 @@
 #define POKE_TAG UINT64_MAX
 #define WORK_NS 5000000U /* for releases in one round */
 #define WORK_PAUSE_MS 1  /* between two rounds of them: others want the lock too */
+#define PRESSED_MAX 15U
+#define PRESSED_PAUSE_NS 1000000000U
 
 static void lock(sh_repair *d) {
   pthread_mutex_lock(&d->lock);
@@ -71,6 +73,7 @@ static uint32_t rows_away(void *context, sh_ref r, const sh_row **rows) {
 static bool private_tables(sh_repair *d) {
   d->pidfds = malloc(SH_MAX_CLIENTS * sizeof *d->pidfds);
   d->leases = calloc(SH_MAX_CLIENTS, sizeof *d->leases);
+  d->verdicts = calloc(SH_MAX_CLIENTS, 1);
   d->progress = calloc(SH_MAX_CLIENTS, sizeof *d->progress);
   d->actors = calloc(SH_MAX_CLASSES, sizeof *d->actors);
   d->actor_waits = calloc(SH_MAX_CLASSES, 1);
@@ -82,7 +85,7 @@ static bool private_tables(sh_repair *d) {
   d->backlog = calloc(SH_MAX_CLASSES, sizeof *d->backlog);
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
-  return d->pidfds && d->leases && d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told &&
+  return d->pidfds && d->leases && d->verdicts && d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told &&
          d->ring_heads && d->backlog;
 }
 
@@ -121,6 +124,8 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
   (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->poke_fd, &e);
   d->capacity[0] = 0;
+  d->pressed_max = PRESSED_MAX;
+  d->pressed_pause_ns = PRESSED_PAUSE_NS;
   return SH_OK;
 }
 
@@ -152,6 +157,8 @@ static bool round_once(sh_repair *d) {
     sh_event_add(d, SH_EVENT_FLUSH, 0, 0, 0);
   }
   uint64_t now = sh_os_now_ns();
+  if (d->n_put_off)
+    sh_sweep_put_back(d, now);
   sh_lease_run(d, now);
   if (now - d->last_tick_ns >= SH_TICK_NS) {
     d->last_tick_ns = now;
@@ -239,6 +246,8 @@ void sh_repair_close(sh_repair *d) {
     close(d->epoll_fd);
   free(d->pidfds);
   free(d->leases);
+  free(d->verdicts);
+  free(d->put_off);
   free(d->progress);
   free(d->actors);
   free(d->actor_waits);
@@ -279,6 +288,7 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
   sh_store_relaxed(&c->op, 0);
   sh_store_relaxed(&c->x_current, 0);
   sh_store_relaxed(&c->x_room_wanted, 0);
+  sh_store_relaxed(&c->x_allowance, 0);
   sh_store32_relaxed(&c->park.x_parked, 0);
   sh_store32_relaxed(&c->x_fenced, 0);
   sh_store32_release(&c->x_state, SH_CLIENT_LIVE);
@@ -310,6 +320,25 @@ void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch) {
     (void)sh_park_wake(&c->park);
   }
   unlock(d);
+}
+
+sh_status sh_repair_condemn(sh_repair *d, uint32_t index, uint32_t epoch, sh_ref task, sh_verdict verdict) {
+  if (index == 0 || index >= SH_MAX_CLIENTS || task.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
+    return SH_INVALID;
+  lock(d);
+  sh_status status = SH_LOST;
+  sh_client *c = sh_client_at(&d->seg, index);
+  sh_a64 *at = &sh_slot_at(&d->seg, task.index)->word;
+  uint64_t word = sh_load_acquire(at);
+  if (sh_load32_relaxed(&c->x_epoch) == epoch && sh_load32_relaxed(&c->x_state) == SH_CLIENT_LIVE &&
+      sh_word_generation(word) == task.generation && sh_word_state(word) == SH_TASK_RUNNING &&
+      sh_word_who(word) == index &&
+      sh_cas(at, &word, sh_word(task.generation, SH_TASK_KILLING, index, sh_word_tag(word)))) {
+    d->verdicts[index] = (uint8_t)verdict;
+    status = SH_OK;
+  }
+  unlock(d);
+  return status;
 }
 
 static bool same_shape(sh_class *c, const sh_shape *shape) {
