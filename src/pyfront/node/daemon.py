@@ -21,17 +21,20 @@ from shoal._core._node import (
     EVENT_ACTOR_UNREFERENCED,
     EVENT_CLIENT_SWEPT,
     EVENT_FLUSH,
+    EVENT_LIMITED,
     EVENT_NEED_WORKERS,
     EVENT_STARVED,
     ROLE_DRIVER,
     NodeCore,
 )
-from shoal.config import log_dir
+from shoal.config import log_dir, memory_config
+from shoal.memory import Meter
 from shoal.node.actors import Actors
 from shoal.node.connections import UNREGISTERED, Connection
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
+from shoal.node.memory_guard import MemoryGuard
 from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
@@ -92,6 +95,7 @@ class Daemon:
         self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
         self._starvation = Starvation(self._ledger)
         self._spiller = make_spiller(self._core, settings, store_bytes, self._warn_everybody)
+        self._memory = MemoryGuard(self._core, self._pool, self._jobs, Meter(), memory_config())
         self._requests = Requests(
             Node(
                 self._core,
@@ -121,6 +125,7 @@ class Daemon:
         loop.add_reader(self._core.event_fd, self._drain_events)
         self._port.open()
         self._spiller.start()
+        self._memory.start()
         if starter is not None:
             self._connect_driver(starter, is_starter=True)
         self._listen()
@@ -234,6 +239,7 @@ class Daemon:
     # -- events
 
     def _drain_events(self) -> None:
+        is_measuring = False
         for kind, a, b, c in self._core.drain_events():
             if kind == EVENT_CLIENT_SWEPT:
                 self._client_swept(a, b)
@@ -249,6 +255,10 @@ class Daemon:
                 self._flush_references(a)
             elif kind == EVENT_STARVED:
                 self._warn_of_starvation(a, b / 1000)
+            elif kind == EVENT_LIMITED:
+                is_measuring = True
+        if is_measuring and not self._stopping.is_set():
+            self._memory.measure()
 
     def _client_swept(self, index: int, epoch: int) -> None:
         driver = next((job for job in self._jobs if job.driver.key == (index, epoch)), None)
@@ -291,6 +301,7 @@ class Daemon:
             self._pool.exited(report.pid, report.status)
 
     def _process_ended(self, process: WorkerProcess) -> None:
+        self._memory.explain(process)
         if process.key != UNREGISTERED:
             self._deaths.record(process.death(self._log_path), client_key(*process.key))
         self._actors.process_ended(process)
@@ -316,6 +327,7 @@ class Daemon:
 
     async def _end(self) -> None:
         loop = asyncio.get_running_loop()
+        self._memory.stop()
         if self._listener is not None:
             loop.remove_reader(self._listener)
             self._listener.close()
