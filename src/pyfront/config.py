@@ -12,7 +12,7 @@
 | `SHOAL_SPILL_DIR` | folder for what memory does not hold, as `init(object_spilling_directory=...)` | `/var/tmp` |
 | `SHOAL_SPILL_LIMIT` | bytes there at most, 0: none, as `init(object_spilling_limit=...)` | what the disk has |
 | `SHOAL_STORE_WAIT_S` | seconds that a `put`, a call or a result waits for room in a full store | `10` |
-| `SHOAL_MEMORY_THRESHOLD` | share of the memory in use beyond which the node ends a task or an actor; `1`: never | `0.95` |
+| `SHOAL_MEMORY_THRESHOLD` | share of memory in use beyond which a task or actor is ended; `1`: never | `0.95` |
 | `SHOAL_MEMORY_RETRIES` | how often such a task is run again, besides its `max_retries`, which must not be 0 | `15` |
 | `SHOAL_MEMORY_PAUSE` | seconds before it is, doubled each time up to 32 times that | `1` |
 | `OMP_NUM_THREADS` | threads of numerical libraries in each worker | `1` |

@@ -74,7 +74,7 @@ def out_of_memory(death: Death) -> OutOfMemoryError:
 def actor_died(death: Death) -> ActorDiedError:
     """The error for a call of an actor that is gone."""
     if death.memory is not None:
-        lost = ActorOutOfMemoryError(f"actor {_memory_text(death)}; create a new one")
+        lost = ActorOutOfMemoryError(f"actor {_memory_text(death)}")
         lost.actor_name = death.memory.name or death.name
         _fill(lost, death)
         _fill_memory(lost, death)
@@ -123,14 +123,14 @@ def _memory_text(death: Death) -> str:
     if end.cause == MemoryEnd.LIMIT:
         return (
             f"{who} was ended: it held {show(end.peak_bytes)} of private memory, and its limit is "
-            f"{show(end.limit_bytes)} (memory={end.limit_bytes}); it is not run again, for it would hold as much; give "
-            f"it more with memory=..., or let it hold less at a time; {node}"
+            f"{show(end.limit_bytes)} (memory={end.limit_bytes}); once more it would hold as much, so it is not tried "
+            f"again: give it more with memory=..., or let it hold less at a time; {node}"
         )
     if end.cause == MemoryEnd.PRESSURE:
         tries = f", the last of {end.n_ended} attempts that ended so" if end.n_ended > 1 else ""
         return (
-            f"{who} was ended{tries}, because the node ran short of memory; it held {show(end.peak_bytes)}; demand what "
-            f"calls need with memory=..., so that fewer run at a time, and give tasks max_retries; {node}"
+            f"{who} was ended{tries}, because the node ran short of memory; it held {show(end.peak_bytes)}; demand "
+            f"what calls need with memory=..., so that fewer run at a time, and give tasks max_retries; {node}"
         )
     return (
         f"{who} was killed by SIGKILL, probably by the kernel for want of memory: its count of such kills rose at that "

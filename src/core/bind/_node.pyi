@@ -170,7 +170,7 @@ class Client:
     def memory_limit(self, class_id: int) -> int:
         """Bytes of private memory that a class demands and may not exceed; 0: no limit."""
     def allow(self, baseline: int, allowance: int) -> None:
-        """Publish the bytes of private memory that this process may hold now, and held before; 0: as many as it likes."""
+        """Publish the bytes of private memory that this process may hold now (0: any number), and held before."""
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
     def forked(self) -> None:

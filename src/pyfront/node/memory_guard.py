@@ -73,14 +73,10 @@ class MemoryGuard:
         process = self._pool.of_client(client["index"], client["epoch"])
         if process is None or process.is_condemned or not self._condemn(client, VERDICT_LIMIT):
             return
-        base = client["baseline"]
-        end = MemoryEnd(
-            MemoryEnd.LIMIT,
-            self._name_of(client, process),
-            peak - base,
-            self._limit_of(client, process) or client["allowance"] - base,
-            self._state(self._meter.node()),
-        )
+        base, name = client["baseline"], self._name_of(client, process)
+        limit = self._limit_of(client, process) or client["allowance"] - base
+        state = self._state(self._meter.node(), (process, name))
+        end = MemoryEnd(MemoryEnd.LIMIT, name, peak - base, limit, state)
         self._end(process, end, "it held more memory than its limit")
 
     # -- the node
@@ -111,12 +107,12 @@ class MemoryGuard:
         if chosen is None:
             self._tell_helpless(reading)
             return
-        client, process = clients[chosen.index, chosen.epoch]
+        client, process = clients[chosen.client, chosen.epoch]
         if not self._condemn(client, VERDICT_PRESSURE):
             return  # it has just ended: look again
         self._dying = process
         name = self._name_of(client, process)
-        state = self._state(reading)
+        state = self._state(reading, (process, name))
         end = MemoryEnd(MemoryEnd.PRESSURE, name, chosen.held_bytes, 0, state, client["pressed"] + 1)
         self._end(process, end, "the node ran short of memory")
         process.job.warn(
@@ -134,9 +130,12 @@ class MemoryGuard:
     def _outlook(self, client: Client, chosen: Candidate) -> str:
         if client["role"] == ROLE_ACTOR:
             return "It is not restarted."
+        if client["max_retries"] == 0:
+            return "It is not run again, because its max_retries is 0."
         if not chosen.is_retriable:
-            return "It is not run again: it has no retries left, or none of its own (max_retries)."
-        return f"It is run again after a pause; retry {client['pressed'] + 1} of {self._config.retries} for this reason."
+            return f"It is not run again: this was attempt {client['pressed'] + 1} that ended so."
+        number = client["pressed"] + 1
+        return f"It is run again after a pause; retry {number} of {self._config.retries} for this reason."
 
     def _tell_helpless(self, reading: NodeMemory) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -182,18 +181,21 @@ class MemoryGuard:
     def _limit_of(self, client: Client, process: WorkerProcess) -> int:
         return int(process.job.classes.get(client["class_id"], {}).get(MEMORY, 0))
 
-    def _state(self, reading: NodeMemory) -> str:
+    def _state(self, reading: NodeMemory, ended: tuple[WorkerProcess, str] | None = None) -> str:
+        """The node in words. `ended`: a condemned process, which the core no longer lists, and its name."""
         store = self._core.counters()["live_bytes"]
-        biggest = sorted(self._sizes(), reverse=True)[:SHOWN_PROCESSES]
+        biggest = sorted(self._sizes(ended), reverse=True)[:SHOWN_PROCESSES]
         named = ", ".join(f"{who} {show(size)}" for size, who in biggest)
         return f"{show_node(reading)}, objects take {show(store)}, the biggest processes are {named}"
 
-    def _sizes(self) -> Iterable[tuple[int, str]]:
+    def _sizes(self, ended: tuple[WorkerProcess, str] | None) -> Iterable[tuple[int, str]]:
         """(private bytes, who) of all workers, actors and drivers."""
         running = {(client["index"], client["epoch"]): client for client in self._core.running()}
         for process in self._pool:
             client = running.get(process.key)
             who = "an idle worker" if client is None else self._name_of(client, process)
+            if ended is not None and process is ended[0]:
+                who = ended[1]
             if process.pid:
                 yield self._meter.private(process.pid), f"{who} (pid {process.pid})"
         for job in self._jobs:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the node is short of memory, and who goes first. Pure: a reading and candidates come in, a decision goes out.
 
-The newest call that will be run again is ended first: it loses the least work, and nothing that the program sees. Who
-holds next to nothing is spared as long as somebody else holds more, because its end would help nobody. Daemon, zygote
-and drivers are never candidates.
+The newest task that will be run again is ended first: that loses the least work, and nothing that the program sees.
+Who holds next to nothing is spared, because its end would help nobody; if it grows, the next look finds it. Daemon,
+zygote and drivers are never candidates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SELDOM_S, OFTEN_S = 1.0, 0.1
 class Candidate(NamedTuple):
     """A task that runs, or an actor."""
 
-    index: int  # of its client, with the epoch
+    client: int  # its index, with the epoch
     epoch: int
     is_retriable: bool  # it is run again, or restarted, and may be ended for memory once more
     since_ns: int  # when it began
@@ -41,7 +41,7 @@ def next_look_s(reading: NodeMemory, threshold: float) -> float:
 def choose_victim(candidates: Iterable[Candidate]) -> Candidate | None:
     """Who is to be ended. None if nobody's end would help."""
     return max(
-        (one for one in candidates if one.is_retriable or one.held_bytes >= WORTHWHILE_BYTES),
-        key=lambda one: (one.held_bytes >= WORTHWHILE_BYTES, one.is_retriable, one.since_ns),
+        (one for one in candidates if one.held_bytes >= WORTHWHILE_BYTES),
+        key=lambda one: (one.is_retriable, one.since_ns),
         default=None,
     )

@@ -59,10 +59,11 @@ class Allowance:
             return error
         held = max(0, self._meter.private() - self._baseline)
         state = show_node(self._meter.node())
+        refused = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         told = OutOfMemoryError(
             f"{name} asked for more memory than it may have: it held {show(held)} of its {show(self._limit)} "
-            f"(memory={self._limit}), and was refused more ({type(error).__name__}: {error}). It is not run again: it "
-            f"would ask for as much. Give it more with memory=..., or let it take less at a time. The node: {state}"
+            f"(memory={self._limit}), and was refused more ({refused}); give it more with memory=..., or let it take "
+            f"less at a time; the node then: {state}"
         )
         told.task_name = name
         told.peak_bytes = held
