@@ -85,8 +85,8 @@ static bool private_tables(sh_repair *d) {
   d->backlog = calloc(SH_MAX_CLASSES, sizeof *d->backlog);
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
-  return d->pidfds && d->leases && d->verdicts && d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told &&
-         d->ring_heads && d->backlog;
+  return d->pidfds && d->leases && d->verdicts && d->progress && d->actors && d->actor_waits && d->starved_since &&
+         d->starved_told && d->ring_heads && d->backlog;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {

@@ -192,8 +192,7 @@ static void ask_to_flush(sh_repair *d, uint32_t client, sh_progress *seen) {
 static bool may_have_grown(sh_repair *d, uint32_t client) {
   if (sh_load_relaxed(&sh_client_at(&d->seg, client)->x_allowance) == 0)
     return false;
-  return d->n_ticks % TICKS_PER_SECOND == 0 ||
-         sh_load8_relaxed(sh_run_state_of(&d->seg, client)) != SH_RUN_PARKED;
+  return d->n_ticks % TICKS_PER_SECOND == 0 || sh_load8_relaxed(sh_run_state_of(&d->seg, client)) != SH_RUN_PARKED;
 }
 
 void sh_tick(sh_repair *d) {
