@@ -18,6 +18,7 @@
 #define SH_TICK_NS 50000000U
 #define SH_MAX_KINDS 64U /* resource kinds of a node; 0 = gpu */
 #define SH_CPU_MILLI 1000U
+#define SH_WORK_NS 5000000U /* for releases in one round */
 
 typedef enum sh_event_kind {
   SH_EVENT_CLIENT_SWEPT = 1,   /* a = client, b = epoch, c = 0 */

@@ -23,7 +23,7 @@ class Allowance:
     def __init__(self, client: Client, meter: Meter) -> None:
         self._client = client
         self._meter = meter
-        self._born_bytes = meter.private()
+        self._first_bytes: int | None = None  # held when the first limit began: to measure costs, and most never have one
         self._usual, self._hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._baseline = 0
         self._limit = 0
@@ -33,6 +33,8 @@ class Allowance:
         """From now on `limit` bytes may be held beyond what is held already."""
         self._limit = limit
         self._baseline = self._meter.private()
+        if self._first_bytes is None:
+            self._first_bytes = self._baseline
         bound = self._meter.data() + limit + max(limit, HEADROOM_BYTES)
         self._bound = min([bound, *(old for old in (self._usual, self._hard) if old != resource.RLIM_INFINITY)])
         self._client.allow(self._baseline, self._baseline + limit)
@@ -42,7 +44,7 @@ class Allowance:
         """No bounds any more -> whether the process has kept so much that it had better make room for a new one."""
         self.lift()
         self._client.allow(0, 0)
-        return self._meter.private() - self._born_bytes > self._limit
+        return self._meter.private() - (self._first_bytes or 0) > self._limit
 
     def enforce(self) -> None:
         """Have the kernel refuse what is out of bounds."""
