@@ -48,7 +48,7 @@ format: $(ENVS)/dev ## Put all sources into the form that check asks for
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
-chaos: build ## Faults by the thousand, at length: kills, Ctrl-C, forks (50 min; ARGS="-k NAME", SHOAL_SEED=n)
+chaos: build ## Faults by the thousand: kills, Ctrl-C, forks (at most an hour; ARGS="-k NAME", SHOAL_SEED=n)
 	SHOAL_LONG=1 $(PYTEST) -m "" --capture=fd -rs tests/chaos $(ARGS)
 
 san: build ## Sanitizers and the full crash harness (long)
