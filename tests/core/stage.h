@@ -9,6 +9,8 @@
 #include "rig.h"
 
 #define STAGE_PROMISES 24U
+#define LARGE 100000U /* a run */
+#define BLOCK 1000U
 
 typedef enum stage_role { STAGE_WORKER, STAGE_DRIVER, STAGE_ACTOR } stage_role;
 
@@ -18,16 +20,22 @@ typedef struct stage_promise { /* an object that the surviving driver holds and 
   bool by_victim; /* the victim may have claimed what makes it: it fails with it, or waits for it while it is stopped */
 } stage_promise;
 
-typedef struct stage {
+typedef struct stage stage;
+struct stage {
   rig r;
   sh_self actor, peer; /* an actor; a second driver of the job */
   uint32_t actor_class;
   sh_self *victim;
   stage_promise promises[STAGE_PROMISES];
   uint32_t n_promises;
-  sh_ref given;  /* an object that the victim may take a reference to */
-  uint32_t slot; /* what the victim claimed before the curtain rose */
-} stage;
+  sh_ref given;    /* an object that the victim may take a reference to */
+  uint32_t slot;   /* what the victim claimed before the curtain rose */
+  sh_ref withheld; /* an object that is there, but is said to be resolved in stage_finish only */
+  sh_self *sleepers[RIG_WORKERS + 2U];
+  uint32_t n_sleepers;
+  /* What others do at the very moment before the victim's store, in a build with hooks: they write to shared memory only. */
+  void (*meddle)(stage *s, const volatile void *word);
+};
 
 typedef struct scenario {
   const char *name;
@@ -36,8 +44,8 @@ typedef struct scenario {
   void (*act)(stage *s);     /* by the victim */
 } scenario;
 
-extern const scenario stage_scenarios[];
-extern const uint32_t stage_n_scenarios;
+uint32_t stage_n_scenarios(void);
+const scenario *stage_scenario(uint32_t i);
 
 void stage_open(stage *s);
 void stage_close(stage *s);
@@ -54,5 +62,9 @@ void stage_finish(stage *s, stage_fate fate);
  * and not committed, or, if it is an actor, for its calls. */
 bool stage_is_kept_without_victim(stage *s);
 void stage_promise_add(stage *s, sh_ref ref, uint64_t value, bool by_victim);
+/* Submit a call like this one; of the rig's class and with one return unless it says otherwise. -> the first return. */
+sh_ref stage_submit(stage *s, sh_self *by, const rig_call *like);
+/* A survivor sleeps until stage_finish: it is woken, and does nothing about it. */
+void stage_sleep(stage *s, sh_self *self);
 
 #endif

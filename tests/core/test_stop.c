@@ -24,7 +24,8 @@ static char name[96];
 static uint32_t left;
 
 static void stop_self(const volatile void *word) {
-  (void)word;
+  if (s.meddle)
+    s.meddle(&s, word);
   if (--left == 0)
     raise(SIGSTOP);
 }
@@ -127,8 +128,8 @@ static bool play(const scenario *which, uint32_t hook, uint32_t extra_tasks) {
 }
 
 int main(void) {
-  for (uint32_t i = 0; i < 2U * stage_n_scenarios; i++) {
-    const scenario *which = &stage_scenarios[i / 2U];
+  for (uint32_t i = 0; i < 2U * stage_n_scenarios(); i++) {
+    const scenario *which = stage_scenario(i / 2U);
     uint32_t extra_tasks = i % 2U ? EXTRA_TASKS : 0;
     stage_open(&s);
     bool done = false;

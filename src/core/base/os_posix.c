@@ -28,6 +28,7 @@
 
 #if defined(SH_HOOKS) && SH_HOOKS
 void (*sh_hook_fn)(const volatile void *word) = NULL;
+_Thread_local const sh_site *sh_hook_site = NULL;
 #endif
 
 int sh_os_memfd_create(const char *name, uint64_t bytes) {

@@ -195,7 +195,7 @@ bool sh_should_run_awaited(const sh_self *self) {
   uint32_t n = 0, words = (sh_clients_high(s) + 63U) / 64U;
   for (uint32_t w = 0; w < words; w++)
     n += (uint32_t)__builtin_popcountll(sh_load_relaxed(&s->header->x_blocked[w]));
-  return self->role == SH_ROLE_WORKER && n >= SH_BLOCKED_SPARE + SH_BLOCKED_PER_SEAT * s->header->n_seats;
+  return self->role == SH_ROLE_WORKER && n >= SH_BLOCKED_SPARE + SH_BLOCKED_PER_SEAT * s->fixed.n_seats;
 }
 
 sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {

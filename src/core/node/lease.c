@@ -19,7 +19,7 @@ static sh_seat *seat_at(sh_repair *d, uint32_t i) {
 
 static uint32_t seats_held(sh_repair *d) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < d->seg.header->n_seats; i++)
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats; i++)
     n += sh_seat_state_of(sh_load_relaxed(&seat_at(d, i)->word)) == SH_SEAT_LEASED;
   return n;
 }
@@ -31,7 +31,7 @@ static uint32_t seats_for(uint32_t milli) {
 /* Make the number of seats held by the daemon `want`, as far as free and idle seats reach. -> seats held. */
 static uint32_t hold_seats(sh_repair *d, uint32_t want) {
   uint32_t held = seats_held(d);
-  for (uint32_t i = 0; i < d->seg.header->n_seats && held != want; i++) {
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats && held != want; i++) {
     uint64_t word = sh_load_acquire(&seat_at(d, i)->word);
     sh_seat_state state = sh_seat_state_of(word);
     uint32_t seq = (uint32_t)(word >> 32) + 1U;
@@ -81,7 +81,7 @@ static bool book(sh_repair *d, uint32_t class_id, sh_claims *claims) {
   if (!others_fit(d, c))
     return false;
   uint32_t want = seats_for(d->seat_pool_milli + cpu);
-  if (seats_for(cpu) > d->seg.header->n_seats)
+  if (seats_for(cpu) > d->seg.fixed.n_seats)
     return false; /* never: collect nothing for it */
   if (hold_seats(d, want) < want)
     return false;
@@ -303,7 +303,7 @@ static void take_turns(sh_repair *d) {
   if (next == sh_load32_relaxed(turn))
     return;
   sh_store32_seqcst(turn, next);
-  for (uint32_t i = 0; next != 0 && i < d->seg.header->n_seats; i++)
+  for (uint32_t i = 0; next != 0 && i < d->seg.fixed.n_seats; i++)
     (void)sh_wake_worker_of(&d->seg, next, false);
   if (next == 0)
     sh_wake_worker(&d->seg);
@@ -311,7 +311,7 @@ static void take_turns(sh_repair *d) {
 
 /* One worker at hand for each seat, for jobs with seat work; one more whenever zero-CPU work finds nobody idle. */
 static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
-  uint32_t asked[64], n = 0, seats = d->seg.header->n_seats - seats_held(d);
+  uint32_t asked[64], n = 0, seats = d->seg.fixed.n_seats - seats_held(d);
   for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits), want = 1;
@@ -370,7 +370,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
       status = serve(d, class_id, now_ns);
     served = served && status == SH_OK;
     uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
-    if (status == SH_FULL && others_fit(d, c) && need <= d->seg.header->n_seats) {
+    if (status == SH_FULL && others_fit(d, c) && need <= d->seg.fixed.n_seats) {
       uint32_t held = seats_held(d);
       wanted = need > held ? need - held : 0;
       break; /* the rest waits behind it: it is being collected for */

@@ -16,14 +16,14 @@ static uint32_t unseated(const sh_segment *s) {
 
 uint32_t sh_seats_free(const sh_segment *s) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < s->header->n_seats; i++)
+  for (uint32_t i = 0; i < s->fixed.n_seats; i++)
     n += sh_seat_state_of(sh_load_relaxed(&seat_at(s, i)->word)) == SH_SEAT_FREE;
   return n;
 }
 
 uint32_t sh_seats_unused(const sh_segment *s) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < s->header->n_seats; i++)
+  for (uint32_t i = 0; i < s->fixed.n_seats; i++)
     n += sh_seat_state_of(sh_load_relaxed(&seat_at(s, i)->word)) <= SH_SEAT_IDLE;
   return n;
 }
@@ -81,7 +81,7 @@ bool sh_seat_take(sh_self *self) {
     return false;
   for (uint32_t want_state = SH_SEAT_FREE; want_state <= SH_SEAT_IDLE;
        want_state++) /* free ones before others' idle ones */
-    for (uint32_t i = 0; i < self->seg.header->n_seats; i++) {
+    for (uint32_t i = 0; i < self->seg.fixed.n_seats; i++) {
       word = sh_load_relaxed(&seat_at(&self->seg, i)->word);
       if ((uint32_t)sh_seat_state_of(word) == want_state && grab(self, i, word))
         return true;
@@ -145,7 +145,7 @@ void sh_seat_between(sh_self *self) {
 }
 
 void sh_seat_return(sh_self *self) {
-  for (uint32_t i = 0; i < self->seg.header->n_seats; i++) {
+  for (uint32_t i = 0; i < self->seg.fixed.n_seats; i++) {
     uint64_t word = sh_load_relaxed(&seat_at(&self->seg, i)->word);
     if (sh_seat_state_of(word) == SH_SEAT_FREE && grab(self, i, word))
       return;

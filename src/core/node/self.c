@@ -12,7 +12,7 @@ static uint64_t local_bytes(const sh_segment *s) {
   return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_ENTRY)) * sizeof(sh_local);
 }
 static uint64_t n_units(const sh_segment *s) {
-  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
+  return (uint64_t)s->fixed.n_arenas * SH_ARENA_UNITS;
 }
 
 static uint64_t watched_bytes(const sh_segment *s) {
@@ -148,7 +148,7 @@ static bool machine_has(uint64_t bytes) {
 bool sh_budget_store(void *context, uint64_t bytes) {
   sh_self *self = context;
   /* Blocks and arenas are claimed whole; the slack lets a store smaller than one arena still hold both kinds. */
-  uint64_t limit = self->seg.header->store_bytes;
+  uint64_t limit = self->seg.fixed.store_bytes;
   uint64_t used = claimed(self, true) + sh_heap_arenas_claimed(&self->seg) * SH_ARENA_BYTES;
   uint64_t grow = bytes ? bytes : SH_ARENA_BYTES;
   if (used + grow > limit + limit / 8U + SH_ARENA_BYTES || !machine_has(grow))
@@ -159,7 +159,7 @@ bool sh_budget_store(void *context, uint64_t bytes) {
 
 bool sh_budget_records(void *context, uint64_t bytes) {
   sh_self *self = context;
-  if (claimed(self, false) + bytes > self->seg.header->records_bytes || !machine_has(bytes))
+  if (claimed(self, false) + bytes > self->seg.fixed.records_bytes || !machine_has(bytes))
     return false;
   sh_bump(&self->me->x_claimed_records, bytes);
   return true;

@@ -224,7 +224,7 @@ static void free_orphan(void *context, uint64_t loc, uint64_t tag, uint64_t byte
 static void sweep_seats_and_bits(sh_repair *d, uint32_t client) {
   sh_segment_header *h = d->seg.header;
   sh_seats *seats = sh_seats_of(&d->seg);
-  for (uint32_t i = 0; i < h->n_seats; i++) {
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats; i++) {
     uint64_t word = sh_load_acquire(&seats->seat[i].word);
     if (sh_seat_state_of(word) != SH_SEAT_FREE && sh_seat_client(word) == client)
       (void)sh_cas(&seats->seat[i].word, &word, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32) + 1U));
@@ -248,7 +248,7 @@ static void inherit_claims(sh_repair *d, uint32_t client) {
 
 /* A dead process looks at nothing. Its bitmap is given back instead of written: most of it was never touched. */
 static void sweep_pins(sh_repair *d, uint32_t client) {
-  uint64_t bytes = sh_pins_bytes(&d->seg), at = d->seg.header->regions[SH_REGION_PINS] + client * bytes;
+  uint64_t bytes = sh_pins_bytes(&d->seg), at = d->seg.fixed.regions[SH_REGION_PINS] + client * bytes;
   if (bytes % 4096U == 0 && sh_os_punch(d->seg.fd, at, bytes) == 0)
     return;
   for (uint32_t i = 0; i < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_ENTRY)); i += 64U)

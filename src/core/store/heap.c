@@ -15,7 +15,7 @@ static sh_a32 *len_at(const sh_segment *s, uint64_t unit) {
   return (sh_a32 *)sh_region(s, SH_REGION_UNIT_LENS) + unit;
 }
 static uint64_t n_units(const sh_segment *s) {
-  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
+  return (uint64_t)s->fixed.n_arenas * SH_ARENA_UNITS;
 }
 static uint32_t block_class(uint64_t bytes) {
   uint32_t c = 0;
@@ -152,7 +152,7 @@ static sh_status small_run(const sh_segment *s, sh_heap *h, uint32_t client, uin
     h->cursor++;
   }
   for (uint32_t take_over = 0; take_over <= 1U; take_over++)
-    for (uint32_t arena = 0; arena < s->header->n_arenas; arena++)
+    for (uint32_t arena = 0; arena < s->fixed.n_arenas; arena++)
       if (claim_arena(s, h, arena, client, take_over != 0, budget, context) &&
           run_in_last(s, h, client, units, tag, loc))
         return SH_OK;
@@ -177,7 +177,7 @@ static bool enter_own(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_t 
 static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint32_t units,
                            sh_budget_fn budget, void *context, uint64_t *loc) {
   uint32_t need = (units + SH_ARENA_UNITS - 1U) / SH_ARENA_UNITS, have = 0;
-  for (uint32_t arena = 0; arena < s->header->n_arenas; arena++) {
+  for (uint32_t arena = 0; arena < s->fixed.n_arenas; arena++) {
     bool ours = enter_own(s, h, arena, client) || claim_arena(s, h, arena, client, true, budget, context);
     bool usable = ours && find_gap(s, arena, SH_ARENA_UNITS) == 0;
     if (ours && !usable)
@@ -197,7 +197,7 @@ static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uin
     return SH_OK;
   }
   for (; have > 0; have--)
-    leave_arena(s, s->header->n_arenas - have, client);
+    leave_arena(s, s->fixed.n_arenas - have, client);
   return SH_FULL;
 }
 
@@ -264,14 +264,14 @@ bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc
     return false;
   uint32_t first = (uint32_t)(unit / SH_ARENA_UNITS);
   uint32_t last = (uint32_t)((unit + sh_load32_relaxed(len_at(s, unit)) - 1U) / SH_ARENA_UNITS);
-  for (uint32_t a = first; a <= last && a < s->header->n_arenas; a++)
+  for (uint32_t a = first; a <= last && a < s->fixed.n_arenas; a++)
     (void)sh_fetch_add32(&arena_at(s, a)->x_frees, 1U);
   return true;
 }
 
 uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
   uint32_t n = 0;
-  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+  for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
     uint32_t owner = sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word));
     n += owner != 0 && owner != SH_ARENA_RELEASED;
   }
@@ -281,7 +281,7 @@ uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
 void sh_heap_release(const sh_segment *s, uint32_t client) {
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
     sh_pool_release_chunks(s, SH_POOL_BLOCK + c, client);
-  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+  for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
     uint64_t word = sh_load_acquire(&arena_at(s, a)->x_word);
     if (sh_arena_owner(word) == client + 1U)
       (void)sh_cas(&arena_at(s, a)->x_word, &word, arena_word(SH_ARENA_RELEASED, 0, word)); /* or a thief was first */
@@ -302,7 +302,7 @@ void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, vo
         fn(context, (uint64_t)SH_LOC_BLOCK | ((uint64_t)c << 4) | ((uint64_t)i << 8), tag, (uint64_t)SH_BLOCK_MIN << c);
     }
   }
-  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+  for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
     uint32_t owner = sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word));
     if (owner == 0 || (client != SH_EVERYBODY && owner != client + 1U))
       continue;
