@@ -241,6 +241,46 @@ static void come_back_without_a_seat(stage *s) {
   sh_seat_rest(s->victim);
 }
 
+/* ---- what there is one of ---- */
+
+static void two_tasks(stage *s, uint32_t class_id) {
+  for (uint32_t i = 5; i < 7; i++) {
+    rig_call like = {.class_id = class_id, .addend = i, .max_retries = 1};
+    stage_promise_add(s, stage_submit(s, &s->r.driver, &like), i, true);
+  }
+}
+
+/* While it has a task under the lease the other one waits for what the lease is for. */
+static void only_lease(stage *s) {
+  sh_shape shape = {.root = RIG_ROOT, .n_demands = 1, .kinds = {5}, .milli = {1000}};
+  uint32_t class_id;
+  EXPECT_EQ(sh_repair_set_capacity(&s->r.d, 5, 1000), SH_OK);
+  EXPECT_EQ(sh_repair_define_class(&s->r.d, &shape, &class_id), SH_OK);
+  two_tasks(s, class_id);
+  sh_idle_announce(s->victim);
+  rig_rounds(&s->r, 1);
+  EXPECT_EQ(sh_lease_state(sh_load_relaxed(&s->victim->me->x_lease)), SH_LEASE_GRANTED);
+}
+
+static void only_seat(stage *s) {
+  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = 3000};
+  uint32_t gpus;
+  EXPECT_EQ(sh_repair_define_actor(&s->r.d, &shape, &s->seat_holder), SH_OK);
+  EXPECT(sh_repair_reserve_actor(&s->r.d, s->seat_holder++, &gpus));
+  two_tasks(s, 0);
+  s->independent = true;
+}
+
+static void running_on_the_only_seat(stage *s) {
+  only_seat(s);
+  EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
+}
+
+static void finish_and_work(stage *s) {
+  rig_finish(s->victim, s->slot);
+  work(s);
+}
+
 /* ---- an actor's calls that did not come in their order ---- */
 
 static sh_ref call(stage *s, uint64_t addend, const sh_ref *dep) {
@@ -284,6 +324,10 @@ const scenario rare_scenarios[] = {
     {"work without room for hints", STAGE_WORKER, no_room_for_rings, work},
     {"submit to a closed class", STAGE_DRIVER, closed_class, submit_to_it},
     {"come back without a seat", STAGE_WORKER, running_task, come_back_without_a_seat},
+    {"come back without the only seat", STAGE_WORKER, running_on_the_only_seat, come_back_without_a_seat},
+    {"work on the only seat", STAGE_WORKER, only_seat, work},
+    {"finish on the only seat", STAGE_WORKER, running_on_the_only_seat, finish_and_work},
+    {"work under the only lease", STAGE_WORKER, only_lease, work},
     {"serve calls that were stalled", STAGE_ACTOR, stalled_calls, work},
     {"serve calls that were hinted twice", STAGE_ACTOR, calls_hinted_twice, work},
 };

@@ -23,6 +23,7 @@ void stage_close(stage *s) {
 
 void stage_set(stage *s, const scenario *which) {
   s->n_promises = s->slot = 0;
+  s->independent = false;
   s->meddle = NULL;
   if (!s->r.worker[0].open)
     rig_attach(&s->r, &s->r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
@@ -62,10 +63,15 @@ static bool victim_holds_a_task(stage *s) {
 
 bool stage_is_kept_without_victim(stage *s) {
   bool excused = victim_holds_a_task(s);
-  for (uint32_t i = 0; i < s->n_promises; i++)
-    if (!(excused && s->promises[i].by_victim) && !is_kept(s, &s->promises[i], false))
+  uint32_t late = 0;
+  for (uint32_t i = 0; i < s->n_promises; i++) {
+    if (is_kept(s, &s->promises[i], false))
+      continue;
+    if (!excused || !s->promises[i].by_victim)
       return false;
-  return true;
+    late++;
+  }
+  return late <= 1 || !s->independent;
 }
 
 static void survivors_work(stage *s) {
@@ -113,6 +119,12 @@ static void store_is_sound(stage *s) {
     sh_ref_drop(&s->r.driver, more[i]);
 }
 
+static void release_seats(stage *s) {
+  sh_system_error end = {.code = SH_ERR_ACTOR_DIED, .wait_status = -1};
+  sh_repair_close_class(&s->r.d, s->seat_holder - 1U, &end);
+  s->seat_holder = 0;
+}
+
 static void release_withheld(stage *s) {
   (void)sh_entry_close(sh_entry_at(&s->r.d.seg, s->withheld.index), s->withheld.generation);
   sh_serve_waiters(&s->r.driver, s->withheld);
@@ -123,6 +135,8 @@ static void release_withheld(stage *s) {
 void stage_finish(stage *s, stage_fate fate) {
   uint32_t index = s->victim->index, open = 0, fired = 0;
   awake(s);
+  if (s->seat_holder)
+    release_seats(s);
   if (s->withheld.generation)
     release_withheld(s);
   sh_self_close(s->victim);

@@ -28,9 +28,11 @@ struct stage {
   sh_self *victim;
   stage_promise promises[STAGE_PROMISES];
   uint32_t n_promises;
-  sh_ref given;    /* an object that the victim may take a reference to */
-  uint32_t slot;   /* what the victim claimed before the curtain rose */
-  sh_ref withheld; /* an object that is there, but is said to be resolved in stage_finish only */
+  sh_ref given;         /* an object that the victim may take a reference to */
+  uint32_t slot;        /* what the victim claimed before the curtain rose */
+  bool independent;     /* no task waits for another: a stopped victim delays one of them */
+  uint32_t seat_holder; /* class + 1 of an actor that has all CPUs but one, until stage_finish */
+  sh_ref withheld;      /* an object that is there, but is said to be resolved in stage_finish only */
   sh_self *sleepers[RIG_WORKERS + 2U];
   uint32_t n_sleepers;
   /* What others do at the very moment before the victim's store, in a build with hooks: they write to shared memory only. */

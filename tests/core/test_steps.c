@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A process dies at every instruction of each operation. Runs on the release build, the code that users run.
+ * A process dies, or is stopped, at every instruction of each operation. Runs on the release build, the code that users run.
  *
  * The victim is single-stepped, and stops before every store to the segment (tracer.h). Between two such stops the segment
  * does not change, and of a process that is killed nothing but the segment is left: to die at one instruction in between is
  * to die at any of them. So each state that a death can leave behind is judged once, in a branch (branch.h): the victim is
- * swept, the others finish, every promise is kept, nothing is left over. That a death by SIGKILL leaves just this is shown
+ * swept, the others finish, every promise is kept, nothing is left over. In another branch it is stopped, and the others,
+ * who sleep, do within 100 ms of ticks what does not wait for its own task. That a death by SIGKILL leaves just this is shown
  * on instructions picked at random. The short run goes from store to store; the long one steps through the instructions
  * in between as well, and counts them. */
 #include "branch.h"
-#include "stage.h"
+#include "onlookers.h"
 #include "tracer.h"
 
 #include "base/check.h"
@@ -46,10 +47,19 @@ static void say(const char *what, uint64_t at) {
 }
 
 static void judge(stage_fate fate) {
-  states++;
   pid_t branch = branch_off(&s.r);
   if (branch == 0) {
+    onlookers_leave();
     stage_finish(&s, fate);
+    branch_exit(0);
+  }
+  EXPECT_EQ(branch_end(branch), 0);
+}
+
+static void judge_stopped(uint32_t extra_tasks) {
+  pid_t branch = branch_off(&s.r);
+  if (branch == 0) {
+    EXPECT(onlookers_go_on(&s, extra_tasks));
     branch_exit(0);
   }
   EXPECT_EQ(branch_end(branch), 0);
@@ -60,15 +70,23 @@ static void die_in_every_state(void) {
   uint64_t store = 0;
   stage_open(&s);
   stage_set(&s, scene);
+  onlookers_park(&s);
   tracer_start(&t, &s.r.d.seg, true, act, NULL);
+  s.r.d.pids[s.victim->index] = (uint32_t)t.pid;
   for (tracer_stop stop; (stop = thorough ? tracer_step(&t) : tracer_next_store(&t)) != TRACER_ENDED;) {
     if (stop != TRACER_STORE)
       continue;
-    say("dead before store", store++);
+    say("dead before store", store);
     judge(STAGE_DIED);
+    say("stopped before store", store);
+    if (thorough || next_random() % 4U == 0)
+      judge_stopped((uint32_t)(store % 3U));
+    store++;
   }
   say("at its end, after store", store);
   judge(STAGE_LIVED);
+  states += store + 1U;
+  onlookers_leave();
   stage_finish(&s, STAGE_LIVED);
   stage_close(&s);
   instructions += t.instructions;

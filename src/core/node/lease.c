@@ -171,13 +171,46 @@ static void collect_returned(sh_repair *d) {
       continue;
     sh_client *client = sh_client_at(&d->seg, c);
     uint64_t lease = sh_load_acquire(&client->x_lease);
-    if (((lease >> 16) & 15U) == SH_LEASE_RETURNED) {
+    if (sh_lease_state(lease) == SH_LEASE_RETURNED) {
       sh_store_release(&client->x_lease, 0);
       unbook(d, &d->leases[c]);
     } else if (d->leases[c].cpu_milli && (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) & (1ULL << (c % 64U)))) {
       give_cpu_back(d, &d->leases[c]); /* parked in get: its CPUs go on without it */
     }
   }
+}
+
+static bool has_task(sh_repair *d, uint32_t client) {
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_SLOT) * sh_pool_of(&d->seg, SH_POOL_SLOT)->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, i)->word);
+    if ((sh_word_state(word) == SH_TASK_CLAIMED || sh_word_state(word) == SH_TASK_RUNNING) &&
+        sh_word_who(word) == client)
+      return true;
+  }
+  return false;
+}
+
+uint32_t sh_lease_revoke(sh_repair *d) {
+  uint32_t n = 0, high = sh_clients_high(&d->seg);
+  for (uint32_t c = 1; c < high; c++) {
+    if (d->leases[c].class_id == 0 || !sh_os_is_stopped(d->pids[c]))
+      continue;
+    sh_a64 *word = &sh_client_at(&d->seg, c)->x_lease;
+    uint64_t lease = sh_load_acquire(word);
+    /* GRANTED: a claim that it may have made is not entered. BUSY without a task: it has ended the last one; before the next
+     * it makes the lease GRANTED, by a CAS that fails then. */
+    bool free =
+        sh_lease_state(lease) == SH_LEASE_GRANTED || (sh_lease_state(lease) == SH_LEASE_BUSY && !has_task(d, c));
+    if (free && sh_cas(word, &lease, 0)) {
+      unbook(d, &d->leases[c]);
+      n++;
+    } else if (d->leases[c].cpu_milli) {
+      give_cpu_back(d, &d->leases[c]);
+      n++;
+    }
+  }
+  return n;
 }
 
 static void starve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
@@ -355,6 +388,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     sh_store32_seqcst(waits, 1U); /* (I) */
   sh_fence();
   bool served = true;
+  d->short_of_leases = false;
   for (uint32_t i = 0; i < n; i++) {
     uint32_t oldest = i;
     for (uint32_t j = i + 1U; j < n; j++)
@@ -369,6 +403,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     while (status == SH_OK && --work > 0)
       status = serve(d, class_id, now_ns);
     served = served && status == SH_OK;
+    d->short_of_leases |= status == SH_FULL;
     uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
     if (status == SH_FULL && others_fit(d, c) && need <= d->seg.fixed.n_seats) {
       uint32_t held = seats_held(d);

@@ -63,6 +63,7 @@ static void unreferenced(void *context, uint32_t class_id) {
 
 static bool private_tables(sh_repair *d) {
   d->pidfds = malloc(SH_MAX_CLIENTS * sizeof *d->pidfds);
+  d->pids = calloc(SH_MAX_CLIENTS, sizeof *d->pids);
   d->leases = calloc(SH_MAX_CLIENTS, sizeof *d->leases);
   d->progress = calloc(SH_MAX_CLIENTS, sizeof *d->progress);
   d->actors = calloc(SH_MAX_CLASSES, sizeof *d->actors);
@@ -74,8 +75,8 @@ static bool private_tables(sh_repair *d) {
   d->ring_heads = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
-  return d->pidfds && d->leases && d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told &&
-         d->ring_heads;
+  return d->pidfds && d->pids && d->leases && d->progress && d->actors && d->actor_waits && d->starved_since &&
+         d->starved_told && d->ring_heads;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
@@ -147,11 +148,17 @@ static void round_once(sh_repair *d) {
   }
 }
 
+/* Pokes must not put off the tick. */
+static int ms_to_tick(const sh_repair *d) {
+  uint64_t due = d->last_tick_ns + SH_TICK_NS, now = sh_os_now_ns();
+  return due > now ? (int)((due - now + 999999U) / 1000000U) : 0;
+}
+
 static void *repair_thread(void *context) {
   sh_repair *d = context;
   struct epoll_event ready[64];
   while (!sh_load32_acquire(&d->stop)) {
-    int n = epoll_wait(d->epoll_fd, ready, 64, (int)(SH_TICK_NS / 1000000U));
+    int n = epoll_wait(d->epoll_fd, ready, 64, ms_to_tick(d));
     lock(d);
     for (int i = 0; i < n; i++) {
       if (ready[i].data.u64 == POKE_TAG) {
@@ -221,6 +228,7 @@ void sh_repair_close(sh_repair *d) {
   if (d->epoll_fd >= 0)
     close(d->epoll_fd);
   free(d->pidfds);
+  free(d->pids);
   free(d->leases);
   free(d->progress);
   free(d->actors);
@@ -271,6 +279,7 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
       sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
   }
   d->pidfds[i] = copy;
+  d->pids[i] = pid;
   if (copy >= 0) {
     struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
     (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, copy, &e);

@@ -14,8 +14,8 @@
 
 #include <pthread.h>
 
-#define SH_TICK_NS 50000000U
-#define SH_MAX_KINDS 64U /* resource kinds of a node; 0 = gpu */
+#define SH_TICK_NS 40000000U /* two of them and what they set in motion fit into 100 ms */
+#define SH_MAX_KINDS 64U     /* resource kinds of a node; 0 = gpu */
 #define SH_CPU_MILLI 1000U
 
 typedef enum sh_event_kind {
@@ -53,6 +53,7 @@ typedef struct sh_repair {
   sh_a32 stop;
   int poke_fd, event_fd, epoll_fd;
   int *pidfds;             /* by client, -1 = none */
+  uint32_t *pids;          /* by client */
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
   uint64_t *lacking_since; /* by class: no idle worker was seen since; 0 = one was */
@@ -67,6 +68,7 @@ typedef struct sh_repair {
   uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
   uint32_t seen_rescan, seen_orphans, seen_pressure, turn_at;
   uint64_t last_tick_ns;
+  bool short_of_leases; /* somebody waited for resources at the last round */
   sh_event *events;
   uint32_t n_events, cap_events;
   uint64_t sweeps, repairs, quarantined, log_events;
@@ -123,6 +125,8 @@ void sh_sweep_rescan(sh_repair *d);
 void sh_sweep_orphans(sh_repair *d);
 void sh_lease_run(sh_repair *d, uint64_t now_ns);
 void sh_lease_end(sh_repair *d, uint32_t client);
+/* Take leases away from processes that are stopped without a task of it; the CPUs of those that have one. -> how many. */
+uint32_t sh_lease_revoke(sh_repair *d);
 void sh_lease_end_actor(sh_repair *d, uint32_t class_id);
 bool sh_lease_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask);
 void sh_tick(sh_repair *d);

@@ -6,6 +6,9 @@
  * A worker keeps its seat between tasks (RUN -> IDLE -> RUN, its own line); an IDLE seat may be stolen, so a stopped idle
  * worker keeps no CPU. A worker that parks in get frees its seat and comes back without one ("unseated"): whoever finishes
  * next gives a seat up, so coming back never waits. The daemon collects seats for leases by raising x_wanted.
+ *
+ * A process that is stopped computes nothing: while others want its seat the tick takes it away, or forgets that it is
+ * unseated. It notices at its next task, and goes on without one until then.
  */
 #ifndef SH_NODE_SEAT_H
 #define SH_NODE_SEAT_H

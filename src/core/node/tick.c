@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tick: every 50 ms, repeat any step that has not moved since the last one. It is the one cure for stopped processes: a
+ * The tick: every 40 ms, repeat any step that has not moved since the last one. It is the one cure for stopped processes: a
  * spinner that cannot spin, a wake that was not finished, a waiter list half served, a hint taken and not claimed. Each
  * repeated step is idempotent; each that had an effect counts as a repair, and there are none without faults. */
 #include "base/os.h"
@@ -11,6 +11,25 @@
 #include "node/task.h"
 
 #include <limits.h>
+
+/* A process that is stopped computes nothing: its seat is for those who wait for one. -> seats that came free. */
+static uint32_t take_seats_of_the_stopped(sh_repair *d) {
+  uint32_t n = 0, high = sh_clients_high(&d->seg);
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats; i++) {
+    sh_a64 *seat = &sh_seats_of(&d->seg)->seat[i].word;
+    uint64_t word = sh_load_acquire(seat);
+    uint32_t client = sh_seat_client(word);
+    if (sh_seat_state_of(word) == SH_SEAT_RUN && client < SH_MAX_CLIENTS && sh_os_is_stopped(d->pids[client]))
+      n += sh_cas(seat, &word, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32) + 1U));
+  }
+  for (uint32_t c = 1; c < high; c++) {
+    sh_a64 *unseated = &d->seg.header->x_unseated[c / 64U];
+    uint64_t bit = 1ULL << (c % 64U);
+    if ((sh_load_relaxed(unseated) & bit) && sh_os_is_stopped(d->pids[c]))
+      n += (sh_fetch_and(unseated, ~bit) & bit) != 0;
+  }
+  return n;
+}
 
 /* The hint that a stopped client holds between ring and claim. */
 static void help_intent(sh_repair *d, uint32_t client, sh_progress *seen) {
@@ -31,6 +50,11 @@ static void help_intent(sh_repair *d, uint32_t client, sh_progress *seen) {
   else
     return;
   d->repairs++;
+  /* It may have what the task needs, too. */
+  if (d->leases[client].class_id)
+    d->repairs += sh_lease_revoke(d);
+  if (!sh_seats_open(&d->seg) && take_seats_of_the_stopped(d))
+    sh_wake_worker(&d->seg);
 }
 
 /* The results of a task that its worker committed and did not finish publishing. */
@@ -98,6 +122,16 @@ static bool out_of_turn(sh_repair *d, sh_class *c) {
   return turn != 0 && turn != sh_load32_relaxed(&c->root);
 }
 
+/* Who sleeps and is stopped would not come: wake it, for when it is continued, and count it out. */
+static void count_out_stopped_sleepers(sh_repair *d) {
+  for (uint32_t c = 1, high = sh_clients_high(&d->seg); c < high; c++) {
+    if (!is_idle(d, c) || !sh_os_is_stopped(d->pids[c]))
+      continue;
+    sh_fetch_and(&d->seg.header->x_idle[c / 64U], ~(1ULL << (c % 64U)));
+    (void)sh_park_wake(&sh_client_at(&d->seg, c)->park);
+  }
+}
+
 /* Work that lies while somebody who could do it sleeps. */
 static void help_classes(sh_repair *d) {
   uint32_t high = sh_clients_high(&d->seg);
@@ -132,10 +166,17 @@ static void help_classes(sh_repair *d) {
       continue;
     }
     sh_fetch_or(&d->seg.header->x_task_classes[class_id / 64U], 1ULL << (class_id % 64U));
-    if (kind == SH_CLASS_SEAT && !sh_seats_open(&d->seg))
+    if (kind == SH_CLASS_SEAT && !sh_seats_open(&d->seg)) {
+      uint32_t taken = take_seats_of_the_stopped(d);
+      d->repairs += taken;
+      if (!taken)
+        continue;
+    }
+    if (kind == SH_CLASS_LEASE || out_of_turn(d, c))
       continue;
-    if (kind != SH_CLASS_LEASE && !out_of_turn(d, c))
-      d->repairs += sh_wake_worker_of(&d->seg, sh_load32_relaxed(&c->root), false);
+    count_out_stopped_sleepers(d);
+    for (uint64_t n = 0; n < waiting && sh_wake_worker_of(&d->seg, sh_load32_relaxed(&c->root), false); n++)
+      d->repairs++;
   }
 }
 
@@ -158,4 +199,6 @@ void sh_tick(sh_repair *d) {
     ask_to_flush(d, client, &d->progress[client]);
   }
   help_classes(d);
+  if (d->short_of_leases)
+    d->repairs += sh_lease_revoke(d);
 }
