@@ -147,9 +147,10 @@ static void hint_that_another_takes(stage *s) {
 /* ---- an argument that is resolved while its waiter is pushed ---- */
 
 static void withheld_object(stage *s) {
-  s->withheld = rig_put(&s->r.driver, 30, BLOCK);
+  s->withheld = stage_submit(s, &s->r.driver, &(rig_call){.addend = 30});
   sh_ref_share(&s->r.driver, s->withheld);
-  sh_fetch_and(&sh_entry_at(&s->r.d.seg, s->withheld.index)->head, ~SH_HEAD_CLOSED);
+  EXPECT_EQ(sh_next_try(&s->r.worker[2], &s->withheld_slot), SH_OK);
+  rig_fill(&s->r.worker[2], s->withheld_slot, BLOCK);
   interrupt(s, is_resolved);
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stage.h"
 
+#include "node/known.h"
+
 void stage_promise_add(stage *s, sh_ref ref, uint64_t value, bool by_victim) {
   EXPECT(s->n_promises < STAGE_PROMISES);
   s->promises[s->n_promises++] = (stage_promise){.ref = ref, .value = value, .by_victim = by_victim};
@@ -119,6 +121,11 @@ static void store_is_sound(stage *s) {
     sh_ref_drop(&s->r.driver, more[i]);
 }
 
+void stage_has_pid(stage *s, uint32_t pid) {
+  sh_known_client(&s->r.d, s->victim->index)->x_pid = pid;
+  (void)sh_publish_client(&s->r.d, s->victim->index);
+}
+
 static void release_seats(stage *s) {
   sh_system_error end = {.code = SH_ERR_ACTOR_DIED, .wait_status = -1};
   sh_repair_close_class(&s->r.d, s->seat_holder - 1U, &end);
@@ -126,8 +133,7 @@ static void release_seats(stage *s) {
 }
 
 static void release_withheld(stage *s) {
-  (void)sh_entry_close(sh_entry_at(&s->r.d.seg, s->withheld.index), s->withheld.generation);
-  sh_serve_waiters(&s->r.driver, s->withheld);
+  EXPECT_EQ(sh_commit(&s->r.worker[2], s->withheld_slot), SH_OK);
   sh_ref_drop(&s->r.driver, s->withheld);
   s->withheld = (sh_ref){0};
 }

@@ -32,7 +32,8 @@ struct stage {
   uint32_t slot;        /* what the victim claimed before the curtain rose */
   bool independent;     /* no task waits for another: a stopped victim delays one of them */
   uint32_t seat_holder; /* class + 1 of an actor that has all CPUs but one, until stage_finish */
-  sh_ref withheld;      /* an object that is there, but is said to be resolved in stage_finish only */
+  sh_ref withheld;      /* a return that worker 2 has filled, and commits in stage_finish */
+  uint32_t withheld_slot;
   sh_self *sleepers[RIG_WORKERS + 2U];
   uint32_t n_sleepers;
   /* What others do at the very moment before the victim's store, in a build with hooks: they write to shared memory only. */
@@ -58,6 +59,8 @@ typedef enum stage_fate {
   STAGE_DIED,   /* killed in it */
   STAGE_DAMAGED /* killed, and its sweep was interrupted: what the repair thread knows in private may be wrong */
 } stage_fate;
+/* The victim plays its part in this process. */
+void stage_has_pid(stage *s, uint32_t pid);
 /* The victim is gone. The survivors finish everything; all promises are kept; nothing is left over (unless damaged). */
 void stage_finish(stage *s, stage_fate fate);
 /* What must be true while the victim is stopped: promises are kept, except those that wait for a task which it has claimed

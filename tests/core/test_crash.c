@@ -7,6 +7,7 @@
 #include "stage.h"
 
 #include "base/os.h"
+#include "node/known.h"
 
 #if !defined(SH_HOOKS) || !SH_HOOKS
 int main(void) {
@@ -217,7 +218,7 @@ static void test_interrupted_end_of_a_class_is_begun_again(void) {
     done = branch_end(branch);
   }
   /* One that its submitter published as the class was closed: the scan for orphans finds it. */
-  sh_store_release(&sh_class_at(&s.r.d.seg, s.r.class_id)->word, sh_word(1, SH_CLASS_CLOSED, 0, 0));
+  sh_known_class(&s.r.d, s.r.class_id)->word = sh_word(1, SH_CLASS_CLOSED, 0, 0);
   done = 0;
   for (uint32_t hook = 1; !done; hook++) {
     pid_t branch = branch_off(&s.r);
@@ -249,13 +250,13 @@ static const sites_exempt exempt[] = {
     {"node/repair.c", "sh_repair_start", "a flag of the daemon's own thread"},
     {"node/repair.c", "sh_repair_stop", "the node has ended"},
     {"node/repair.c", "sh_repair_register", DAEMON},
-    {"node/repair.c", "sh_repair_fence", DAEMON},
     {"node/repair.c", "sh_repair_end_root", DAEMON ": as the end of a class, for each of its classes"},
-    {"node/repair.c", "define", DAEMON},
-    {"node/repair.c", "unreferenced", DAEMON},
     {"node/counts.c", "sh_counts_read", "how far logs were read is private to the daemon"},
     {"node/lease.c", NULL, DAEMON},
     {"node/tick.c", NULL, DAEMON ": each step of a tick is one that a client or a sweep makes too"},
+    {"node/heal.c", NULL, DAEMON ", and only when a peer has done damage"},
+    {"node/sweep.c", "sh_quarantine_slot", "only when a peer has done damage"},
+    {"node/self.c", "abandon_ring", "only when a peer has done damage"},
     {"store/pool.c", "claim_chunk", "one store, when malloc fails"},
 };
 

@@ -72,7 +72,7 @@ static void die_in_every_state(void) {
   stage_set(&s, scene);
   onlookers_park(&s);
   tracer_start(&t, &s.r.d.seg, true, act, NULL);
-  s.r.d.pids[s.victim->index] = (uint32_t)t.pid;
+  stage_has_pid(&s, (uint32_t)t.pid);
   for (tracer_stop stop; (stop = thorough ? tracer_step(&t) : tracer_next_store(&t)) != TRACER_ENDED;) {
     if (stop != TRACER_STORE)
       continue;

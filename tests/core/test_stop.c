@@ -44,7 +44,7 @@ static bool play(const scenario *which, uint32_t hook, uint32_t extra_tasks) {
   int status;
   EXPECT(waitpid(pid, &status, WUNTRACED) == pid);
   bool stopped = WIFSTOPPED(status);
-  s.r.d.pids[s.victim->index] = (uint32_t)pid;
+  stage_has_pid(&s, (uint32_t)pid);
   EXPECT(onlookers_go_on(&s, extra_tasks));
   if (stopped) {
     kill(pid, SIGCONT);

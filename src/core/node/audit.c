@@ -71,6 +71,8 @@ static bool slots_are_valid(sh_repair *d) {
   for (uint32_t i = 0; i < end; i++) {
     sh_slot *t = sh_slot_at(s, i);
     uint32_t state = sh_word_state(sh_load_acquire(&t->word));
+    if (state == SH_QUARANTINED)
+      continue;
     if (state > SH_TASK_KILLING)
       return false;
     if (state >= SH_TASK_READY && (t->class_id >= SH_MAX_CLASSES || sh_load32_relaxed(&t->x_cursor) > t->n_deps))

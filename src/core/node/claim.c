@@ -53,15 +53,14 @@ sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id) {
 }
 
 sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint64_t *hint) {
-  uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, client, class_id));
+  sh_ring *ring = sh_ring_named(&self->seg, client, class_id);
   sh_class *c = sh_class_at(&self->seg, class_id);
   sh_a64 *bits = &c->x_bits[client / 64U];
   uint64_t bit = 1ULL << (client % 64U);
-  if (named == 0) {
+  if (!ring) {
     sh_fetch_and(bits, ~bit);
     return SH_EMPTY;
   }
-  sh_ring *ring = sh_ring_at(&self->seg, named - 1U);
   sh_ring_memory memory = sh_self_ring_memory(self);
   sh_status status = sh_ring_pop(ring, &memory, &self->me->op, hint);
   if (status != SH_EMPTY)

@@ -221,7 +221,13 @@ static inline sh_a64 *sh_pins_word(const sh_segment *s, uint32_t client, uint32_
   return (sh_a64 *)(void *)((uint8_t *)sh_region(s, SH_REGION_PINS) + client * sh_pins_bytes(s)) + entry / 64U;
 }
 static inline uint32_t sh_clients_high(const sh_segment *s) {
-  return sh_load32_acquire(&s->header->x_clients_high);
+  uint32_t high = sh_load32_acquire(&s->header->x_clients_high);
+  return high < SH_MAX_CLIENTS ? high : SH_MAX_CLIENTS;
+}
+/* The ring of (client, class); NULL when there is none, or when what names it cannot be right. */
+static inline sh_ring *sh_ring_named(const sh_segment *s, uint32_t client, uint32_t class_id) {
+  uint32_t named = sh_load32_acquire(sh_ring_of(s, client, class_id));
+  return named - 1U < sh_pool_capacity(sh_pool_of(s, SH_POOL_RING)) ? sh_ring_at(s, named - 1U) : NULL;
 }
 
 /* May some ring of the class hold something? Reads hints. */
@@ -235,7 +241,8 @@ static inline bool sh_class_has_bits(const sh_segment *s, const sh_class *c) {
 
 /* Words of the task-class bitmap that may hold a bit. */
 static inline uint32_t sh_class_words(const sh_segment *s) {
-  return (sh_load32_acquire(&s->header->x_classes_high) + 63U) / 64U;
+  uint32_t high = sh_load32_acquire(&s->header->x_classes_high);
+  return ((high < SH_MAX_CLASSES ? high : SH_MAX_CLASSES) + 63U) / 64U;
 }
 
 /* The spec's bytes (returns, then payload); NULL: none or damaged. */

@@ -3,6 +3,7 @@
 
 #include "base/os.h"
 #include "node/idle.h"
+#include "node/known.h"
 #include "node/layout.h"
 #include "node/seat.h"
 #include "node/task.h"
@@ -53,17 +54,38 @@ static void unreferenced(void *context, uint32_t class_id) {
   sh_repair *d = context;
   if (class_id >= SH_MAX_CLASSES)
     return;
-  sh_class *c = sh_class_at(&d->seg, class_id);
-  sh_store32_seqcst(&c->x_unreferenced, 1U);
-  uint32_t taker = sh_load32_relaxed(&c->x_taker);
+  sh_class *k = sh_known_class(d, class_id);
+  if (k->kind != SH_CLASS_ACTOR)
+    return; /* a damaged number */
+  k->x_unreferenced = 1U;
+  (void)sh_publish_class(d, class_id);
+  uint32_t taker = k->x_taker;
   if (taker)
     (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
   sh_event_add(d, SH_EVENT_ACTOR_UNREFERENCED, class_id, 0, 0);
 }
 
+/* Its holds and drops cannot be known any more: it may not go on. */
+static void damaged_log(void *context, uint32_t client) {
+  sh_repair *d = context;
+  if (client == 0 || d->damaged_logs[client])
+    return;
+  d->damaged_logs[client] = true;
+  sh_quarantine(d, SH_DAMAGED_LOG, client);
+  sh_known_client(d, client)->x_fenced = 1U;
+  (void)sh_publish_client(d, client);
+  (void)sh_park_wake(&sh_client_at(&d->seg, client)->park);
+}
+
+static uint64_t doubt_bytes(const sh_repair *d, uint32_t pool) {
+  return (uint64_t)sh_pool_capacity(sh_pool_of(&d->seg, pool)) * sizeof(uint64_t);
+}
+
 static bool private_tables(sh_repair *d) {
   d->pidfds = malloc(SH_MAX_CLIENTS * sizeof *d->pidfds);
-  d->pids = calloc(SH_MAX_CLIENTS, sizeof *d->pids);
+  d->known_clients = calloc(SH_MAX_CLIENTS, sizeof *d->known_clients);
+  d->known_classes = calloc(SH_MAX_CLASSES, sizeof *d->known_classes);
+  d->damaged_logs = calloc(SH_MAX_CLIENTS, sizeof *d->damaged_logs);
   d->leases = calloc(SH_MAX_CLIENTS, sizeof *d->leases);
   d->progress = calloc(SH_MAX_CLIENTS, sizeof *d->progress);
   d->actors = calloc(SH_MAX_CLASSES, sizeof *d->actors);
@@ -75,8 +97,14 @@ static bool private_tables(sh_repair *d) {
   d->ring_heads = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
-  return d->pidfds && d->pids && d->leases && d->progress && d->actors && d->actor_waits && d->starved_since &&
-         d->starved_told && d->ring_heads;
+  void *entries = NULL, *slots = NULL;
+  if (sh_os_reserve(doubt_bytes(d, SH_POOL_ENTRY), &entries) != 0 ||
+      sh_os_reserve(doubt_bytes(d, SH_POOL_SLOT), &slots) != 0)
+    return false;
+  d->entry_doubts = entries;
+  d->slot_doubts = slots;
+  return d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases && d->progress &&
+         d->actors && d->actor_waits && d->starved_since && d->starved_told && d->ring_heads;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
@@ -85,19 +113,19 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
   sh_status status = sh_node_create(&d->seg, config);
   if (status != SH_OK)
     return status;
-  sh_client *me = sh_client_at(&d->seg, 0);
-  sh_store32_relaxed(&me->x_state, SH_CLIENT_LIVE);
-  sh_store32_relaxed(&me->x_epoch, 1);
-  sh_store32_relaxed(&me->x_pid, sh_os_pid());
-  sh_store32_relaxed(&me->x_role, SH_ROLE_DAEMON);
-  sh_store32_seqcst(&d->seg.header->x_clients_high, 1);
   pthread_mutex_init(&d->lock, NULL);
   d->poke_fd = sh_os_eventfd();
   d->event_fd = sh_os_eventfd();
   d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  status = d->poke_fd >= 0 && d->event_fd >= 0 && d->epoll_fd >= 0 && private_tables(d)
-               ? sh_self_open_over(&d->self, &d->seg, d->poke_fd, 0, 1)
-               : SH_OS;
+  status = d->poke_fd >= 0 && d->event_fd >= 0 && d->epoll_fd >= 0 && private_tables(d) ? SH_OK : SH_OS;
+  if (status == SH_OK) {
+    sh_client *me = sh_known_client(d, 0);
+    *me = (sh_client){.x_state = SH_CLIENT_LIVE, .x_epoch = 1, .x_pid = sh_os_pid(), .x_role = SH_ROLE_DAEMON};
+    (void)sh_publish_client(d, 0);
+    d->clients_high = 1;
+    (void)sh_publish_header(d);
+    status = sh_self_open_over(&d->self, &d->seg, d->poke_fd, 0, 1);
+  }
   if (status == SH_OK) {
     sh_store8_seqcst(sh_run_state_of(&d->seg, 0), SH_RUN_NONE);
     status = sh_counts_open(&d->counts, &d->self);
@@ -107,6 +135,7 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
     return status;
   }
   d->counts.unreferenced = unreferenced;
+  d->counts.damaged = damaged_log;
   d->counts.context = d;
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
   (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->poke_fd, &e);
@@ -129,19 +158,21 @@ static void round_once(sh_repair *d) {
     d->seen_orphans = orphans;
     sh_sweep_orphans(d);
   }
+  uint64_t now = sh_os_now_ns();
+  bool ticks = now - d->last_tick_ns >= SH_TICK_NS;
   uint32_t rescan = sh_load32_acquire(&d->seg.header->x_rescan);
-  if (rescan != d->seen_rescan) {
+  if (rescan != d->seen_rescan && (ticks || !d->rescan_failed)) {
     d->seen_rescan = rescan;
     sh_sweep_rescan(d);
+    d->rescan_failed = sh_load32_acquire(&d->seg.header->x_rescan) != rescan;
   }
   uint32_t pressure = sh_load32_acquire(&d->seg.header->x_pressure);
   if (pressure != d->seen_pressure) {
     d->seen_pressure = pressure;
     sh_event_add(d, SH_EVENT_FLUSH, 0, 0, 0);
   }
-  uint64_t now = sh_os_now_ns();
   sh_lease_run(d, now);
-  if (now - d->last_tick_ns >= SH_TICK_NS) {
+  if (ticks) {
     d->last_tick_ns = now;
     sh_tick(d);
     sh_warm_look(&d->warm);
@@ -197,7 +228,10 @@ sh_status sh_repair_start(sh_repair *d) {
 void sh_repair_stop(sh_repair *d) {
   if (!d->seg.base)
     return;
+  lock(d);
+  d->stopped = true;
   sh_store32_seqcst(&d->seg.header->x_mode, SH_MODE_STOPPED);
+  unlock(d);
   if (d->running) {
     sh_store32_release(&d->stop, 1U);
     sh_os_eventfd_signal(d->poke_fd);
@@ -205,8 +239,7 @@ void sh_repair_stop(sh_repair *d) {
     sh_warm_stop(&d->warm);
     d->running = false;
   }
-  uint32_t high = sh_clients_high(&d->seg);
-  for (uint32_t c = 1; c < high; c++)
+  for (uint32_t c = 1; c < d->clients_high; c++)
     (void)sh_park_wake(&sh_client_at(&d->seg, c)->park);
 }
 
@@ -218,6 +251,8 @@ void sh_repair_close(sh_repair *d) {
   for (uint32_t c = 0; d->pidfds && c < SH_MAX_CLIENTS; c++)
     forget_pidfd(d, c);
   sh_counts_close(&d->counts);
+  sh_os_unmap(d->entry_doubts, doubt_bytes(d, SH_POOL_ENTRY));
+  sh_os_unmap(d->slot_doubts, doubt_bytes(d, SH_POOL_SLOT));
   sh_self_close(&d->self);
   sh_segment_detach(&d->seg);
   close(fd);
@@ -228,7 +263,9 @@ void sh_repair_close(sh_repair *d) {
   if (d->epoll_fd >= 0)
     close(d->epoll_fd);
   free(d->pidfds);
-  free(d->pids);
+  free(d->known_clients);
+  free(d->known_classes);
+  free(d->damaged_logs);
   free(d->leases);
   free(d->progress);
   free(d->actors);
@@ -250,7 +287,7 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
     return SH_OS;
   lock(d);
   uint32_t i = 1;
-  while (i < SH_MAX_CLIENTS && sh_load32_relaxed(&sh_client_at(&d->seg, i)->x_state) != SH_CLIENT_FREE)
+  while (i < SH_MAX_CLIENTS && sh_known_client(d, i)->x_state != SH_CLIENT_FREE)
     i++;
   if (i == SH_MAX_CLIENTS) {
     unlock(d);
@@ -258,28 +295,30 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
       close(copy);
     return SH_FULL;
   }
-  sh_client *c = sh_client_at(&d->seg, i);
-  uint32_t next = sh_load32_relaxed(&c->x_epoch) + 1U;
-  sh_store32_relaxed(&c->x_epoch, next);
-  sh_store32_relaxed(&c->x_pid, pid);
-  sh_store32_relaxed(&c->x_role, role);
-  sh_store32_relaxed(&c->x_class, class_id >= 0 ? (uint32_t)class_id : 0U);
-  sh_store32_relaxed(&c->x_root, root);
+  sh_client *c = sh_client_at(&d->seg, i), *k = sh_known_client(d, i);
+  uint32_t next = k->x_epoch + 1U;
   sh_store_relaxed(&c->x_lease, 0);
   sh_store_relaxed(&c->op, 0);
   sh_store_relaxed(&c->x_current, 0);
   sh_store32_relaxed(&c->park.x_parked, 0);
-  sh_store32_relaxed(&c->x_fenced, 0);
-  sh_store32_release(&c->x_state, SH_CLIENT_LIVE);
-  if (i + 1U > sh_clients_high(&d->seg))
-    sh_store32_seqcst(&d->seg.header->x_clients_high, i + 1U);
+  if (class_id >= 0 && d->actors[class_id].gpu_mask)
+    sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
+  *k = (sh_client){.x_state = SH_CLIENT_LIVE,
+                   .x_epoch = next,
+                   .x_pid = pid,
+                   .x_role = role,
+                   .x_class = class_id >= 0 ? (uint32_t)class_id : 0U,
+                   .x_root = root};
+  (void)sh_publish_client(d, i);
+  d->damaged_logs[i] = false;
+  if (i + 1U > d->clients_high)
+    d->clients_high = i + 1U;
+  (void)sh_publish_header(d);
   if (class_id >= 0) {
-    sh_store32_seqcst(&sh_class_at(&d->seg, (uint32_t)class_id)->x_taker, i + 1U);
-    if (d->actors[class_id].gpu_mask)
-      sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
+    sh_known_class(d, (uint32_t)class_id)->x_taker = i + 1U;
+    (void)sh_publish_class(d, (uint32_t)class_id);
   }
   d->pidfds[i] = copy;
-  d->pids[i] = pid;
   if (copy >= 0) {
     struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
     (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, copy, &e);
@@ -294,10 +333,11 @@ void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch) {
   if (index == 0 || index >= SH_MAX_CLIENTS)
     return;
   lock(d);
-  sh_client *c = sh_client_at(&d->seg, index);
-  if (sh_load32_relaxed(&c->x_epoch) == epoch && sh_load32_relaxed(&c->x_state) == SH_CLIENT_LIVE) {
-    sh_store32_seqcst(&c->x_fenced, 1U);
-    (void)sh_park_wake(&c->park);
+  sh_client *k = sh_known_client(d, index);
+  if (k->x_epoch == epoch && k->x_state == SH_CLIENT_LIVE) {
+    k->x_fenced = 1U;
+    (void)sh_publish_client(d, index);
+    (void)sh_park_wake(&sh_client_at(&d->seg, index)->park);
   }
   unlock(d);
 }
@@ -321,7 +361,7 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
       return SH_INVALID;
   uint32_t found = SH_MAX_CLASSES;
   for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
-    sh_class *c = sh_class_at(&d->seg, i);
+    sh_class *c = sh_known_class(d, i);
     uint64_t word = sh_load_relaxed(&c->word);
     if (sh_word_state(word) == SH_CLASS_LIVE) {
       if (kind != SH_CLASS_ACTOR && sh_load32_relaxed(&c->kind) != SH_CLASS_ACTOR && same_shape(c, shape)) {
@@ -335,28 +375,29 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
     }
   }
   for (uint32_t i = 0; found == SH_MAX_CLASSES && i < SH_MAX_CLASSES; i++)
-    if (sh_word_state(sh_load_relaxed(&sh_class_at(&d->seg, i)->word)) == SH_CLASS_CLOSED &&
-        sh_load32_relaxed(&sh_class_at(&d->seg, i)->x_unreferenced))
+    if (sh_word_state(sh_load_relaxed(&sh_known_class(d, i)->word)) == SH_CLASS_CLOSED &&
+        sh_known_class(d, i)->x_unreferenced)
       found = i; /* closed, and no handle is left that could call it */
   if (found == SH_MAX_CLASSES)
     return SH_FULL;
-  sh_class *c = sh_class_at(&d->seg, found);
-  sh_store32_relaxed(&c->kind, kind);
-  sh_store32_relaxed(&c->root, shape->root);
-  sh_store32_relaxed(&c->cpu_milli, shape->cpu_milli);
-  sh_store32_relaxed(&c->gpu_milli, shape->gpu_milli);
-  sh_store32_relaxed(&c->n_demands, shape->n_demands);
+  sh_class *k = sh_known_class(d, found);
+  uint32_t generation = sh_word_generation(k->word) + 1U;
+  *k = (sh_class){.word = sh_word(generation, SH_CLASS_LIVE, 0, 0),
+                  .kind = kind,
+                  .root = shape->root,
+                  .cpu_milli = shape->cpu_milli,
+                  .gpu_milli = shape->gpu_milli,
+                  .n_demands = shape->n_demands};
   for (uint32_t i = 0; i < shape->n_demands; i++) {
-    sh_store32_relaxed(&c->demands[i].kind, shape->kinds[i]);
-    sh_store32_relaxed(&c->demands[i].milli, shape->milli[i]);
+    k->demands[i].kind = shape->kinds[i];
+    k->demands[i].milli = shape->milli[i];
   }
-  sh_store32_relaxed(&c->x_taker, 0);
-  sh_store32_relaxed(&c->x_unreferenced, 0);
   d->starved_since[found] = d->starved_told[found] = 0;
   d->actors[found] = (sh_claims){0};
-  if (found >= sh_load32_relaxed(&d->seg.header->x_classes_high))
-    sh_store32_seqcst(&d->seg.header->x_classes_high, found + 1U);
-  sh_store_release(&c->word, sh_word(sh_word_generation(sh_load_relaxed(&c->word)) + 1U, SH_CLASS_LIVE, 0, 0));
+  if (found >= d->classes_high)
+    d->classes_high = found + 1U;
+  (void)sh_publish_header(d);
+  (void)sh_publish_class(d, found);
   *class_id = found;
   return SH_OK;
 }
@@ -398,12 +439,12 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
   if (class_id >= SH_MAX_CLASSES)
     return;
   lock(d);
-  sh_class *c = sh_class_at(&d->seg, class_id);
-  uint64_t word = sh_load_relaxed(&c->word);
-  if (sh_word_state(word) == SH_CLASS_LIVE) {
-    c->end = *end;
-    sh_store_release(&c->word, sh_word(sh_word_generation(word), SH_CLASS_CLOSED, 0, 0));
-    uint32_t taker = sh_load32_relaxed(&c->x_taker);
+  sh_class *k = sh_known_class(d, class_id);
+  if (sh_word_state(k->word) == SH_CLASS_LIVE) {
+    k->end = *end;
+    k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
+    (void)sh_publish_class(d, class_id);
+    uint32_t taker = k->x_taker;
     if (taker)
       (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
     sh_lease_end_actor(d, class_id);
@@ -417,17 +458,17 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   sh_system_error error = {.code = SH_ERR_ROOT_ENDED, .wait_status = -1};
   lock(d);
   for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
-    sh_class *c = sh_class_at(&d->seg, i);
-    uint64_t word = sh_load_relaxed(&c->word);
-    if (sh_word_state(word) != SH_CLASS_LIVE || sh_load32_relaxed(&c->root) != root)
+    sh_class *k = sh_known_class(d, i);
+    if (sh_word_state(k->word) != SH_CLASS_LIVE || k->root != root)
       continue;
-    bool actor = sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR;
+    bool actor = k->kind == SH_CLASS_ACTOR;
     /* A task class may be defined again at once: nobody holds a handle to it. */
     if (!actor)
       sh_fetch_and(&d->seg.header->x_task_classes[i / 64U], ~(1ULL << (i % 64U)));
-    c->end = error;
-    sh_store32_relaxed(&c->x_unreferenced, 1U);
-    sh_store_release(&c->word, sh_word(sh_word_generation(word), SH_CLASS_CLOSED, 0, 0));
+    k->end = error;
+    k->x_unreferenced = 1U;
+    k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
+    (void)sh_publish_class(d, i);
     if (actor)
       sh_lease_end_actor(d, i);
   }

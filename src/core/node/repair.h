@@ -23,7 +23,7 @@ typedef enum sh_event_kind {
   SH_EVENT_NEED_WORKERS,       /* a = how many, b = class id of an actor that was granted, or -1; c = root */
   SH_EVENT_ACTOR_UNREFERENCED, /* a = class id */
   SH_EVENT_STARVED,            /* a = class id, b = milliseconds its oldest task has waited for resources */
-  SH_EVENT_QUARANTINED,        /* a = pool, b = index */
+  SH_EVENT_QUARANTINED,        /* a = pool or SH_DAMAGED_*, b = index */
   SH_EVENT_FLUSH,              /* a = a client that sits on references it dropped; 0 = all: the store is full */
 } sh_event_kind;
 typedef struct sh_event {
@@ -52,8 +52,11 @@ typedef struct sh_repair {
   bool running;
   sh_a32 stop;
   int poke_fd, event_fd, epoll_fd;
-  int *pidfds;             /* by client, -1 = none */
-  uint32_t *pids;          /* by client */
+  int *pidfds;              /* by client, -1 = none */
+  sh_client *known_clients; /* what we wrote into the segment: known.h */
+  sh_class *known_classes;
+  uint32_t clients_high, classes_high; /* ever registered, ever defined */
+  bool stopped;
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
   uint64_t *lacking_since; /* by class: no idle worker was seen since; 0 = one was */
@@ -67,6 +70,10 @@ typedef struct sh_repair {
   sh_progress *progress;    /* by client */
   uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
   uint32_t seen_rescan, seen_orphans, seen_pressure, turn_at;
+  bool rescan_failed;                   /* hints found no room: once a tick is enough */
+  bool *damaged_logs;                   /* by client: told already */
+  uint32_t heal_class, heal_record;     /* where the next look begins */
+  uint64_t *entry_doubts, *slot_doubts; /* by record: its word, if it looked odd at the last look */
   uint64_t last_tick_ns;
   bool short_of_leases; /* somebody waited for resources at the last round */
   sh_event *events;
@@ -130,5 +137,16 @@ uint32_t sh_lease_revoke(sh_repair *d);
 void sh_lease_end_actor(sh_repair *d, uint32_t class_id);
 bool sh_lease_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask);
 void sh_tick(sh_repair *d);
+/* A damaged record: counted and told. `what` is a pool, or one of these. */
+#define SH_DAMAGED_CLIENT SH_POOL_COUNT
+#define SH_DAMAGED_CLASS (SH_POOL_COUNT + 1U)
+#define SH_DAMAGED_SEAT (SH_POOL_COUNT + 2U)
+#define SH_DAMAGED_HEADER (SH_POOL_COUNT + 3U)
+#define SH_DAMAGED_LOG (SH_POOL_COUNT + 4U)
+void sh_quarantine(sh_repair *d, uint32_t what, uint32_t index);
+/* Take a task that cannot be right out of use, and resolve what it should have made with SH_ERR_DAMAGED. */
+void sh_quarantine_slot(sh_repair *d, uint32_t slot, uint64_t word);
+/* Resolve one promise with an error. */
+void sh_fail_promise(sh_repair *d, sh_ref r, uint32_t code);
 
 #endif

@@ -201,13 +201,30 @@ sh_ring_memory sh_self_ring_memory(sh_self *self) {
 
 #define RING_LIVE 2U
 
+/* Forget a damaged ring: the hints in it are lost, and found by the repair thread's scan. */
+static void abandon_ring(sh_self *self, uint32_t class_id) {
+  sh_store32_release(sh_ring_of(&self->seg, self->index, class_id), 0);
+  (void)sh_fetch_add32(&self->seg.header->x_rescan, 1U);
+}
+
+sh_status sh_self_ready_ring(sh_self *self, uint32_t class_id, sh_ring **ring) {
+  sh_ring_memory memory = sh_self_ring_memory(self);
+  for (uint32_t tries = 0; tries < 2U; tries++) {
+    sh_status status = sh_self_ring(self, class_id, ring);
+    if (status == SH_OK)
+      status = sh_ring_reserve(*ring, &memory);
+    if (status != SH_INVALID)
+      return status;
+    abandon_ring(self, class_id);
+  }
+  return SH_FULL;
+}
+
 sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring) {
   sh_a32 *of = sh_ring_of(&self->seg, self->index, class_id);
-  uint32_t named = sh_load32_relaxed(of);
-  if (named != 0) {
-    *ring = sh_ring_at(&self->seg, named - 1U);
+  *ring = sh_ring_named(&self->seg, self->index, class_id);
+  if (*ring)
     return SH_OK;
-  }
   uint32_t index;
   uint64_t word;
   sh_status status = sh_self_alloc(self, SH_POOL_RING, &index, &word);

@@ -93,6 +93,8 @@ bool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t bytes);
 
 /* This client's ring for a class, made at first use. */
 sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring);
+/* The same, with room for one more hint; another ring in place of one that is damaged. */
+sh_status sh_self_ready_ring(sh_self *self, uint32_t class_id, sh_ring **ring);
 sh_ring_memory sh_self_ring_memory(sh_self *self);
 
 #endif

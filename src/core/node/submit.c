@@ -151,7 +151,7 @@ sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word) {
 /* Hint a READY task in our ring of its class. The intent word names it until the hint is in. */
 static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, uint32_t class_id) {
   sh_ring *ring;
-  sh_status status = sh_self_ring(self, class_id, &ring);
+  sh_status status = sh_self_ready_ring(self, class_id, &ring);
   if (status != SH_OK)
     return status;
   sh_ring_memory memory = sh_self_ring_memory(self);
@@ -241,10 +241,7 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
   uint64_t word = sh_load_relaxed(&t->word);
   sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
   sh_ring *ring;
-  sh_status status = sh_self_ring(self, t->class_id, &ring);
-  sh_ring_memory memory = sh_self_ring_memory(self);
-  if (status == SH_OK)
-    status = sh_ring_reserve(ring, &memory); /* so that the hint cannot fail once the task is published */
+  sh_status status = sh_self_ready_ring(self, t->class_id, &ring); /* the hint cannot fail once the task is published */
   if (status != SH_OK) {
     undo(self, slot, word, t->n_returns, returns);
     return status;

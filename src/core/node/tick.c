@@ -5,6 +5,8 @@
  * repeated step is idempotent; each that had an effect counts as a repair, and there are none without faults. */
 #include "base/os.h"
 #include "node/idle.h"
+#include "node/known.h"
+#include "node/look.h"
 #include "node/object.h"
 #include "node/repair.h"
 #include "node/seat.h"
@@ -14,18 +16,19 @@
 
 /* A process that is stopped computes nothing: its seat is for those who wait for one. -> seats that came free. */
 static uint32_t take_seats_of_the_stopped(sh_repair *d) {
-  uint32_t n = 0, high = sh_clients_high(&d->seg);
+  uint32_t n = 0, high = d->clients_high;
   for (uint32_t i = 0; i < d->seg.fixed.n_seats; i++) {
     sh_a64 *seat = &sh_seats_of(&d->seg)->seat[i].word;
     uint64_t word = sh_load_acquire(seat);
     uint32_t client = sh_seat_client(word);
-    if (sh_seat_state_of(word) == SH_SEAT_RUN && client < SH_MAX_CLIENTS && sh_os_is_stopped(d->pids[client]))
+    if (sh_seat_state_of(word) == SH_SEAT_RUN && client < SH_MAX_CLIENTS &&
+        sh_os_is_stopped(sh_known_client(d, client)->x_pid))
       n += sh_cas(seat, &word, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32) + 1U));
   }
   for (uint32_t c = 1; c < high; c++) {
     sh_a64 *unseated = &d->seg.header->x_unseated[c / 64U];
     uint64_t bit = 1ULL << (c % 64U);
-    if ((sh_load_relaxed(unseated) & bit) && sh_os_is_stopped(d->pids[c]))
+    if ((sh_load_relaxed(unseated) & bit) && sh_os_is_stopped(sh_known_client(d, c)->x_pid))
       n += (sh_fetch_and(unseated, ~bit) & bit) != 0;
   }
   return n;
@@ -74,8 +77,10 @@ static void help_commit(sh_repair *d, uint32_t client, sh_progress *seen) {
   if (current != before)
     return;
   bool helped = false;
-  for (uint32_t i = 0; i < t->n_returns; i++) {
-    sh_ref e = sh_slot_return(&d->seg, t, i);
+  sh_call_view call;
+  (void)sh_look_at_call(&d->seg, t, &call);
+  for (uint32_t i = 0; i < call.n_returns; i++) {
+    sh_ref e = sh_view_return(&call, i);
     uint64_t loc = sh_load_relaxed(&t->loc);
     /* It may come back to life under us and free spec and slot: believe the reference only if both are still there. */
     if ((sh_loc_kind_of(loc) > SH_LOC_INLINE && !sh_heap_holds(&d->seg, loc, sh_tag(SH_TAG_SLOT, r))) ||
@@ -124,8 +129,8 @@ static bool out_of_turn(sh_repair *d, sh_class *c) {
 
 /* Who sleeps and is stopped would not come: wake it, for when it is continued, and count it out. */
 static void count_out_stopped_sleepers(sh_repair *d) {
-  for (uint32_t c = 1, high = sh_clients_high(&d->seg); c < high; c++) {
-    if (!is_idle(d, c) || !sh_os_is_stopped(d->pids[c]))
+  for (uint32_t c = 1, high = d->clients_high; c < high; c++) {
+    if (!is_idle(d, c) || !sh_os_is_stopped(sh_known_client(d, c)->x_pid))
       continue;
     sh_fetch_and(&d->seg.header->x_idle[c / 64U], ~(1ULL << (c % 64U)));
     (void)sh_park_wake(&sh_client_at(&d->seg, c)->park);
@@ -134,18 +139,17 @@ static void count_out_stopped_sleepers(sh_repair *d) {
 
 /* Work that lies while somebody who could do it sleeps. */
 static void help_classes(sh_repair *d) {
-  uint32_t high = sh_clients_high(&d->seg);
-  uint32_t n_classes = sh_load32_relaxed(&d->seg.header->x_classes_high);
+  uint32_t high = d->clients_high;
+  uint32_t n_classes = d->classes_high;
   for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
-    sh_class *c = sh_class_at(&d->seg, class_id);
-    if (sh_word_state(sh_load_relaxed(&c->word)) != SH_CLASS_LIVE)
+    sh_class *c = sh_class_at(&d->seg, class_id), *known = sh_known_class(d, class_id);
+    if (sh_word_state(known->word) != SH_CLASS_LIVE)
       continue;
     uint64_t heads = 0, waiting = 0;
     for (uint32_t client = 0; client < high; client++) {
-      uint32_t named = sh_load32_relaxed(sh_ring_of(&d->seg, client, class_id));
-      if (named == 0)
+      const sh_ring *ring = sh_ring_named(&d->seg, client, class_id);
+      if (!ring)
         continue;
-      sh_ring *ring = sh_ring_at(&d->seg, named - 1U);
       uint64_t length = sh_ring_length(ring);
       heads += sh_load_relaxed(&ring->x_head);
       waiting += length;
@@ -157,7 +161,7 @@ static void help_classes(sh_repair *d) {
     d->ring_heads[class_id] = seen;
     if (!still)
       continue;
-    uint32_t kind = sh_load32_relaxed(&c->kind), taker = sh_load32_relaxed(&c->x_taker);
+    uint32_t kind = known->kind, taker = known->x_taker;
     if (kind == SH_CLASS_ACTOR) {
       if (taker && is_idle(d, taker - 1U)) { /* not one that is parked in get, or that runs as much as it may */
         (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
@@ -172,10 +176,10 @@ static void help_classes(sh_repair *d) {
       if (!taken)
         continue;
     }
-    if (kind == SH_CLASS_LEASE || out_of_turn(d, c))
+    if (kind == SH_CLASS_LEASE || out_of_turn(d, known))
       continue;
     count_out_stopped_sleepers(d);
-    for (uint64_t n = 0; n < waiting && sh_wake_worker_of(&d->seg, sh_load32_relaxed(&c->root), false); n++)
+    for (uint64_t n = 0; n < waiting && sh_wake_worker_of(&d->seg, known->root, false); n++)
       d->repairs++;
   }
 }
@@ -189,9 +193,10 @@ static void ask_to_flush(sh_repair *d, uint32_t client, sh_progress *seen) {
 }
 
 void sh_tick(sh_repair *d) {
-  uint32_t high = sh_clients_high(&d->seg);
+  sh_heal(d);
+  uint32_t high = d->clients_high;
   for (uint32_t client = 1; client < high; client++) {
-    if (sh_load32_acquire(&sh_client_at(&d->seg, client)->x_state) != SH_CLIENT_LIVE)
+    if (!sh_known_live(d, client))
       continue;
     help_intent(d, client, &d->progress[client]);
     help_commit(d, client, &d->progress[client]);

@@ -30,7 +30,7 @@ static uint32_t covered_units(const sh_segment *s, uint32_t arena) {
   if (by == 0)
     return 0;
   uint64_t first = by - 1U;
-  if (sh_load_acquire(unit_at(s, first)) == 0)
+  if (first >= n_units(s) || sh_load_acquire(unit_at(s, first)) == 0)
     return 0;
   uint64_t end = first + sh_load32_relaxed(len_at(s, first));
   uint64_t base = (uint64_t)arena * SH_ARENA_UNITS;
@@ -39,13 +39,19 @@ static uint32_t covered_units(const sh_segment *s, uint32_t arena) {
   return end - base < SH_ARENA_UNITS ? (uint32_t)(end - base) : SH_ARENA_UNITS;
 }
 
+/* Units to pass over at a run: at least one, and no further than the arena's end, whatever its length says. */
+static uint32_t run_length(const sh_segment *s, uint64_t unit) {
+  uint32_t len = sh_load32_relaxed(len_at(s, unit));
+  return len == 0 ? 1U : len < SH_ARENA_UNITS ? len : SH_ARENA_UNITS;
+}
+
 /* First fit for `units` in an own arena; SH_ARENA_UNITS when there is none. */
 static uint32_t find_gap(const sh_segment *s, uint32_t arena, uint32_t units) {
   uint64_t base = (uint64_t)arena * SH_ARENA_UNITS;
   uint32_t i = covered_units(s, arena), gap = 0;
   while (i < SH_ARENA_UNITS) {
     if (sh_load_acquire(unit_at(s, base + i)) != 0) {
-      i += sh_load32_relaxed(len_at(s, base + i));
+      i += run_length(s, base + i);
       gap = 0;
       continue;
     }
@@ -234,7 +240,7 @@ uint8_t *sh_heap_at(const sh_segment *s, uint64_t loc) {
 
 uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc) {
   if (sh_loc_kind_of(loc) == SH_LOC_BLOCK)
-    return (uint64_t)SH_BLOCK_MIN << ((loc >> 4) & 15U);
+    return sh_heap_at(s, loc) ? (uint64_t)SH_BLOCK_MIN << ((loc >> 4) & 15U) : 0;
   if (sh_loc_kind_of(loc) != SH_LOC_RUN || (loc >> 8) >= n_units(s))
     return 0;
   uint64_t units = sh_load32_relaxed(len_at(s, loc >> 8));
@@ -309,10 +315,10 @@ void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, vo
     uint64_t base = (uint64_t)a * SH_ARENA_UNITS;
     for (uint32_t i = covered_units(s, a); i < SH_ARENA_UNITS;) {
       uint64_t tag = sh_load_acquire(unit_at(s, base + i));
-      uint32_t len = tag ? sh_load32_relaxed(len_at(s, base + i)) : 1U;
+      uint64_t loc = (uint64_t)SH_LOC_RUN | ((base + i) << 8);
       if (tag)
-        fn(context, (uint64_t)SH_LOC_RUN | ((base + i) << 8), tag, (uint64_t)len * SH_UNIT_BYTES);
-      i += len ? len : 1U;
+        fn(context, loc, tag, sh_heap_capacity(s, loc));
+      i += tag ? run_length(s, base + i) : 1U;
     }
   }
 }

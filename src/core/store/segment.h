@@ -30,7 +30,8 @@
 #define SH_WHO_SHIFT 36
 #define SH_TAG_SHIFT 48
 #define SH_FREE 0U
-#define SH_BUILDING 1U /* allocated by `who`, known to nobody else; a sweep of `who` frees it */
+#define SH_QUARANTINED 15U /* damaged: out of use until the node ends */
+#define SH_BUILDING 1U     /* allocated by `who`, known to nobody else; a sweep of `who` frees it */
 
 static inline uint64_t sh_word(uint32_t generation, uint32_t state, uint32_t who, uint32_t tag) {
   return (uint64_t)generation | ((uint64_t)(state & 15U) << SH_STATE_SHIFT) |
