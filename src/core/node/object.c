@@ -50,7 +50,7 @@ void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags) {
 
 void sh_put_abort(sh_self *self, sh_put *put) {
   if (sh_loc_kind_of(put->loc) > SH_LOC_INLINE)
-    (void)sh_heap_free(&self->seg, &self->heap, self->index, put->loc, sh_tag(SH_TAG_ENTRY, put->ref));
+    sh_heap_give_back(&self->seg, &self->heap, self->index, put->loc, sh_tag(SH_TAG_ENTRY, put->ref));
   (void)sh_pool_free(&self->seg, SH_POOL_ENTRY, &self->mags[SH_POOL_ENTRY], self->index, put->ref.index, put->word);
 }
 

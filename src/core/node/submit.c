@@ -17,7 +17,7 @@ static void undo(sh_self *self, uint32_t slot, uint64_t word, uint32_t n_returns
   uint64_t loc = sh_load_relaxed(&t->loc);
   if (sh_loc_kind_of(loc) > SH_LOC_INLINE) {
     sh_ref me = {.index = slot, .generation = sh_word_generation(word)};
-    (void)sh_heap_free(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, me));
+    sh_heap_give_back(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, me));
   }
   (void)sh_pool_free(&self->seg, SH_POOL_SLOT, &self->mags[SH_POOL_SLOT], self->index, slot, word);
 }

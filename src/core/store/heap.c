@@ -275,6 +275,62 @@ bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc
   return true;
 }
 
+#if SH_CHECK >= 1
+static const char *name_of(uint64_t tag) {
+  switch (sh_tag_kind_of(tag)) {
+  case SH_TAG_ENTRY:
+    return "entry";
+  case SH_TAG_SLOT:
+    return "slot";
+  case SH_TAG_RING:
+    return "ring";
+  default:
+    return "nothing known";
+  }
+}
+
+static bool is_inside_a_run(const sh_segment *s, uint64_t unit) {
+  for (uint64_t first = unit; first-- > 0;)
+    if (sh_load_acquire(unit_at(s, first)) != 0)
+      return first + sh_load32_relaxed(len_at(s, first)) > unit;
+  return false;
+}
+
+static _Noreturn void tell_misuse(const sh_segment *s, uint64_t loc, uint64_t tag) {
+  char why[96];
+  sh_loc_kind kind = sh_loc_kind_of(loc);
+  uint64_t found = 0;
+  if (kind == SH_LOC_BLOCK && sh_heap_at(s, loc))
+    found = sh_load_acquire(
+        sh_pool_word(s, sh_pool_of(s, SH_POOL_BLOCK + ((uint32_t)(loc >> 4) & 15U)), (uint32_t)(loc >> 8)));
+  else if (kind == SH_LOC_RUN && sh_heap_at(s, loc))
+    found = sh_load_acquire(unit_at(s, loc >> 8));
+  if (kind != SH_LOC_BLOCK && kind != SH_LOC_RUN)
+    (void)snprintf(why, sizeof why, "this is not a location");
+  else if (!sh_heap_at(s, loc))
+    (void)snprintf(why, sizeof why, "this is outside the heap");
+  else if (found)
+    (void)snprintf(why, sizeof why, "it belongs to %s %u", name_of(found), sh_tag_ref(found).index);
+  else if (kind == SH_LOC_RUN && is_inside_a_run(s, loc >> 8))
+    (void)snprintf(why, sizeof why, "this is in the middle of a run");
+  else
+    (void)snprintf(why, sizeof why, "it is free already");
+  fprintf(stderr, "shoal core: %s %u gave back location %#llx, but %s\n", name_of(tag), sh_tag_ref(tag).index,
+          (unsigned long long)loc, why);
+  abort();
+}
+#endif
+
+void sh_heap_give_back(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag) {
+  bool freed = sh_heap_free(s, h, client, loc, tag);
+#if SH_CHECK >= 1
+  if (!freed)
+    tell_misuse(s, loc, tag);
+#else
+  (void)freed;
+#endif
+}
+
 uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
   uint32_t n = 0;
   for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
