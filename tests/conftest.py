@@ -9,6 +9,7 @@ from types import ModuleType
 
 import psutil
 import pytest
+from tests.processes import descendants
 
 # A shell that starts us in the background, or nohup, has these ignored; every program of a test would inherit that.
 for number, default in (
@@ -24,21 +25,6 @@ MARK = "SHOAL_TEST_SESSION"
 EXIT_TIMEOUT_S = 10.0  # a node's processes end within one repair tick of its daemon; generous for a loaded machine
 
 
-def descendants(mark: str) -> list[psutil.Process]:
-    """The live processes that this session started, orphans included."""
-    own = psutil.Process()
-    children = {child.pid for child in own.children(recursive=True)}
-
-    def is_ours(process: psutil.Process) -> bool:
-        try:
-            marked = process.pid in children or process.environ().get(MARK) == mark
-            return marked and process != own and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:  # gone meanwhile, or another user's
-            return False
-
-    return list(filter(is_ours, psutil.process_iter()))
-
-
 def command_line(process: psutil.Process) -> str:
     try:
         return f"{process.pid}: {' '.join(process.cmdline())}"
@@ -50,7 +36,7 @@ def command_line(process: psutil.Process) -> str:
 def no_process_is_left_behind() -> Iterator[None]:
     mark = os.environ[MARK] = uuid.uuid4().hex
     yield
-    _, alive = psutil.wait_procs(descendants(mark), timeout=EXIT_TIMEOUT_S)
+    _, alive = psutil.wait_procs(descendants(MARK, mark), timeout=EXIT_TIMEOUT_S)
     del os.environ[MARK]
     if alive:
         listing = "\n".join(map(command_line, alive))

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -40,6 +40,46 @@ def test_an_exception_is_an_instance_of_its_own_class() -> None:
     assert error.pid != os.getpid()
     assert "raise ValueError(text)" in error.remote_traceback
     assert "executor.py" not in error.remote_traceback
+
+
+def raised_by(ref: "shoal.ObjectRef[Any]") -> str:
+    with pytest.raises(shoal.TaskError) as caught:
+        shoal.get(ref)
+    return caught.value.remote_traceback
+
+
+def test_tracebacks_show_the_lines_of_what_was_shipped_by_value() -> None:
+    divisor = 0
+
+    def divide(x: int) -> float:
+        return x / divisor  # in a closure
+
+    @shoal.remote
+    def call(function: Callable[[int], Any]) -> Any:
+        return function(1)  # in a task
+
+    class Divider:
+        def divide(self, x: int) -> float:
+            return x / divisor  # in a method
+
+    @shoal.remote
+    class Actor:
+        def divide(self, x: int) -> float:
+            return x / divisor  # in an actor
+
+    actor = Actor.remote()
+    of_lambda = raised_by(call.remote(lambda x: x / divisor))  # in a lambda
+    of_closure, of_class, of_actor = map(
+        raised_by, (call.remote(divide), call.remote(Divider().divide), actor.divide.remote(1))
+    )
+    for text in (of_lambda, of_closure, of_class, of_actor):
+        assert f'File "{__file__}", line ' in text
+        assert "<dynamic-code>" not in text
+    assert "# in a task" in of_lambda
+    assert "# in a lambda" in of_lambda
+    assert "# in a closure" in of_closure
+    assert "# in a method" in of_class
+    assert "# in an actor" in of_actor
 
 
 def test_a_class_defined_in_the_driver_crosses_too() -> None:

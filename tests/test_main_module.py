@@ -70,6 +70,17 @@ def test_a_script(tmp_path: Path) -> None:
     assert run(str(tmp_path / "script.py")) == EXPECTED
 
 
+def test_a_traceback_shows_the_lines_of_a_script(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        DEFINITIONS
+        + "shoal.init(num_cpus=1)\ntry:\n    shoal.get(fail.remote())\n"
+        + "except Oops as error:\n    print(error.remote_traceback)\n"
+    )
+    lines = run(str(tmp_path / "script.py"))
+    assert any(f'File "{tmp_path / "script.py"}", line 19, in fail' in line for line in lines), lines
+    assert any('raise Oops("here")' in line for line in lines), lines
+
+
 def test_a_script_with_a_main_guard(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(DEFINITIONS + "if __name__ == '__main__':\n" + textwrap.indent(USES, "    "))
     assert run(str(tmp_path / "script.py")) == EXPECTED

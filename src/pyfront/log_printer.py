@@ -45,6 +45,8 @@ class LogPrinter:
         if self._is_colour_allowed and stream.isatty():
             prefix = f"{COLOURS[line.pid % len(COLOURS)]}{prefix}{RESET}"
         folded = f" ... repeated {line.count}x" if line.count > 1 else ""
+        if line.n_processes > 1:
+            folded += f" by {line.n_processes} processes"
         return f"{prefix} {line.text}{folded}"
 
 

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.processes import SEGMENT, SHARED_MEMORY, marked, uses
 
 import shoal
 
@@ -53,33 +53,19 @@ WAYS = {
 ENDS = {"by exit": "sys.exit(0)", "by os._exit": "os._exit(0)", "by exception": "raise ValueError"}
 
 
-def holders() -> set[int]:
-    """Processes of this user that map a segment of Shoal or hold one open."""
-    found = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and int(process.name) != os.getpid():
-            with suppress(OSError):
-                if "/memfd:shoal" in (process / "maps").read_text() or any(
-                    "/memfd:shoal" in os.readlink(fd) for fd in (process / "fd").iterdir()
-                ):
-                    found.add(int(process.name))
-    return found
-
-
-def of_session(runtime: Path) -> set[int]:
+def of_session(runtime: Path) -> list[psutil.Process]:
     """Processes whose environment names this test's runtime folder."""
-    found = set()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get("XDG_RUNTIME_DIR") == str(runtime) and process.status() != psutil.STATUS_ZOMBIE:
-                found.add(process.pid)
-    return found
+    return marked("XDG_RUNTIME_DIR", str(runtime))
+
+
+def holders(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of the processes that map a segment of Shoal or hold one open."""
+    return [process for process in processes if uses(process, SEGMENT)]
 
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Path]:
     tmp_path.chmod(0o700)
-    shared_memory = set(os.listdir("/dev/shm"))
     yield tmp_path
     waited_s = 0.0
     while (left := of_session(tmp_path)) and waited_s < ENDED_S:
@@ -87,7 +73,6 @@ def runtime(tmp_path: Path) -> Iterator[Path]:
         pause(0.05)
     assert not left, f"processes left: {left}"
     assert not list(tmp_path.rglob("*"))
-    assert set(os.listdir("/dev/shm")) <= shared_memory
 
 
 def driver(text: str, runtime: Path, n_tasks: int) -> "subprocess.Popen[str]":
@@ -103,9 +88,9 @@ def driver(text: str, runtime: Path, n_tasks: int) -> "subprocess.Popen[str]":
     return process
 
 
-def assert_no_segment_held_by(processes: set[int]) -> None:
+def assert_no_segment_held_by(processes: list[psutil.Process]) -> None:
     waited_s = 0.0
-    while (held := processes & holders()) and waited_s < ENDED_S:
+    while (held := holders(processes)) and waited_s < ENDED_S:
         waited_s += 0.05
         pause(0.05)
     assert not held
@@ -118,7 +103,8 @@ def test_nothing_is_left_of_a_driver_killed_amid_its_tasks(
 ) -> None:
     process = driver(AMID + way, runtime, pick(10_000, 100_000))
     below = of_session(runtime)
-    assert len(below & holders()) >= 2  # the driver and the daemon; workers may be on their way
+    assert len(holders(below)) >= 2  # the driver and the daemon; workers may be on their way
+    assert not [process for process in below if uses(process, SHARED_MEMORY)]
     process.send_signal(number)
     process.communicate(timeout=ENDED_S)
     assert_no_segment_held_by(below)

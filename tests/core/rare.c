@@ -68,6 +68,11 @@ static void watch_before_reading(stage *s) {
   sh_drain_fired(s->victim, ignore, NULL);
 }
 
+static void mind_and_cease(stage *s) {
+  sh_mind_errors(s->victim, true);
+  sh_mind_errors(s->victim, false);
+}
+
 /* ---- hints that say nothing ---- */
 
 static sh_ring *drivers_ring(stage *s) {
@@ -312,6 +317,7 @@ const scenario rare_scenarios[] = {
     {"submit to sleepers", STAGE_DRIVER, sleeping_workers, submit_one},
     {"read reports", STAGE_DRIVER, unread_report, read_reports},
     {"watch before reading reports", STAGE_DRIVER, unread_report, watch_before_reading},
+    {"mind errors and cease", STAGE_DRIVER, nothing, mind_and_cease},
     {"look for a ring that is not there", STAGE_WORKER, bit_without_ring, work},
     {"work as a hint arrives", STAGE_WORKER, hint_that_arrives, work},
     {"work as another takes the hint", STAGE_WORKER, hint_that_another_takes, work},

@@ -97,6 +97,18 @@ static void running_task(stage *s) {
   EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
 }
 
+/* Nobody watches what fails; the driver sleeps until it is told of an error. */
+static void minded_task(stage *s) {
+  sh_self *driver = &s->r.driver;
+  sh_ref ref = stage_submit(s, driver, &(rig_call){.addend = 5});
+  EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
+  s->promises[s->n_promises++] = (stage_promise){.ref = ref, .value = STAGE_ERROR, .by_victim = true};
+  sh_mind_errors(driver, true);
+  s->minds = true;
+  s->seq = sh_park_prepare(&driver->me->park);
+  sh_park_announce(&driver->me->park, s->seq);
+}
+
 static void leased_task(stage *s) {
   sh_shape shape = {.root = RIG_ROOT, .cpu_milli = 500};
   uint32_t class_id;
@@ -145,7 +157,7 @@ static void pin_and_look(stage *s) {
 static void watch_and_drop(stage *s) {
   EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
   EXPECT(sh_watch(s->victim, s->given) != SH_FULL);
-  (void)sh_park_closed(s->victim, s->given, sh_os_now_ns() + 1, SH_NO_DEADLINE);
+  (void)sh_park_closed(s->victim, s->given, NULL, sh_os_now_ns() + 1, SH_NO_DEADLINE);
   sh_ref_drop(s->victim, s->given);
 }
 
@@ -252,6 +264,14 @@ static void run_the_awaited_task(stage *s) {
   sh_seat_rest(s->victim);
 }
 
+static void fail(stage *s) {
+  sh_system_error error = {.code = SH_ERR_DAMAGED};
+  sh_fill_system_error(&s->victim->seg, sh_slot_return(&s->victim->seg, sh_slot_at(&s->victim->seg, s->slot), 0),
+                       &error);
+  EXPECT_EQ(sh_commit(s->victim, s->slot), SH_OK);
+  sh_seat_rest(s->victim);
+}
+
 static void spin_park_and_work(stage *s) {
   (void)sh_spin_next(s->victim);
   uint32_t seq = sh_park_prepare(&s->victim->me->park);
@@ -288,6 +308,7 @@ static const scenario scenarios[] = {
     {"return a container", STAGE_WORKER, dropped_result, return_container},
     {"claim and put back", STAGE_WORKER, one_task, claim_and_put_back},
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
+    {"fail where errors are minded", STAGE_WORKER, minded_task, fail},
     {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},
     {"spin for nothing", STAGE_WORKER, nothing, spin_for_nothing},
     {"spin, park and work", STAGE_WORKER, one_task, spin_park_and_work},

@@ -25,7 +25,7 @@ void stage_close(stage *s) {
 
 void stage_set(stage *s, const scenario *which) {
   s->n_promises = s->slot = 0;
-  s->independent = false;
+  s->independent = s->minds = false;
   s->meddle = NULL;
   if (!s->r.worker[0].open)
     rig_attach(&s->r, &s->r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
@@ -44,6 +44,8 @@ static bool is_kept(stage *s, const stage_promise *p, bool may_fail) {
   if (!rig_is_closed(&s->r.driver, p->ref))
     return false;
   uint64_t flags = sh_load_relaxed(&sh_entry_at(&s->r.d.seg, p->ref.index)->size_flags);
+  if (p->value == STAGE_ERROR)
+    return flags & SH_VALUE_ERROR;
   if (flags & SH_VALUE_ERROR) {
     uint32_t code = rig_error(&s->r.driver, p->ref);
     return may_fail && p->by_victim && (code == SH_ERR_WORKER_DIED || code == SH_ERR_ACTOR_DIED);
@@ -63,9 +65,19 @@ static bool victim_holds_a_task(stage *s) {
   return s->victim == &s->actor;
 }
 
+/* Who minds errors has been woken if there is one. */
+static bool is_told(stage *s) {
+  bool any = false;
+  for (uint32_t i = 0; i < s->n_promises; i++)
+    any |= rig_is_closed(&s->r.driver, s->promises[i].ref) && rig_error(&s->r.driver, s->promises[i].ref);
+  return !s->minds || !any || sh_park_prepare(&s->r.driver.me->park) != s->seq;
+}
+
 bool stage_is_kept_without_victim(stage *s) {
   bool excused = victim_holds_a_task(s);
   uint32_t late = 0;
+  if (!is_told(s))
+    return false;
   for (uint32_t i = 0; i < s->n_promises; i++) {
     if (is_kept(s, &s->promises[i], false))
       continue;
@@ -157,6 +169,11 @@ void stage_finish(stage *s, stage_fate fate) {
   for (uint32_t i = 0; i < s->n_promises; i++)
     if (!is_kept(s, &s->promises[i], fate != STAGE_LIVED || s->victim == &s->actor))
       rig_fail(__FILE__, __LINE__, "a promise was not kept", i, s->promises[i].value);
+  EXPECT(is_told(s));
+  if (s->minds) {
+    sh_park_cancel(&s->r.driver.me->park);
+    sh_mind_errors(&s->r.driver, false);
+  }
   store_is_sound(s);
   for (uint32_t i = 0; i < s->n_promises; i++)
     open += s->r.driver.local[s->promises[i].ref.index].waiter != 0;

@@ -9,7 +9,8 @@
 #include "rig.h"
 
 #define STAGE_PROMISES 24U
-#define LARGE 100000U /* a run */
+#define STAGE_ERROR UINT64_MAX /* the value of a promise that becomes an error, whoever makes it one */
+#define LARGE 100000U          /* a run */
 #define BLOCK 1000U
 
 typedef enum stage_role { STAGE_WORKER, STAGE_DRIVER, STAGE_ACTOR } stage_role;
@@ -30,6 +31,8 @@ struct stage {
   uint32_t n_promises;
   sh_ref given;         /* an object that the victim may take a reference to */
   uint32_t slot;        /* what the victim claimed before the curtain rose */
+  bool minds;           /* the surviving driver sleeps, and is to be told of errors */
+  uint32_t seq;         /* since it had been woken so often */
   bool independent;     /* no task waits for another: a stopped victim delays one of them */
   uint32_t seat_holder; /* class + 1 of an actor that has all CPUs but one, until stage_finish */
   sh_ref withheld;      /* a return that worker 2 has filled, and commits in stage_finish */

@@ -154,7 +154,7 @@ static void await(sh_ref ref) {
   EXPECT(status == SH_OK || status == SH_EMPTY);
   uint64_t deadline = sh_os_now_ns() + PATIENCE_NS;
   while (!rig_is_closed(self, ref)) {
-    status = sh_park_closed(self, ref, deadline, SLICE_NS);
+    status = sh_park_closed(self, ref, NULL, deadline, SLICE_NS);
     EXPECT(status == SH_OK || status == SH_AGAIN);
     replace_the_dead();
   }

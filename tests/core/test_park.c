@@ -85,15 +85,15 @@ static void test_park_closed_says_why_it_returned(void) {
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0);
   EXPECT_EQ(sh_watch(&r.driver, out), SH_OK);
-  EXPECT_EQ(sh_park_closed(&r.driver, out, sh_os_now_ns() + 2000000, 60000000000U), SH_TIMEOUT);
-  EXPECT_EQ(sh_park_closed(&r.driver, out, SH_NO_DEADLINE, 1000000), SH_AGAIN);
+  EXPECT_EQ(sh_park_closed(&r.driver, out, NULL, sh_os_now_ns() + 2000000, 60000000000U), SH_TIMEOUT);
+  EXPECT_EQ(sh_park_closed(&r.driver, out, NULL, SH_NO_DEADLINE, 1000000), SH_AGAIN);
   EXPECT(!sh_spin_closed(&r.driver, out, 1000));
   EXPECT(rig_work(&r.worker[0]));
   EXPECT(sh_spin_closed(&r.driver, out, 1000));
-  EXPECT_EQ(sh_park_closed(&r.driver, out, SH_NO_DEADLINE, 60000000000U), SH_OK);
+  EXPECT_EQ(sh_park_closed(&r.driver, out, NULL, SH_NO_DEADLINE, 60000000000U), SH_OK);
   sh_ref never = rig_submit_one(&r, 1, NULL, 0);
   sh_repair_fence(&r.d, r.driver.index, r.driver.epoch);
-  EXPECT_EQ(sh_park_closed(&r.driver, never, SH_NO_DEADLINE, 60000000000U), SH_FENCED);
+  EXPECT_EQ(sh_park_closed(&r.driver, never, NULL, SH_NO_DEADLINE, 60000000000U), SH_FENCED);
   rig_close(&r);
 }
 
@@ -110,10 +110,50 @@ static void test_resolving_wakes_the_getter(void) {
     EXPECT_EQ(sh_watch(&r.driver, out), SH_OK);
     pthread_t worker;
     EXPECT(pthread_create(&worker, NULL, work_once, NULL) == 0);
-    EXPECT_EQ(sh_park_closed(&r.driver, out, SH_NO_DEADLINE, 20000000000U), SH_OK);
+    EXPECT_EQ(sh_park_closed(&r.driver, out, NULL, SH_NO_DEADLINE, 20000000000U), SH_OK);
     EXPECT_EQ(rig_value(&r.driver, out), i);
     EXPECT(pthread_join(worker, NULL) == 0);
     sh_ref_drop(&r.driver, out);
+  }
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void *fail_once(void *context) {
+  sh_ref *out = context;
+  uint32_t slot;
+  EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
+  sh_system_error error = {.code = SH_ERR_DAMAGED};
+  sh_fill_system_error(&r.d.seg, *out, &error);
+  EXPECT_EQ(sh_commit(&r.worker[0], slot), SH_OK);
+  return NULL;
+}
+
+static void test_an_error_wakes_who_minds_and_nobody_else(void) {
+  rig_open(&r, 1, 1);
+  for (uint32_t i = 0; i < 200; i++) {
+    sh_ref bad = rig_submit_one(&r, i, NULL, 0), never = rig_submit_one(&r, i, NULL, 0);
+    uint32_t errors = sh_errors_sealed(&r.driver);
+    EXPECT_EQ(errors, i);
+    EXPECT_EQ(sh_watch(&r.driver, never), SH_OK);
+    sh_mind_errors(&r.driver, true);
+    pthread_t worker;
+    EXPECT(pthread_create(&worker, NULL, fail_once, &bad) == 0);
+    EXPECT_EQ(sh_park_closed(&r.driver, never, &errors, SH_NO_DEADLINE, 20000000000U), SH_AGAIN);
+    EXPECT(rig_is_closed(&r.driver, bad));
+    EXPECT_EQ(sh_errors_sealed(&r.driver), i + 1);
+    /* Told before: it does not even sleep. Without the count it does. */
+    EXPECT_EQ(sh_park_closed(&r.driver, never, &errors, SH_NO_DEADLINE, 20000000000U), SH_AGAIN);
+    EXPECT_EQ(sh_park_closed(&r.driver, never, NULL, sh_os_now_ns() + 1000, 20000000000U), SH_TIMEOUT);
+    sh_mind_errors(&r.driver, false);
+    EXPECT(pthread_join(worker, NULL) == 0);
+    uint32_t wakes = sh_load32_relaxed(&r.driver.me->park.x_wake);
+    sh_tell_of_error(&r.d.seg);
+    EXPECT_EQ(sh_load32_relaxed(&r.driver.me->park.x_wake), wakes);
+    sh_store32_relaxed(&r.d.seg.header->x_errors, i + 1);
+    EXPECT(rig_work(&r.worker[0]));
+    sh_ref_drop(&r.driver, bad);
+    sh_ref_drop(&r.driver, never);
   }
   rig_expect_empty(&r);
   rig_close(&r);
@@ -152,6 +192,7 @@ int main(void) {
   RUN(test_ping_pong_never_sticks);
   RUN(test_park_closed_says_why_it_returned);
   RUN(test_resolving_wakes_the_getter);
+  RUN(test_an_error_wakes_who_minds_and_nobody_else);
   RUN(test_wake_of_a_waker_that_died_is_finished_by_the_tick);
   return 0;
 }

@@ -27,6 +27,56 @@ static void test_tasks_run_on_as_many_seats_as_there_are(void) {
   rig_close(&r);
 }
 
+static uint32_t class_without_cpu(void) {
+  sh_shape shape = {.root = RIG_ROOT};
+  uint32_t class_id;
+  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &class_id), SH_OK);
+  return class_id;
+}
+
+static sh_ref submit_without_cpu(uint32_t class_id) {
+  sh_ref out;
+  rig_submit(&r.driver, &(rig_call){.class_id = class_id, .n_returns = 1, .addend = 1}, &out);
+  return out;
+}
+
+static void test_a_task_without_cpu_keeps_no_seat_from_others(void) {
+  uint32_t slot, other;
+  rig_open(&r, 2, 1);
+  uint32_t class_id = class_without_cpu();
+  sh_ref first = rig_submit_one(&r, 1, NULL, 0);
+  EXPECT(rig_work(&r.worker[0]));
+  EXPECT(r.worker[0].seated_run); /* kept, for the next task */
+  sh_ref waits = submit_without_cpu(class_id);
+  EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
+  sh_ref second = rig_submit_one(&r, 2, NULL, 0);
+  EXPECT_EQ(sh_next_try(&r.worker[1], &other), SH_OK);
+  rig_finish(&r.worker[1], other);
+  sh_seat_rest(&r.worker[1]);
+  rig_finish(&r.worker[0], slot);
+  EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_EMPTY);
+  sh_ref_drop(&r.driver, first);
+  sh_ref_drop(&r.driver, second);
+  sh_ref_drop(&r.driver, waits);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_a_task_without_cpu_comes_back_from_get_without_a_seat(void) {
+  uint32_t slot;
+  rig_open(&r, 1, 1);
+  sh_ref waits = submit_without_cpu(class_without_cpu());
+  EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
+  sh_block(&r.worker[0]);
+  sh_unblock(&r.worker[0]);
+  EXPECT_EQ(sh_seats_free(&r.d.seg), 1);
+  EXPECT(!r.worker[0].unseated);
+  rig_finish(&r.worker[0], slot);
+  sh_ref_drop(&r.driver, waits);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_worker_keeps_its_seat_between_tasks(void) {
   rig_open(&r, 2, 2);
   for (uint32_t i = 0; i < 5; i++) {
@@ -264,6 +314,8 @@ static void test_jobs_take_turns_on_one_seat(void) {
 
 int main(void) {
   RUN(test_tasks_run_on_as_many_seats_as_there_are);
+  RUN(test_a_task_without_cpu_keeps_no_seat_from_others);
+  RUN(test_a_task_without_cpu_comes_back_from_get_without_a_seat);
   RUN(test_worker_keeps_its_seat_between_tasks);
   RUN(test_parked_getter_gives_its_seat_and_comes_back_without_one);
   RUN(test_children_of_blocked_callers_come_first_the_deepest_before_all);

@@ -30,7 +30,7 @@ static void await(sh_self *self, sh_ref ref) {
   sh_status status = sh_watch(self, ref);
   EXPECT(status == SH_OK || status == SH_EMPTY);
   while (!rig_is_closed(self, ref))
-    EXPECT(sh_park_closed(self, ref, sh_os_now_ns() + 60000000000U, SH_NO_DEADLINE) == SH_OK);
+    EXPECT(sh_park_closed(self, ref, NULL, sh_os_now_ns() + 60000000000U, SH_NO_DEADLINE) == SH_OK);
 }
 
 static void nothing(void *context, sh_ref ref) {

@@ -11,6 +11,7 @@ LINES = LogLines(
         LogLine(pid=7, name="work", text="hello", is_stderr=False),
         LogLine(pid=8, name="", text="again", is_stderr=False, count=3),
         LogLine(pid=7, name="work", text="oh no", is_stderr=True),
+        LogLine(pid=9, name="work", text="alike", is_stderr=True, count=12, n_processes=4),
     ]
 )
 
@@ -19,7 +20,7 @@ def test_lines_carry_name_and_pid_and_go_to_their_stream(capsys: pytest.CaptureF
     LogPrinter(is_printing=True, is_colour_allowed=True)(LINES)
     out, err = capsys.readouterr()
     assert out == "(work pid=7) hello\n(pid=8) again ... repeated 3x\n"  # no colour: not a terminal
-    assert err == "(work pid=7) oh no\n"
+    assert err == "(work pid=7) oh no\n(work pid=9) alike ... repeated 12x by 4 processes\n"
 
 
 def test_nothing_is_printed_when_the_driver_wants_no_logs(capsys: pytest.CaptureFixture[str]) -> None:

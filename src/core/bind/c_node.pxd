@@ -158,7 +158,9 @@ cdef extern from "node/idle.h" nogil:
     cbool sh_may_spin(const sh_self *self)
     cbool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns)
     sh_status sh_watch(sh_self *self, sh_ref r)
-    sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t slice_ns)
+    sh_status sh_park_closed(sh_self *self, sh_ref r, const uint32_t *errors, uint64_t deadline_ns, uint64_t slice_ns)
+    uint32_t sh_errors_sealed(const sh_self *self)
+    void sh_mind_errors(sh_self *self, bint minds)
     sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_t slice_ns)
     void sh_wake_worker(const sh_segment *s)
     ctypedef enum sh_run_state:

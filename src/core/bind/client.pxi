@@ -35,7 +35,7 @@ cdef class Client:
     cdef int eventfd, poke_fd
     cdef sh_listener *listener
     cdef dict protected
-    cdef int blocked, inline_depth
+    cdef int blocked, minding, inline_depth
     cdef object __weakref__
 
     def __cinit__(self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch):

@@ -12,11 +12,14 @@ cdef uint64_t _deadline(Client self, timeout_s) except 0:
     return sh_os_now_ns() + <uint64_t>(seconds * 1e9) + 1
 
 
-cdef int _await(Client self, sh_ref r, uint64_t deadline) except -1:
-    # 0: resolved, 1: timed out.
+cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *errors) except -1:
+    # 0: resolved, 1: timed out. With `items`, or else None and NULL: raises the error of the first of them that has one, as
+    # soon as there is one. *errors is how many the node had sealed when we last looked through the items.
     cdef sh_status status
-    cdef bint found, parked = False
+    cdef bint found
     cdef uint64_t slice_ns
+    if items is not None:
+        _raise_first_error(self, items, errors)
     if deadline != SH_NO_DEADLINE and sh_os_now_ns() >= deadline:
         return 1
     if self.run_inline is not None and sh_context.task != NULL and sh_should_run_awaited(&self.s):
@@ -42,10 +45,14 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline) except -1:
     if self.blocked == 0:
         sh_block(&self.s)
     self.blocked += 1
+    if items is not None:
+        if self.minding == 0:
+            sh_mind_errors(&self.s, True)
+        self.minding += 1
     try:
         while True:
             with nogil:
-                status = sh_park_closed(&self.s, r, deadline, slice_ns)
+                status = sh_park_closed(&self.s, r, errors, deadline, slice_ns)
             if status == SH_OK:
                 return 0
             if status == SH_TIMEOUT:
@@ -53,7 +60,13 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline) except -1:
             if status != SH_AGAIN:
                 _raise(status, "the node has stopped, or this process was removed from it")
             PyErr_CheckSignals()
+            if items is not None:
+                _raise_first_error(self, items, errors)
     finally:
+        if items is not None:
+            self.minding -= 1
+            if self.minding == 0:
+                sh_mind_errors(&self.s, False)
         self.blocked -= 1
         if self.blocked == 0:
             sh_unblock(&self.s)
@@ -83,13 +96,15 @@ cdef object _get(Client self, object ref, object timeout_s):
     if o.client is not self:
         raise _status.Invalid("this ObjectRef belongs to an earlier connection")
     if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-        if _await(self, o.r, _deadline(self, timeout_s)):
+        if _await(self, o.r, _deadline(self, timeout_s), None, NULL):
             raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
     return self._value(o.r)
 
 
 cdef list _get_many(Client self, object refs, object timeout_s):
+    # All values; or the error of any item as soon as there is one, whatever the others do.
     cdef ObjectRef o
+    cdef uint32_t errors = 0
     cdef Py_ssize_t i, n
     cdef list items = refs if type(refs) is list else list(refs)
     self.check()
@@ -104,12 +119,31 @@ cdef list _get_many(Client self, object refs, object timeout_s):
     for i in range(n - 1, -1, -1):  # the last one first: usually one wait instead of n
         o = <ObjectRef>items[i]
         if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-            if _await(self, o.r, deadline):
+            if items is refs:
+                items = items[:]  # while we wait others may change theirs
+            if _await(self, o.r, deadline, items, &errors):
                 raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
     out = []
     for i in range(n):
         out.append(self._value((<ObjectRef>items[i]).r))
     return out
+
+
+cdef int _raise_first_error(Client self, list items, uint32_t *errors) except -1:
+    # The error of the first item that has one, if the node has sealed any since we looked.
+    cdef Py_ssize_t i
+    cdef sh_ref r
+    cdef sh_entry *e
+    cdef uint32_t sealed = sh_errors_sealed(&self.s)  # before the look: a later one makes us look again
+    if sealed == errors[0]:
+        return 0
+    errors[0] = sealed
+    for i in range(PyList_GET_SIZE(items)):
+        r = (<ObjectRef>PyList_GET_ITEM(items, i)).r
+        e = sh_entry_at(&self.s.seg, r.index)
+        if sh_entry_is_closed(e, r.generation) and sh_load_relaxed(&e.size_flags) & SH_VALUE_ERROR:
+            self._value(r)
+    return 0
 
 
 cdef void _drain(Client self) noexcept:

@@ -172,6 +172,14 @@ static sh_status claim_under_lease(sh_self *self, uint32_t *slot) {
   return SH_EMPTY;
 }
 
+/* What was claimed needs no CPU and may take for ever: meanwhile others may compute on the seat that we had. */
+static void lend_seat(sh_self *self) {
+  if (!self->seated_run)
+    return;
+  sh_seat_rest(self);
+  sh_wake_worker(&self->seg); /* who found no seat sleeps, with work at hand */
+}
+
 static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
   const sh_segment *s = &self->seg;
   sh_seat_between(self);
@@ -188,8 +196,11 @@ static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
         continue;
       if (kind == SH_CLASS_SEAT && !sh_seat_take(self))
         continue;
-      if (claim_of_class(self, class_id, slot) == SH_OK)
-        return SH_OK;
+      if (claim_of_class(self, class_id, slot) != SH_OK)
+        continue;
+      if (kind == SH_CLASS_FREE_RUN)
+        lend_seat(self);
+      return SH_OK;
     }
   }
   if (self->seated_run)
@@ -376,11 +387,20 @@ void sh_block(sh_self *self) {
   sh_set_run_state(self, SH_RUN_PARKED);
 }
 
+static bool needs_no_cpu(const sh_self *self) {
+  sh_ref r = sh_ref_unpack(sh_load_relaxed(&self->me->x_current));
+  if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)))
+    return false; /* damaged */
+  uint32_t class_id = sh_slot_at(&self->seg, r.index)->class_id;
+  return class_id < SH_MAX_CLASSES && sh_load32_relaxed(&sh_class_at(&self->seg, class_id)->kind) == SH_CLASS_FREE_RUN;
+}
+
 void sh_unblock(sh_self *self) {
   sh_set_run_state(self, SH_RUN_BUSY);
   if (self->role == SH_ROLE_WORKER) {
     sh_fetch_and(&self->seg.header->x_blocked[self->index / 64U], ~(1ULL << (self->index % 64U)));
-    sh_seat_return(self);
+    if (!needs_no_cpu(self))
+      sh_seat_return(self);
   }
 }
 

@@ -159,7 +159,27 @@ static uint64_t time_left(uint64_t deadline_ns, uint64_t slice_ns, bool *slice_f
   return *slice_first ? slice_ns : left;
 }
 
-sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t slice_ns) {
+uint32_t sh_errors_sealed(const sh_self *self) {
+  return sh_load32_acquire(&self->seg.header->x_errors);
+}
+
+void sh_mind_errors(sh_self *self, bool minds) {
+  sh_a64 *word = &self->seg.header->x_minding[self->index / 64U];
+  uint64_t bit = 1ULL << (self->index % 64U);
+  if (minds)
+    sh_fetch_or(word, bit); /* (D) before the look at x_errors */
+  else
+    sh_fetch_and(word, ~bit);
+}
+
+void sh_tell_of_error(const sh_segment *s) {
+  sh_fetch_add32(&s->header->x_errors, 1U); /* (D) before the look at who minds */
+  for (uint32_t w = 0, words = (sh_clients_high(s) + 63U) / 64U; w < words; w++)
+    for (uint64_t bits = sh_load_seqcst(&s->header->x_minding[w]); bits; bits &= bits - 1U)
+      sh_wake_client(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
+}
+
+sh_status sh_park_closed(sh_self *self, sh_ref r, const uint32_t *errors, uint64_t deadline_ns, uint64_t slice_ns) {
   const sh_entry *e = sh_entry_at(&self->seg, r.index);
   sh_park *park = &self->me->park;
   for (;;) {
@@ -168,6 +188,10 @@ sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t
     if (sh_entry_is_closed(e, r.generation)) {
       sh_park_cancel(park);
       return SH_OK;
+    }
+    if (errors && sh_load32_seqcst(&self->seg.header->x_errors) != *errors) {
+      sh_park_cancel(park);
+      return SH_AGAIN;
     }
     sh_status status = sh_park_any(self, seq, deadline_ns, slice_ns);
     if (sh_entry_is_closed(e, r.generation))

@@ -37,12 +37,24 @@ bool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns);
 sh_status sh_watch(sh_self *self, sh_ref r);
 
 /* Park until r is closed, deadline_ns (absolute, monotonic) or slice_ns pass, or the client is fenced. Without the lock;
- * sh_watch came before. SH_OK closed, SH_TIMEOUT, SH_AGAIN (slice over or signal), SH_FENCED. */
-sh_status sh_park_closed(sh_self *self, sh_ref r, uint64_t deadline_ns, uint64_t slice_ns);
+ * sh_watch came before. With `errors` (else NULL; sh_mind_errors came before), also until sh_errors_sealed is not *errors.
+ * SH_OK closed, SH_TIMEOUT, SH_AGAIN (slice over, signal or errors), SH_FENCED. */
+sh_status sh_park_closed(sh_self *self, sh_ref r, const uint32_t *errors, uint64_t deadline_ns, uint64_t slice_ns);
 
 /* Park until one of our watched objects fires or work arrives for an actor's loop; same rules. `seq` is sh_park_prepare's
  * result from before the caller looked. */
 sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_t slice_ns);
+
+/* Who waits for all of many objects watches one of them, and gives up when any is an error. Errors are rare, and a waiter on
+ * each object would cost every task of a job; so who seals an error tells all clients that mind (x_minding), and these look
+ * through their objects again. (D) The count and the bit are each written before the other is read: either the client sees
+ * a count that has grown, or the sealer sees the bit. The count grows after CLOSED: who has seen the new one finds the error.
+ * A sealer killed in between seals again by its sweep, a stopped one is helped by the tick (help_commit), each repeated. */
+uint32_t sh_errors_sealed(const sh_self *self);
+/* Threads of this client begin, or have all ceased, to mind. With the lock. A death leaves the bit to the sweep. */
+void sh_mind_errors(sh_self *self, bool minds);
+/* An object that was closed just now is an error. Any process. */
+void sh_tell_of_error(const sh_segment *s);
 
 /* Report fired waiters: fn(context, ref) for each watched object that resolved since the last call. With the lock. */
 typedef void (*sh_fired_fn)(void *context, sh_ref r);

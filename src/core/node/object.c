@@ -132,9 +132,12 @@ void sh_seal(sh_self *self, sh_ref r) {
   if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_ENTRY)))
     return; /* damaged */
   sh_entry *e = sh_entry_at(&self->seg, r.index);
+  bool is_error = sh_load_relaxed(&e->size_flags) & SH_VALUE_ERROR; /* before others may free it */
   uint64_t head = sh_entry_close(e, r.generation);
   if (head == 0)
     return;
+  if (is_error)
+    sh_tell_of_error(&self->seg);
   if (head & SH_HEAD_DROPPED)
     sh_object_release(self, r);
   else if (head & SH_HEAD_TOP_MASK)

@@ -23,7 +23,8 @@ sh_status sh_fill(sh_self *self, sh_ref r, uint64_t bytes, uint64_t flags, uint8
 /* Fill with an error of the core's own. Always fits. */
 void sh_fill_system_error(sh_segment *s, sh_ref r, const sh_system_error *error);
 
-/* Resolve a filled promise: close, serve its waiters, free it if it was dropped meanwhile. Idempotent. */
+/* Resolve a filled promise: close, tell of it if it is an error, serve its waiters, free it if it was dropped meanwhile.
+ * Idempotent. */
 void sh_seal(sh_self *self, sh_ref r);
 
 /* Deliver to all waiters of a closed entry, then free them. Idempotent. */

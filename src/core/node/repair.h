@@ -36,8 +36,8 @@ typedef struct sh_claims { /* what a lease or an actor holds */
   uint32_t gpu_mask;
 } sh_claims;
 
-typedef struct sh_progress { /* what the last tick saw of a client */
-  uint64_t op, committed;
+typedef struct sh_progress {            /* what the last tick saw of a client */
+  uint64_t op, committed, told;         /* told: of the errors of which committed task */
   uint64_t seatless, seatless_since_ns; /* the task that it runs without a seat, and since when we know; 0 = none */
   uint32_t beat, wake, buried;
 } sh_progress;

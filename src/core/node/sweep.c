@@ -263,6 +263,7 @@ static void sweep_seats_and_bits(sh_repair *d, uint32_t client) {
   sh_fetch_and(&h->x_spinning[client / 64U], keep);
   sh_fetch_and(&h->x_blocked[client / 64U], keep);
   sh_fetch_and(&h->x_unseated[client / 64U], keep);
+  sh_fetch_and(&h->x_minding[client / 64U], keep);
   sh_store8_seqcst(sh_run_state_of(&d->seg, client), SH_RUN_NONE);
 }
 

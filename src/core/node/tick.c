@@ -76,7 +76,7 @@ static void help_commit(sh_repair *d, uint32_t client, sh_progress *seen) {
   seen->committed = current;
   if (current != before)
     return;
-  bool helped = false;
+  bool helped = false, is_error = false;
   sh_call_view call;
   (void)sh_look_at_call(&d->seg, t, &call);
   for (uint32_t i = 0; i < call.n_returns; i++) {
@@ -89,12 +89,17 @@ static void help_commit(sh_repair *d, uint32_t client, sh_progress *seen) {
     sh_entry *entry = sh_entry_checked(&d->seg, e);
     if (!entry)
       continue;
+    is_error |= (sh_load_relaxed(&entry->size_flags) & SH_VALUE_ERROR) != 0;
     uint64_t head = sh_load_acquire(&entry->head);
     if ((head & SH_HEAD_CLOSED) && !(head & SH_HEAD_TOP_MASK))
       continue;
     (void)sh_entry_close(entry, e.generation);
     sh_serve_waiters(&d->self, e); /* freeing stays with the one who committed, or its sweep */
     helped = true;
+  }
+  if (is_error && seen->told != current) { /* once: all are closed now */
+    seen->told = current;
+    sh_tell_of_error(&d->seg);
   }
   d->repairs += helped;
 }

@@ -139,6 +139,8 @@ typedef struct sh_segment_header {
   _Alignas(128) sh_a64 x_spinning[SH_CLIENT_WORDS];         /* hint: worker spinning for work */
   _Alignas(128) sh_a64 x_blocked[SH_CLIENT_WORDS];          /* hint: worker parked in get with children queued */
   _Alignas(128) sh_a64 x_unseated[SH_CLIENT_WORDS];         /* hint: worker runs user code without a seat */
+  _Alignas(128) sh_a64 x_minding[SH_CLIENT_WORDS];          /* client waits for several objects: tell it of errors */
+  sh_a32 x_errors;                                          /* grows when an error was sealed */
 } sh_segment_header;
 
 /* This process's view. Plain data: N views of one mapping may live in one process (that is how sanitizers see us). */

@@ -7,12 +7,10 @@ A stranger is a driver that has not been welcomed: it may send one small `Hello`
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from shoal.node.refusal import Refusal
 from shoal.protocol.framing import MAX_BODY_BYTES, PUSH_ID, FrameDecoder, FrameError, encode_frame
@@ -34,26 +32,6 @@ if TYPE_CHECKING:
 HELLO_TIMEOUT_S = 10.0
 SLOW_BYTES = 1 << 20  # unsent; beyond it a client is not sent lines of output
 UNREGISTERED = (0, 0)  # the daemon's own record: no client has it
-SO_PEERPIDFD = 77
-
-
-class Peer(NamedTuple):
-    """Who is at the other end of a Unix socket, as the kernel says. `pidfd` is the caller's to close."""
-
-    pid: int
-    uid: int
-    pidfd: int
-
-
-def peer_of(sock: socket.socket) -> Peer:
-    """The process that connected, or made the pair. Raises OSError if it is gone."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", credentials)
-    try:
-        pidfd = sock.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
-    except OSError:  # before Linux 6.5
-        pidfd = os.pidfd_open(pid)
-    return Peer(pid, uid, pidfd)
 
 
 class Connection(asyncio.Protocol):

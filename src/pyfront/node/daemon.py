@@ -28,10 +28,11 @@ from shoal._core._node import (
 )
 from shoal.config import log_dir
 from shoal.node.actors import Actors
-from shoal.node.connections import UNREGISTERED, Connection, peer_of
+from shoal.node.connections import UNREGISTERED, Connection
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
+from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
 from shoal.node.requests import Node, Requests
@@ -146,7 +147,7 @@ class Daemon:
             return
 
         def welcome(connection: Connection, hello: Hello) -> None:
-            self._welcome_driver(connection, hello, peer.pidfd, is_starter)
+            self._welcome_driver(connection, hello, peer, is_starter)
 
         def lost(connection: Connection) -> None:
             os.close(peer.pidfd)
@@ -166,11 +167,13 @@ class Daemon:
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
-    def _welcome_driver(self, connection: Connection, hello: Hello, pidfd: int, is_starter: bool) -> None:
+    def _welcome_driver(self, connection: Connection, hello: Hello, peer: Peer, is_starter: bool) -> None:
         if self._stopping.is_set():
             raise Refusal(Refused.STOPPING, "the node is stopping")
         if hello.pid != connection.pid:
             raise Refusal(Refused.NOT_WELCOME, f"process {hello.pid} speaks through a socket of {connection.pid}")
+        if not is_same(peer, hello.started):
+            raise Refusal(Refused.NOT_WELCOME, f"process {hello.pid} is not the one that connected, which is gone")
         if hello.python != python_version():
             raise Refusal(
                 Refused.NOT_WELCOME,
@@ -179,7 +182,7 @@ class Daemon:
             )
         job = self._jobs.add(connection, hello, is_starter)
         try:
-            key = self._core.register(connection.pid, pidfd, ROLE_DRIVER, -1, job.root)
+            key = self._core.register(connection.pid, peer.pidfd, ROLE_DRIVER, -1, job.root)
         except status.StoreFull as error:
             self._jobs.remove(job)
             raise Refusal(Refused.FULL, "the node has no room for one more process") from error

@@ -41,7 +41,7 @@ class Job:
 
     def flush(self) -> None:
         """Send what `print` still holds back."""
-        self._logs.flush()
+        self._logs.finish()
 
     def _deliver(self, batch: LogLines) -> bool:
         return not self.driver.is_slow and self._push(batch)

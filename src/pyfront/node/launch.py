@@ -18,6 +18,7 @@ from shoal.config import daemon_environment, is_library_threaded, runtime_parent
 from shoal.errors import NodeNotFoundError, NodeStartError, ShoalError
 from shoal.link import Link
 from shoal.node import boot
+from shoal.node.peers import start_time
 from shoal.node.sessions import SOCKET_NAME, connect, live_sessions
 from shoal.node.settings import NodeSettings, to_argument
 from shoal.protocol.messages import Hello, Shutdown, Welcome
@@ -177,6 +178,7 @@ def _socket_path(address: str) -> str:
 def _connect(sock: socket.socket, hello: Hello, daemon: DaemonProcess | None) -> Connection:
     if not hello.preload and not is_library_threaded():
         hello = replace(hello, preload=[name for name in PRELOADABLE if name in sys.modules])
+    hello = replace(hello, started=start_time(hello.pid))
     link = Link(sock)
     welcome, segment_fd, poke_fd = link.hello(hello, WELCOME_TIMEOUT_S)
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers' output: from pipes to lines, equal ones folded, in batches to the driver that they belong to.
+"""Workers' output: from pipes to lines, in batches to the driver that they belong to.
 
 A driver that reads too slowly loses lines, and is told how many; a worker is never held up by one.
 """
@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from msgspec.structs import replace
-
+from shoal.node.log_folding import Repeats
 from shoal.protocol.messages import LogLine, LogLines
 from shoal.protocol.output import marked_name
 
@@ -56,32 +55,19 @@ class LineCutter:
         ]
 
 
-def fold(lines: list[LogLine]) -> list[LogLine]:
-    """What one process prints several times in a row becomes one line with a count, whatever others print between."""
-    folded: list[LogLine] = []
-    last_of: dict[int, int] = {}  # pid -> where its last line is
-    for line in lines:
-        at = last_of.get(line.pid)
-        if at is not None and _is_same(folded[at], line):
-            folded[at] = replace(line, count=folded[at].count + line.count)
-        else:
-            last_of[line.pid] = len(folded)
-            folded.append(line)
-    return folded
-
-
-def _is_same(one: LogLine, other: LogLine) -> bool:
-    return (one.name, one.text, one.is_stderr) == (other.name, other.text, other.is_stderr)
-
-
 class LogSink:
-    """Collects the lines of one job and hands them on in batches: the first at once, later ones 50 ms apart."""
+    """Collects the lines of one job and hands them on in batches: the first at once, later ones 50 ms apart.
+
+    Repeated lines are folded (`log_folding`), and what it holds back is handed on when it is due, or at `finish`.
+    """
 
     def __init__(self, deliver: Callable[[LogLines], bool]) -> None:
         self._deliver = deliver  # False: not taken, the reader is too slow
         self._lines: list[LogLine] = []
+        self._repeats = Repeats()
         self._n_dropped = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None  # of the next batch
+        self._due_timer: asyncio.TimerHandle | None = None  # of what is held back
         self._next_s = 0.0
 
     def add(self, lines: list[LogLine]) -> None:
@@ -94,18 +80,36 @@ class LogSink:
             self._timer = loop.call_at(max(loop.time(), self._next_s), self.flush)
 
     def flush(self) -> None:
-        """Hand on what is there."""
+        """Hand on what is there and due."""
+        loop = asyncio.get_running_loop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._next_s = asyncio.get_running_loop().time() + BATCH_S
-        if not self._lines and not self._n_dropped:
+            self._next_s = loop.time() + BATCH_S
+        lines, self._lines = self._lines, []
+        self._hand_on(self._repeats.take(lines, loop.time()))
+        if self._due_timer is None and (due_s := self._repeats.due_s) is not None:
+            self._due_timer = loop.call_at(due_s, self._release)
+
+    def finish(self) -> None:
+        """Hand on everything; there may be more afterwards."""
+        self.flush()
+        if self._due_timer is not None:
+            self._due_timer.cancel()
+            self._due_timer = None
+        self._hand_on(self._repeats.rest())
+
+    def _release(self) -> None:
+        self._due_timer = None
+        self.flush()
+
+    def _hand_on(self, lines: list[LogLine]) -> None:
+        if not lines and not self._n_dropped:
             return
-        if self._deliver(LogLines(fold(self._lines), self._n_dropped)):
+        if self._deliver(LogLines(lines, self._n_dropped)):
             self._n_dropped = 0
         else:
-            self._n_dropped += len(self._lines)
-        self._lines = []
+            self._n_dropped += sum(line.count for line in lines)
 
 
 class WorkerOutput:

@@ -40,7 +40,14 @@ ORDER_DESCRIPTORS = 3
 RECEIVE_BYTES = 65536
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # What every worker needs.
-MODULES = ("shoal.worker.main", "shoal.worker.sync_host", "shoal._core._node", "shoal.link", "cloudpickle", "pickle")
+MODULES = (
+    "shoal.worker.main",
+    "shoal.worker.sync_host",
+    "shoal._core._node",
+    "shoal.link",
+    "shoal.serialization.by_value",
+    "pickle",
+)
 
 
 class Zygote:

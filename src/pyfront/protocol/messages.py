@@ -160,6 +160,7 @@ class Hello(Request[Welcome], frozen=True):
     argv0: str
     namespace: str | None = None  # default: one for this driver alone
     preload: list[str] = []  # modules that its tasks will probably want
+    started: int = 0  # when it did, in clock ticks since the machine did: with its pid, who it is
 
 
 class PutFunction(Request[Ok], frozen=True):
@@ -275,13 +276,14 @@ class Shutdown(Request[Ok], frozen=True):
 
 
 class LogLine(msgspec.Struct, frozen=True, array_like=True):
-    """One line that a worker printed, or several equal ones in a row."""
+    """One line that workers printed, or several equal ones: then `pid` is that of the last one."""
 
     pid: int
     name: str
     text: str
     is_stderr: bool
     count: int = 1
+    n_processes: int = 1
 
 
 class LogLines(Push, frozen=True):

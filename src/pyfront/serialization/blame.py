@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import cloudpickle
-
 from shoal.errors import SerializationError
+from shoal.serialization.by_value import Pickler
 
 MAX_ATTEMPTS = 2_000
 MAX_DEPTH = 30
@@ -41,7 +40,7 @@ class _Budget:
             return None
         self.left -= 1
         try:
-            cloudpickle.Pickler(_Discard(), protocol=5, buffer_callback=lambda _: None).dump(value)
+            Pickler(_Discard(), lambda _: None).dump(value)
         except Exception as failure:
             return failure
         return None

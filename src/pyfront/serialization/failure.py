@@ -12,10 +12,10 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-import cloudpickle
 import msgspec
 
 from shoal.errors import ObjectStoreFullError, ShoalError, TaskError
+from shoal.serialization.by_value import dumps
 from shoal.serialization.dual import task_error_like
 
 
@@ -158,17 +158,17 @@ def _pickle(error: BaseException) -> bytes:
 
 
 def _as_itself(error: BaseException) -> bytes:
-    return _dumps(error)
+    return dumps(error)
 
 
 def _without_constructor(error: BaseException) -> bytes:
-    return _dumps(_Rebuilt(type(error), error.args, error.__dict__))
+    return dumps(_Rebuilt(type(error), error.args, error.__dict__))
 
 
 def _without_bad_fields(error: BaseException) -> bytes:
     fields = {name: value for name, value in error.__dict__.items() if _is_picklable(value)}
     args = tuple(value if _is_picklable(value) else repr(value) for value in error.args)
-    return _dumps(_Rebuilt(type(error), args, fields))
+    return dumps(_Rebuilt(type(error), args, fields))
 
 
 class _Rebuilt:
@@ -189,14 +189,9 @@ def rebuild(cls: type[BaseException], args: tuple[Any, ...], fields: dict[str, A
     return error
 
 
-def _dumps(value: object) -> bytes:
-    data: bytes = cloudpickle.dumps(value, protocol=5)
-    return data
-
-
 def _is_picklable(value: object) -> bool:
     try:
-        _dumps(value)
+        dumps(value)
     except Exception:
         return False
     return True

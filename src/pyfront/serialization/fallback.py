@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The second pickler: cloudpickle, where the C pickler failed or its bytes name `__main__`.
+"""The second pickler: by value, where the C pickler failed or its bytes name `__main__`.
 
 The core calls `encode_fallback` while it collects the refs of one payload, so a ref or an actor handle met here
 becomes a row of that payload's ref table as it does on the fast path."""
@@ -9,11 +9,8 @@ from __future__ import annotations
 from pickle import PickleBuffer
 from typing import Any
 
-import cloudpickle
-
 from shoal.serialization.blame import explain_call
-
-PROTOCOL = 5
+from shoal.serialization.by_value import dumps
 
 
 def encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list[Any]]:
@@ -24,7 +21,7 @@ def encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list
     """
     buffers: list[PickleBuffer] = []
     try:
-        data: bytes = cloudpickle.dumps(value, protocol=PROTOCOL, buffer_callback=buffers.append)
+        data = dumps(value, buffers.append)
     except Exception as failure:
         raise explain_call(value, failure) from (error or failure)
     return data, buffers

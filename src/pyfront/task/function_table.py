@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions and classes by content: exported once by whoever calls them, loaded once by whoever runs them.
 
-A record is the cloudpickle of (name, function). Its key is a hash of the record, so two processes that ship the same
-function meet in the same entry, and a name given by `.options(name=...)` travels with the function it names.
+A record is the pickle, by value, of (name, function). Its key is a hash of the record, so two processes that ship the
+same function meet in the same entry, and a name given by `.options(name=...)` travels with the function it names.
 """
 
 from __future__ import annotations
@@ -73,12 +73,11 @@ class FunctionTable:
 
 def pickle_record(name: str, function: Callable[..., Any]) -> bytes:
     """The record of a function or class, with everything it captures."""
-    import cloudpickle  # 15 ms, paid at the first export instead of at import
-
+    # cloudpickle's 15 ms are paid at the first export instead of at import.
     from shoal.serialization.blame import explain_function
+    from shoal.serialization.by_value import dumps
 
     try:
-        record: bytes = cloudpickle.dumps((name, function), protocol=5)
+        return dumps((name, function))
     except Exception as failure:
         raise explain_function(function, name, failure) from failure
-    return record

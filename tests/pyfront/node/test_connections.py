@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shoal.node.connections import Connection, peer_of
+from shoal.node.connections import Connection
 from shoal.node.refusal import Refusal
 from shoal.protocol.framing import HEADER, MAX_BODY_BYTES, FrameDecoder, encode_frame
 from shoal.protocol.messages import (
@@ -160,11 +160,3 @@ def test_a_client_that_reads_nothing_is_slow() -> None:
         assert scene.connection.is_slow
 
     play(False, act)
-
-
-def test_a_peer_is_who_made_the_socket() -> None:
-    ours, theirs = socket.socketpair()
-    peer = peer_of(ours)
-    assert (peer.pid, peer.uid) == (os.getpid(), os.getuid())
-    for descriptor in (peer.pidfd, ours.detach(), theirs.detach()):
-        os.close(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.processes import SHARED_MEMORY, uses
 
 TIMEOUT_S = 30.0
 ENDED_S = 5.0  # the daemon's death is bounded by 2 s; twice that and more on a loaded machine
@@ -95,7 +96,6 @@ def runtime(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(runtime: Path) -> Iterator[Callable[[str], Program]]:
-    shared_memory = set(os.listdir("/dev/shm"))
     programs: list[Program] = []
 
     def run(text: str) -> Program:
@@ -106,7 +106,6 @@ def run(runtime: Path) -> Iterator[Callable[[str], Program]]:
     for program in programs:
         program.process.kill()
         program.process.communicate()
-    assert set(os.listdir("/dev/shm")) <= shared_memory
 
 
 def assert_ended(processes: list[psutil.Process]) -> None:
@@ -146,6 +145,7 @@ def test_nothing_is_left_of_a_driver_that_ends(run: RunProgram, runtime: Path, e
     assert program.hear() == "up"
     below = program.below()
     assert len(below) >= 4
+    assert not [process for process in below if uses(process, SHARED_MEMORY)]
     program.say()
     program.wait()
     assert_nothing_left(below, runtime)

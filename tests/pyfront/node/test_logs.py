@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output arrives line by line under the right name; repeats are folded; a slow driver loses lines, not workers."""
+"""Output arrives line by line under the right name; a slow driver loses lines, not workers."""
 
 import asyncio
 import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.node.logs import MAX_BATCH_LINES, MAX_LINE_BYTES, LineCutter, LogSink, WorkerOutput, fold
+from shoal.node import log_folding
+from shoal.node.logs import MAX_BATCH_LINES, MAX_LINE_BYTES, LineCutter, LogSink, WorkerOutput
 from shoal.protocol.messages import LogLine, LogLines
 from shoal.protocol.output import name_mark
 
@@ -39,19 +41,6 @@ def test_bytes_that_are_no_text_arrive_replaced() -> None:
     assert LineCutter("f").feed(b"\xff\xfe\n") == [("f", "\ufffd\ufffd")]
 
 
-def test_a_line_repeated_by_one_process_is_folded() -> None:
-    assert fold([line("a"), line("a"), line("b"), line("a")]) == [line("a", count=2), line("b"), line("a")]
-
-
-def test_lines_of_other_processes_between_do_not_hinder_folding() -> None:
-    lines = [line("a", pid) for _ in range(3) for pid in (1, 2)]
-    assert fold(lines) == [line("a", 1, count=3), line("a", 2, count=3)]
-
-
-def test_equal_text_under_another_name_is_another_line() -> None:
-    assert len(fold([line("a", name="f"), line("a", name="g")])) == 2
-
-
 def test_the_first_line_is_delivered_at_once_and_the_next_ones_together() -> None:
     batches: list[LogLines] = []
 
@@ -68,6 +57,27 @@ def test_the_first_line_is_delivered_at_once_and_the_next_ones_together() -> Non
 
     asyncio.run(scenario())
     assert [[entry.text for entry in batch.lines] for batch in batches] == [["first"], ["second", "third"]]
+
+
+def test_what_others_print_too_is_handed_on_later_and_at_the_end_at_the_latest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log_folding, "WINDOW_S", 0.01)
+    batches: list[LogLines] = []
+
+    async def scenario() -> None:
+        sink = LogSink(lambda batch: batches.append(batch) is None)
+        sink.add([line("alike", pid) for pid in range(5)])
+        sink.flush()
+        assert [batch.lines for batch in batches] == [[line("alike", 0)]]
+        while len(batches) < 2:
+            await asyncio.sleep(0)
+        assert batches[1].lines == [LogLine(4, "f", "alike", False, 4, 4)]
+        sink.add([line("alike", 5)])
+        sink.finish()
+        assert batches[2].lines == [line("alike", 5)]
+
+    asyncio.run(scenario())
 
 
 def test_a_reader_that_is_too_slow_is_told_how_much_it_missed() -> None:
