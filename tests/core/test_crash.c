@@ -26,8 +26,8 @@ int main(void) {
 
 static stage s;
 static char name[96];
-static uint32_t left; /* hooks to pass before the end */
-static uint64_t kills, pairs;
+static uint32_t left;         /* hooks to pass before the end */
+static sh_a64 *kills, *pairs; /* shared by all jobs */
 
 static void kill_self(const volatile void *word) {
   if (s.meddle)
@@ -74,7 +74,7 @@ static uint32_t killed_anywhere(const scenario *which, bool fresh) {
     uint64_t start = cpu_ns();
     stage_finish(&s, done ? STAGE_LIVED : STAGE_DIED);
     EXPECT(cpu_ns() - start < SURVIVE_NS);
-    kills += !done;
+    atomic_fetch_add(kills, !done);
     if (done || fresh)
       stage_close(&s);
     if (done)
@@ -121,7 +121,7 @@ static void killed_and_sweep_interrupted(const scenario *which, uint32_t stores)
     (void)play(which, hook);
     (void)sh_counts_read(&s.r.d.counts); /* its position in the logs is private: nothing of it can be begun again */
     enum { LEFT, LEFT_EARLY, SWEPT } how = LEFT;
-    for (uint32_t at = 1U + hook % sweep_step; how != SWEPT; pairs++) {
+    for (uint32_t at = 1U + hook % sweep_step; how != SWEPT; atomic_fetch_add(pairs, 1U)) {
       pid_t branch = branch_off(&s.r);
       if (branch == 0) {
         (void)snprintf(name, sizeof name, "%s, killed before store %u, sweep left before %u", which->name, hook, at);
@@ -260,12 +260,9 @@ static const sites_exempt exempt[] = {
     {"store/pool.c", "claim_chunk", "one store, when malloc fails"},
 };
 
-int main(void) {
-  sites_open();
-  thorough = getenv("SHOAL_LONG") != NULL;
-  test_interrupted_registration_is_begun_again();
-  test_interrupted_end_of_a_class_is_begun_again();
-  for (uint32_t i = 0; i < stage_n_scenarios(); i++) {
+/* One of `jobs` processes that share the scenarios. */
+static void play_all(uint32_t job, uint32_t jobs) {
+  for (uint32_t i = job; i < stage_n_scenarios(); i += jobs) {
     uint32_t stores = killed_anywhere(stage_scenario(i), true);
     EXPECT(stores > 0); /* it did something */
     (void)killed_anywhere(stage_scenario(i), false);
@@ -273,9 +270,31 @@ int main(void) {
     if (getenv("SHOAL_TEST_VERBOSE"))
       fprintf(stderr, "%s: %u stores\n", stage_scenario(i)->name, stores);
   }
+}
+
+int main(void) {
+  thorough = getenv("SHOAL_LONG") != NULL;
+  kills = branch_shared(2U * sizeof *kills);
+  pairs = kills + 1;
+  sites_open();
+  test_interrupted_registration_is_begun_again();
+  test_interrupted_end_of_a_class_is_begun_again();
+  uint32_t jobs = thorough ? sh_os_cores() : 1U;
+  for (uint32_t job = 1; job < jobs; job++) {
+    fflush(NULL);
+    pid_t pid = fork();
+    EXPECT(pid >= 0);
+    if (pid == 0) {
+      play_all(job, jobs);
+      branch_exit(0);
+    }
+  }
+  play_all(0, jobs);
+  for (int status; wait(&status) > 0;)
+    EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   if (getenv("SHOAL_TEST_VERBOSE"))
-    fprintf(stderr, "%llu kills, and %llu of a process and then of its sweep\n", (unsigned long long)kills,
-            (unsigned long long)pairs);
+    fprintf(stderr, "%llu kills, and %llu of a process and then of its sweep\n", (unsigned long long)*kills,
+            (unsigned long long)*pairs);
   sites_expect_visited(exempt, sizeof exempt / sizeof *exempt);
   return 0;
 }
