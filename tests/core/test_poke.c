@@ -300,6 +300,7 @@ static void test_own_records_are_restored(void) {
   sh_store32_relaxed(&w->x_epoch, 77);
   sh_store32_relaxed(&w->x_fenced, 1);
   sh_store32_relaxed(&s->header->x_mode, SH_MODE_STOPPED);
+  memset((void *)&s->header->fixed, 0xFF, sizeof s->header->fixed);
   sh_store32_relaxed(&s->header->x_clients_high, UINT32_MAX);
   sh_store32_relaxed(&s->header->x_classes_high, UINT32_MAX);
   sh_store_relaxed(&sh_seats_of(s)->seat[3].word, sh_seat_word(999, SH_SEAT_RUN, 5));
@@ -307,6 +308,7 @@ static void test_own_records_are_restored(void) {
   EXPECT(memcmp(&class_before, c, offsetof(sh_class, x_bits)) == 0);
   EXPECT_EQ(sh_self_usable(&r.worker[2]), SH_OK);
   EXPECT_EQ(sh_clients_high(s), r.d.clients_high);
+  EXPECT(memcmp(&s->header->fixed, &s->fixed, sizeof s->fixed) == 0);
   EXPECT_EQ(sh_seat_state_of(sh_load_relaxed(&sh_seats_of(s)->seat[3].word)), SH_SEAT_FREE);
   EXPECT(r.d.quarantined >= 4);
   clear_the_table();

@@ -14,6 +14,11 @@
 #define ITEMS 3000U
 #define STORE (512ULL << 20)
 #define MIB (1ULL << 20)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SLOW true
+#else
+#define IS_SLOW false
+#endif
 #define STEP 4096U /* in large memory one byte a page is written */
 
 typedef struct item {
@@ -134,7 +139,7 @@ static void die_and_come_back(uint32_t client) {
 
 static void test_nothing_is_given_twice(void) {
   bool thorough = getenv("SHOAL_LONG") != NULL;
-  uint64_t operations = thorough ? 100000000U : 1000000U;
+  uint64_t operations = !thorough ? 1000000U : IS_SLOW ? 10000000U : 100000000U;
   open_all();
   for (uint64_t n = 0; n < operations; n++) {
     uint32_t i = next_random() % ITEMS, client = next_random() % CLIENTS;

@@ -42,5 +42,8 @@ uint32_t sh_publish_header(sh_repair *d) {
   sh_segment_header *h = d->seg.header;
   const sh_a32 mode = d->stopped ? SH_MODE_STOPPED : SH_MODE_RUNNING, clients = d->clients_high,
                classes = d->classes_high;
-  return put32(&h->x_mode, &mode) + put32(&h->x_clients_high, &clients) + put32(&h->x_classes_high, &classes);
+  uint32_t n = memcmp(&h->fixed, &d->seg.fixed, sizeof h->fixed) != 0;
+  if (n)
+    h->fixed = d->seg.fixed; /* for those who attach */
+  return n + put32(&h->x_mode, &mode) + put32(&h->x_clients_high, &clients) + put32(&h->x_classes_high, &classes);
 }

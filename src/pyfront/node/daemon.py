@@ -22,6 +22,7 @@ from shoal._core._node import (
     EVENT_CLIENT_SWEPT,
     EVENT_FLUSH,
     EVENT_NEED_WORKERS,
+    EVENT_QUARANTINED,
     EVENT_STARVED,
     ROLE_DRIVER,
     NodeCore,
@@ -86,6 +87,7 @@ class Daemon:
         self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
         self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
         self._starvation = Starvation(self._ledger)
+        self._damage_told = False
         self._requests = Requests(
             Node(
                 self._core,
@@ -241,6 +243,8 @@ class Daemon:
                 self._flush_references(a)
             elif kind == EVENT_STARVED:
                 self._warn_of_starvation(a, b / 1000)
+            elif kind == EVENT_QUARANTINED:
+                self._warn_of_damage()
 
     def _client_swept(self, index: int, epoch: int) -> None:
         driver = next((job for job in self._jobs if job.driver.key == (index, epoch)), None)
@@ -266,6 +270,16 @@ class Daemon:
         text = self._starvation.warning(class_id, job.classes[class_id], waited_s, now_s)
         if text is not None:
             job.warn(text)
+
+    def _warn_of_damage(self) -> None:
+        """Once in the life of the node: whatever wrote over its memory once may do so many times a second."""
+        if not self._damage_told:
+            self._damage_told = True
+            for job in self._jobs:
+                job.warn(
+                    "A process of this node has written over memory that it shares with the others. Damaged tasks and "
+                    "objects end with an ObjectLostError. Look for native code that writes out of bounds."
+                )
 
     def _take_report(self, report: ZygoteReport, pidfd: int | None) -> None:
         if isinstance(report, Started):

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Clients and classes come and go: each record is made and ended here, first in what the daemon knows of it. */
+#include "node/known.h"
+#include "node/look.h"
+#include "node/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
+                             uint32_t *index, uint32_t *epoch) {
+  int copy = pidfd >= 0 ? fcntl(pidfd, F_DUPFD_CLOEXEC, 3) : -1;
+  if (pidfd >= 0 && copy < 0)
+    return SH_OS;
+  pthread_mutex_lock(&d->lock);
+  uint32_t i = 1;
+  while (i < SH_MAX_CLIENTS && sh_known_client(d, i)->x_state != SH_CLIENT_FREE)
+    i++;
+  if (i == SH_MAX_CLIENTS) {
+    pthread_mutex_unlock(&d->lock);
+    if (copy >= 0)
+      close(copy);
+    return SH_FULL;
+  }
+  sh_client *c = sh_client_at(&d->seg, i), *k = sh_known_client(d, i);
+  uint32_t next = k->x_epoch + 1U;
+  sh_store_relaxed(&c->x_lease, 0);
+  sh_store_relaxed(&c->op, 0);
+  sh_store_relaxed(&c->x_current, 0);
+  sh_store32_relaxed(&c->park.x_parked, 0);
+  if (class_id >= 0 && d->actors[class_id].gpu_mask)
+    sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
+  *k = (sh_client){.x_state = SH_CLIENT_LIVE,
+                   .x_epoch = next,
+                   .x_pid = pid,
+                   .x_role = role,
+                   .x_class = class_id >= 0 ? (uint32_t)class_id : 0U,
+                   .x_root = root};
+  (void)sh_publish_client(d, i);
+  d->damaged_logs[i] = false;
+  if (i + 1U > d->clients_high)
+    d->clients_high = i + 1U;
+  (void)sh_publish_header(d);
+  if (class_id >= 0) {
+    sh_known_class(d, (uint32_t)class_id)->x_taker = i + 1U;
+    (void)sh_publish_class(d, (uint32_t)class_id);
+  }
+  d->pidfds[i] = copy;
+  if (copy >= 0) {
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
+    (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, copy, &e);
+  }
+  pthread_mutex_unlock(&d->lock);
+  *index = i;
+  *epoch = next;
+  return SH_OK;
+}
+
+void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch) {
+  if (index == 0 || index >= SH_MAX_CLIENTS)
+    return;
+  pthread_mutex_lock(&d->lock);
+  sh_client *k = sh_known_client(d, index);
+  if (k->x_epoch == epoch && k->x_state == SH_CLIENT_LIVE) {
+    k->x_fenced = 1U;
+    (void)sh_publish_client(d, index);
+    (void)sh_park_wake(&sh_client_at(&d->seg, index)->park);
+  }
+  pthread_mutex_unlock(&d->lock);
+}
+
+static bool same_shape(sh_class *c, const sh_shape *shape) {
+  if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli ||
+      sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli || sh_load32_relaxed(&c->n_demands) != shape->n_demands)
+    return false;
+  for (uint32_t i = 0; i < shape->n_demands; i++)
+    if (sh_load32_relaxed(&c->demands[i].kind) != shape->kinds[i] ||
+        sh_load32_relaxed(&c->demands[i].milli) != shape->milli[i])
+      return false;
+  return true;
+}
+
+static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uint32_t *class_id) {
+  if (shape->n_demands > SH_MAX_DEMANDS)
+    return SH_INVALID;
+  for (uint32_t i = 0; i < shape->n_demands; i++)
+    if (shape->kinds[i] >= SH_MAX_KINDS || shape->kinds[i] == 0)
+      return SH_INVALID;
+  uint32_t found = SH_MAX_CLASSES;
+  for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
+    sh_class *c = sh_known_class(d, i);
+    uint64_t word = sh_load_relaxed(&c->word);
+    if (sh_word_state(word) == SH_CLASS_LIVE) {
+      if (kind != SH_CLASS_ACTOR && sh_load32_relaxed(&c->kind) != SH_CLASS_ACTOR && same_shape(c, shape)) {
+        *class_id = i;
+        return SH_OK;
+      }
+    } else if (found == SH_MAX_CLASSES && sh_word_state(word) == SH_FREE) {
+      found = i;
+      if (kind == SH_CLASS_ACTOR)
+        break;
+    }
+  }
+  for (uint32_t i = 0; found == SH_MAX_CLASSES && i < SH_MAX_CLASSES; i++)
+    if (sh_word_state(sh_load_relaxed(&sh_known_class(d, i)->word)) == SH_CLASS_CLOSED &&
+        sh_known_class(d, i)->x_unreferenced)
+      found = i; /* closed, and no handle is left that could call it */
+  if (found == SH_MAX_CLASSES)
+    return SH_FULL;
+  sh_class *k = sh_known_class(d, found);
+  uint32_t generation = sh_word_generation(k->word) + 1U;
+  *k = (sh_class){.word = sh_word(generation, SH_CLASS_LIVE, 0, 0),
+                  .kind = kind,
+                  .root = shape->root,
+                  .cpu_milli = shape->cpu_milli,
+                  .gpu_milli = shape->gpu_milli,
+                  .n_demands = shape->n_demands};
+  for (uint32_t i = 0; i < shape->n_demands; i++) {
+    k->demands[i].kind = shape->kinds[i];
+    k->demands[i].milli = shape->milli[i];
+  }
+  d->starved_since[found] = d->starved_told[found] = 0;
+  d->actors[found] = (sh_claims){0};
+  if (found >= d->classes_high)
+    d->classes_high = found + 1U;
+  (void)sh_publish_header(d);
+  (void)sh_publish_class(d, found);
+  *class_id = found;
+  return SH_OK;
+}
+
+sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id) {
+  sh_class_kind kind = SH_CLASS_LEASE;
+  if (shape->gpu_milli == 0 && shape->n_demands == 0 && (shape->cpu_milli == 0 || shape->cpu_milli == SH_CPU_MILLI))
+    kind = shape->cpu_milli ? SH_CLASS_SEAT : SH_CLASS_FREE_RUN;
+  pthread_mutex_lock(&d->lock);
+  sh_status status = define(d, shape, kind, class_id);
+  pthread_mutex_unlock(&d->lock);
+  return status;
+}
+
+sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id) {
+  pthread_mutex_lock(&d->lock);
+  sh_status status = define(d, shape, SH_CLASS_ACTOR, class_id);
+  pthread_mutex_unlock(&d->lock);
+  return status;
+}
+
+bool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask) {
+  if (class_id >= SH_MAX_CLASSES)
+    return false;
+  pthread_mutex_lock(&d->lock);
+  bool granted = sh_lease_actor(d, class_id, gpu_mask);
+  pthread_mutex_unlock(&d->lock);
+  return granted;
+}
+
+static bool of_class(const sh_slot *t, uint32_t class_id) {
+  return t->class_id == class_id;
+}
+static bool of_root(const sh_slot *t, uint32_t root) {
+  return t->root == root;
+}
+
+void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end) {
+  if (class_id >= SH_MAX_CLASSES)
+    return;
+  pthread_mutex_lock(&d->lock);
+  sh_class *k = sh_known_class(d, class_id);
+  if (sh_word_state(k->word) == SH_CLASS_LIVE) {
+    k->end = *end;
+    k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
+    (void)sh_publish_class(d, class_id);
+    uint32_t taker = k->x_taker;
+    if (taker)
+      (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
+    sh_lease_end_actor(d, class_id);
+  }
+  sh_fence(); /* the closed class, then the scan; against a submitter's READY, then its look at the class */
+  sh_sweep_fail(d, of_class, class_id, false, end);
+  pthread_mutex_unlock(&d->lock);
+}
+
+void sh_repair_end_root(sh_repair *d, uint32_t root) {
+  sh_system_error error = {.code = SH_ERR_ROOT_ENDED, .wait_status = -1};
+  pthread_mutex_lock(&d->lock);
+  for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
+    sh_class *k = sh_known_class(d, i);
+    if (sh_word_state(k->word) != SH_CLASS_LIVE || k->root != root)
+      continue;
+    bool actor = k->kind == SH_CLASS_ACTOR;
+    /* A task class may be defined again at once: nobody holds a handle to it. */
+    if (!actor)
+      sh_fetch_and(&d->seg.header->x_task_classes[i / 64U], ~(1ULL << (i % 64U)));
+    k->end = error;
+    k->x_unreferenced = 1U;
+    k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
+    (void)sh_publish_class(d, i);
+    if (actor)
+      sh_lease_end_actor(d, i);
+  }
+  sh_fence(); /* the closed classes, then the scan; against a submitter's READY, then its look at the class */
+  sh_sweep_fail(d, of_root, root, false, &error);
+  pthread_mutex_unlock(&d->lock);
+}
