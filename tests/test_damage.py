@@ -5,6 +5,8 @@ import ctypes
 import re
 from pathlib import Path
 
+import pytest
+
 import shoal
 
 HEADER_BYTES = 256  # of what is decided when the node starts
@@ -33,8 +35,8 @@ class Counter:
         return self.n
 
 
+@pytest.mark.usefixtures("shoal_node")
 def test_header_that_was_overwritten_is_used_by_nobody_and_restored() -> None:
-    shoal.init(num_cpus=2)
     assert shoal.get([double.remote(n) for n in range(10)]) == [2 * n for n in range(10)]
     address = segment_address()
     before = ctypes.string_at(address, HEADER_BYTES)

@@ -4,8 +4,8 @@
     python tests/core/traces/record.py
 
 builds the package with tracer.c linked around the heap, into build/traces, runs each workload below with it, and writes
-one .trace file beside this one. A trace is a sequence of events: a byte (client * 2 + is_free), then a number, seven bits
-a byte, low ones first: the size in bytes; or, of a free, how many allocations ago the freed one was made.
+one .trace file beside this one. A trace is a sequence of events: a byte (client * 2 + is_free), then a number, seven
+bits a byte, low ones first: the size in bytes; or, of a free, how many allocations ago the freed one was made.
 """
 
 import os
