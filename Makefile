@@ -32,6 +32,9 @@ test: build ## The test suite: C programs and Python (ARGS="..." for pytest)
 bench: build $(ENVS)/bench ## All benchmarks beside the peers, with a table and a picture
 	$(PYTHON_VENV) benchmarks/run.py $(ARGS)
 
+growth: build $(ENVS)/bench ## What a task costs as the node grows: workers, queue, live objects
+	$(PYTHON_VENV) benchmarks/growth.py $(ARGS)
+
 check: $(ENVS)/dev ## Linters, formatters, types, and C under -Werror
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -70,4 +73,4 @@ $(ENVS)/%: $(ENVS)/build
 	@touch $@
 
 .PRECIOUS: $(ENVS)/%
-.PHONY: help demo build debug test bench check format san wheel clean
+.PHONY: help demo build debug test bench growth check format san wheel clean

@@ -4,6 +4,7 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -260,3 +261,30 @@ def test_a_loop_and_futures_share_the_news() -> None:
         return await asyncio.gather(future, *[add.remote(n) for n in range(20)])
 
     assert asyncio.run(main()) == [2, *range(1, 21)]
+
+
+@shoal.remote
+class Blocking:
+    """Blocks its own event loop, which nobody should do and everybody does once."""
+
+    async def warm_up(self) -> int:
+        return await add.remote(1)
+
+    def result_of_a_future(self, n: int) -> int:
+        return sum(add.remote(i).future().result(timeout=30) for i in range(n))
+
+    async def results_on_another_thread(self) -> list[int]:
+        async def wait() -> int:
+            return sum([await add.remote(i) for i in range(10)])
+
+        threads = ThreadPoolExecutor(1)
+        other = threads.submit(asyncio.run, wait())
+        return [other.result(timeout=30), await add.remote(3)]
+
+
+def test_a_method_that_blocks_the_loop_gets_results_of_futures_and_of_other_loops() -> None:
+    actor = Blocking.remote()
+    assert shoal.get(actor.warm_up.remote()) == 2
+    assert shoal.get(actor.result_of_a_future.remote(20)) == sum(range(1, 21))
+    assert shoal.get(actor.results_on_another_thread.remote()) == [sum(range(1, 11)), 4]
+    assert shoal.get([actor.warm_up.remote() for _ in range(100)]) == [2] * 100

@@ -16,7 +16,14 @@ from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, SerializationError
 from shoal.remote_function import RemoteFunction, SeveralReturns, check_function
-from shoal.task.options import ActorOptions, TaskOptions, check_init, merge_actor, merge_task
+from shoal.task.options import (
+    ActorOptions,
+    TaskOptions,
+    check_init,
+    check_spilling,
+    merge_actor,
+    merge_task,
+)
 
 if TYPE_CHECKING:
     from shoal.protocol.messages import NodeInfo
@@ -36,6 +43,8 @@ def init(
     num_gpus: float | None = None,
     resources: Mapping[str, float] | None = None,
     object_store_memory: int | None = None,
+    object_spilling_directory: str | None = None,
+    object_spilling_limit: int | None = None,
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
     log_to_driver: bool | None = None,
@@ -45,14 +54,18 @@ def init(
 
     `address`: "auto" attaches to the newest running node of this user, a path to the one whose folder or socket it
     is; default the variable SHOAL_ADDRESS. `num_cpus` and `num_gpus`: default what the machine has and this process
-    may use. `resources`: custom kinds by name. `object_store_memory`: bytes, default 30 % of the memory. `namespace`:
-    of named actors, default one of this driver's own. `log_to_driver`: print what workers print, default yes.
+    may use. `resources`: custom kinds by name. `object_store_memory`: bytes, default 30 % of the memory.
+    `object_spilling_directory`: a folder on a disk for values that do not fit, default /var/tmp or the variable
+    SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
+    SHOAL_SPILL_LIMIT. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what
+    workers print, default yes.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
     NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; UnsupportedOptionError for an option
     of a later release."""
     check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace)
+    check_spilling(object_spilling_directory, object_spilling_limit)
     if runtime.connection is not None:
         if ignore_reinit_error:
             return Context(runtime.connection)
@@ -62,7 +75,17 @@ def init(
         )
     return Context(
         driver.connect(
-            driver.NodeOptions(address, num_cpus, num_gpus, resources, object_store_memory, namespace, log_to_driver)
+            driver.NodeOptions(
+                address=address,
+                num_cpus=num_cpus,
+                num_gpus=num_gpus,
+                resources=resources,
+                object_store_memory=object_store_memory,
+                object_spilling_directory=object_spilling_directory,
+                object_spilling_limit=object_spilling_limit,
+                namespace=namespace,
+                log_to_driver=log_to_driver,
+            )
         )
     )
 

@@ -3,7 +3,8 @@
 
 The core has one eventfd per process, readable when a watched ref resolves or (in an actor) a call arrives. Every loop
 that waits for a ref listens on it; whichever wakes first takes all news and passes each to the loop that asked.
-Futures that no loop listens for are served by a thread, which lives while there are any.
+Futures that no loop listens for are served by a thread, which lives while there are any. The loop of an actor looks for
+news by itself (worker/loop_selector.py) and has the eventfd armed only when it goes to sleep.
 
 Guarantees: a resolved ref is awaited without touching the eventfd; a cancelled await leaves the ref untouched.
 """
@@ -43,6 +44,12 @@ class Bridge:
         self._n_futures = 0
         self._thread: threading.Thread | None = None
         self._host: tuple[asyncio.AbstractEventLoop, Callable[[], bool]] | None = None
+        self._host_thread = 0
+        self._wants_calls = False  # the host
+        self._is_shared = (
+            False  # others than the host have waited: the eventfd must be armed for them while it runs, too
+        )
+        self._is_lost = False
 
     def __del__(self) -> None:
         os.close(self._fd)
@@ -50,12 +57,16 @@ class Bridge:
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let `loop` wake for news. Call it on the loop's thread."""
         if loop not in self._loops:
+            self._is_shared = self._is_shared or len(self._loops) > 0
             self._loops.add(loop)
             loop.add_reader(self._fd, self.on_ready)
 
     def serve_calls(self, loop: asyncio.AbstractEventLoop, claim: Callable[[], bool]) -> None:
-        """Call `claim` on `loop` when calls may have arrived; it returns whether it could take more."""
+        """Call `claim` on `loop` when calls may have arrived; it returns whether it could take more.
+
+        The loop's selector must be a LoopSelector of this bridge."""
         self._host = loop, claim
+        self._host_thread = threading.get_ident()
         self.listen(loop)
         loop.call_soon(self.on_ready)
 
@@ -69,6 +80,8 @@ class Bridge:
             if self._client.watch(ref):
                 return True
             self._waiting[ref] = [tell]
+        if self._is_on_host() and not self._is_shared:
+            return False  # it looks before it sleeps
         if self._client.rearm(False):
             self.on_ready()  # it resolved meanwhile: nobody else would look
         return False
@@ -77,6 +90,7 @@ class Bridge:
         """A future of the ref's value or error."""
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
+        self._is_shared = True
         if self.notify(ref, lambda: self._settle(future, ref)):
             self._fill(future, ref)
             return future
@@ -115,10 +129,49 @@ class Bridge:
         """Take all news and pass it on, until there is none and the core is set to wake us for the next."""
         with suppress(BlockingIOError):  # another loop was faster, or there was no event
             os.read(self._fd, EVENTFD_BYTES)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
         try:
             self._take_news()
         except (NotConnectedError, NodeDiedError):
+            self._is_lost = True
             self._tell_all()
+
+    # -- for the host's selector
+
+    @property
+    def fd(self) -> int | None:
+        """What the host listens on; None before it serves."""
+        return None if self._host is None else self._fd
+
+    def look(self) -> bool:
+        """Have the loop take news in this turn, if there is some -> whether there is."""
+        return not self._is_lost and self._client.look(self._wants_calls) and self._take_soon()
+
+    def spin(self) -> bool | None:
+        """A few microseconds of looking, else the same; None: no core is free for it."""
+        state = self._client.spin(self._wants_calls)
+        return None if state < 0 else state > 0 and self._take_soon()
+
+    def arm(self) -> bool:
+        """Have the eventfd tell of news, before going to sleep; else as `look`."""
+        if self._is_lost or not self._client.rearm(self._wants_calls):
+            return False
+        # An end that the host knows of is no news.
+        return (self._wants_calls or self._client.look(False)) and self._take_soon()
+
+    def awake(self) -> None:
+        """The host runs again."""
+        if not self._is_lost:
+            self._client.awake()
+
+    # -- inside
+
+    def _take_soon(self) -> bool:
+        assert self._host is not None
+        self._host[0].call_soon(self._pass_on)
+        return True
 
     def _take_news(self) -> None:
         while True:
@@ -129,6 +182,10 @@ class Bridge:
                 for tell in told:
                     tell()
             wants_calls = self._claim()
+            if self._is_on_host():
+                self._wants_calls = wants_calls and not self._client.should_exit
+                if not self._is_shared:
+                    return
             if not self._client.rearm(wants_calls):
                 return
             if self._client.should_exit and not resolved:  # which alone keeps `rearm` from answering no
@@ -146,11 +203,14 @@ class Bridge:
         if self._host is None:
             return False
         loop, claim = self._host
-        if _running_loop() is loop:
+        if self._is_on_host():
             return claim()
         if not loop.is_closed():
             loop.call_soon_threadsafe(self.on_ready)
         return False
+
+    def _is_on_host(self) -> bool:
+        return threading.get_ident() == self._host_thread
 
     def _tell_all(self) -> None:
         """Nothing will resolve any more: whoever waits finds out why by asking for the value."""

@@ -9,6 +9,9 @@
 | `NO_COLOR` | any value: never colour the prefix of workers' lines | unset |
 | `XDG_RUNTIME_DIR` | its folder `shoal` holds the sockets of this user's nodes | `/tmp/shoal-<uid>` |
 | `SHOAL_LOG_DIR` | folder for log files of nodes and their workers | no files |
+| `SHOAL_SPILL_DIR` | folder for what memory does not hold, as `init(object_spilling_directory=...)` | `/var/tmp` |
+| `SHOAL_SPILL_LIMIT` | bytes there at most, 0: none, as `init(object_spilling_limit=...)` | what the disk has |
+| `SHOAL_STORE_WAIT_S` | seconds that a `put`, a call or a result waits for room in a full store | `10` |
 | `OMP_NUM_THREADS` | threads of numerical libraries in each worker | `1` |
 | `PYTHONHASHSEED` | the seed of all workers | `0` |
 """
@@ -52,6 +55,7 @@ def show_gpus(names: list[str]) -> None:
 
 # -- of a node
 
+STORE_WAIT_S = 10.0
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 HASH_SEED_VARIABLE = "PYTHONHASHSEED"
 
@@ -65,6 +69,22 @@ def runtime_parent(environ: Mapping[str, str] = os.environ) -> str:
 def log_dir(environ: Mapping[str, str] = os.environ) -> str | None:
     """`SHOAL_LOG_DIR`: where nodes keep log files; by default they keep none."""
     return environ.get("SHOAL_LOG_DIR") or None
+
+
+def spill_dir(environ: Mapping[str, str] = os.environ) -> str | None:
+    """`SHOAL_SPILL_DIR`; None: choose one."""
+    return environ.get("SHOAL_SPILL_DIR") or None
+
+
+def spill_limit(environ: Mapping[str, str] = os.environ) -> int | None:
+    """`SHOAL_SPILL_LIMIT` in bytes; None: no limit. Raises ValueError."""
+    text = environ.get("SHOAL_SPILL_LIMIT")
+    return int(text) if text else None
+
+
+def store_wait_s(environ: Mapping[str, str] = os.environ) -> float:
+    """`SHOAL_STORE_WAIT_S`. Raises ValueError."""
+    return float(environ.get("SHOAL_STORE_WAIT_S") or STORE_WAIT_S)
 
 
 def daemon_environment() -> Mapping[str, str]:

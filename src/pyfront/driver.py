@@ -27,6 +27,8 @@ class NodeOptions(NamedTuple):
     num_gpus: float | None = None
     resources: Mapping[str, float] | None = None
     object_store_memory: int | None = None  # bytes
+    object_spilling_directory: str | None = None
+    object_spilling_limit: int | None = None  # bytes
     namespace: str | None = None
     log_to_driver: bool | None = None
 
@@ -59,6 +61,8 @@ def connect(options: NodeOptions) -> Runtime:
             num_gpus=None if options.num_gpus is None else int(options.num_gpus),
             resources=dict(options.resources or {}),
             object_store_memory=options.object_store_memory,
+            object_spilling_directory=options.object_spilling_directory,
+            object_spilling_limit=options.object_spilling_limit,
         )
     else:
         _refuse_node_options(options, address)
@@ -89,7 +93,14 @@ def disconnect() -> None:
 
 
 def _refuse_node_options(options: NodeOptions, address: str) -> None:
-    for name in ("num_cpus", "num_gpus", "resources", "object_store_memory"):
+    for name in (
+        "num_cpus",
+        "num_gpus",
+        "resources",
+        "object_store_memory",
+        "object_spilling_directory",
+        "object_spilling_limit",
+    ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "
                              f"leave {name} out, or leave address out to start a node")  # fmt: skip

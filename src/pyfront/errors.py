@@ -117,6 +117,10 @@ class ObjectStoreFullError(ShoalError, status.StoreFull):
     """The node's segment has no room for one more object or record. Also a `MemoryError`."""
 
 
+class OutOfDiskError(ObjectStoreFullError):
+    """The store is full, and its objects cannot be spilled: the disk is full, fails, or its limit is reached."""
+
+
 # -- the connection
 
 

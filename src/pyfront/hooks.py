@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from shoal._core._node import Client, ObjectRef
+from shoal.config import store_wait_s
+from shoal.errors import GetTimeoutError
 from shoal.node_calls import NodeCalls
 
 
@@ -25,6 +27,17 @@ def set_hooks(client: Client, calls: NodeCalls) -> None:
         client.share(ref)
         return calls.export_ref(ref)
 
+    def restore(needed: list[tuple[int, int]], ahead: list[tuple[int, int]], timeout_s: float | None) -> None:
+        try:
+            calls.restore_objects(needed, ahead, timeout_s)
+        except TimeoutError:
+            raise GetTimeoutError(
+                f"the value lies on disk and was not back in memory within {timeout_s:.3g} s"
+            ) from None
+
+    client.restore_hook = restore
+    client.full_hook = calls.shortage
+    client.full_wait_s = store_wait_s()
     client.encode_fallback = _encode_fallback
     client.decode_error = _decode_error
     client.decode_system_error = decode_system_error

@@ -13,11 +13,12 @@ import array
 import os
 import socket
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
-from weakref import WeakSet
+from weakref import ref
 
 from shoal.errors import ForkedProcessError, NodeDiedError, NodeStartError, NotConnectedError, ShoalError
 from shoal.protocol.framing import HEADER, MAX_REQUEST_ID, FrameError, decode_header, encode_frame
@@ -41,7 +42,7 @@ HELLO_ID = 1
 WELCOME_DESCRIPTORS = 2
 DESCRIPTOR_BYTES = array.array("i").itemsize
 
-_links: WeakSet[Link] = WeakSet()
+_links: dict[int, ref[Link]] = {}  # those that are not closed, for a forked child to let go of
 
 
 class RequestRefused(ShoalError):
@@ -73,10 +74,12 @@ class Link:
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
         self._last_id = HELLO_ID
         self._waiting: dict[int, SimpleQueue[DaemonMessage | None]] = {}
-        self._reader: threading.Thread | None = None
+        self._reader = 0  # ident of the thread; 0: not started
+        self._reading = threading.Lock()  # held while it runs
         self._is_closed = False
         self._is_lost = False
-        _links.add(self)
+        number = id(self)
+        _links[number] = ref(self, lambda _: _links.pop(number, None))
 
     def hello(self, message: Hello, timeout_s: float) -> tuple[Welcome, int, int]:
         """Introduce a driver -> (welcome, segment fd, poke fd). Raises NodeStartError."""
@@ -153,11 +156,9 @@ class Link:
 
     def wait_lost(self, timeout_s: float) -> bool:
         """Read on until the daemon hangs up, so that its last pushes arrive. False if it does not in time."""
-        reader = self._reader
-        if reader is None or not self.is_usable:
+        if self._reader == 0 or not self.is_usable:
             return True
-        reader.join(timeout_s)
-        return not reader.is_alive()
+        return self._join_reader(timeout_s)
 
     def close(self) -> None:
         """End the connection. Waiting requests raise NotConnectedError. Any thread; repeating it has no effect."""
@@ -166,10 +167,10 @@ class Link:
         self._is_closed = True
         with suppress(OSError):  # the daemon was faster
             self._sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, which a mere close would not
-        reader = self._reader
-        if reader is not None and reader is not threading.current_thread():
-            reader.join()
+        if self._reader not in (0, threading.get_ident()):
+            self._join_reader()
         self._sock.close()
+        _links.pop(id(self), None)
 
     @property
     def is_usable(self) -> bool:
@@ -197,11 +198,28 @@ class Link:
         return self._last_id
 
     def _start_reader(self) -> None:
-        if self._reader is None:
-            self._reader = threading.Thread(target=self._read_all, name="shoal-link", daemon=True)
-            self._reader.start()
+        # A bare thread: `threading.Thread` waits until the thread runs, which costs a new process two context switches.
+        if self._reader == 0:
+            self._reading.acquire()
+            try:
+                self._reader = start_new_thread(self._read_all, ())
+            except BaseException:
+                self._reading.release()
+                raise
+
+    def _join_reader(self, timeout_s: float = -1) -> bool:
+        if not self._reading.acquire(timeout=timeout_s):
+            return False
+        self._reading.release()
+        return True
 
     def _read_all(self) -> None:
+        try:
+            self._read_until_lost()
+        finally:
+            self._reading.release()
+
+    def _read_until_lost(self) -> None:
         try:
             while True:
                 size, request_id = decode_header(self._receive(HEADER.size))
@@ -238,7 +256,7 @@ class Link:
 
     def _abandon(self) -> None:
         self._is_closed = True
-        self._reader = None
+        self._reader = 0
         self._sock.close()
 
 
@@ -264,8 +282,13 @@ def _close_all(descriptors: list[int]) -> None:
 
 
 def _abandon_all() -> None:
-    for link in list(_links):
-        link._abandon()
+    if not _links:
+        return
+    for found in list(_links.values()):
+        link = found()
+        if link is not None:
+            link._abandon()
+    _links.clear()
 
 
 os.register_at_fork(after_in_child=_abandon_all)

@@ -16,6 +16,7 @@ from shoal.errors import (
     NodeStoppingError,
     ObjectLostError,
     ObjectStoreFullError,
+    OutOfDiskError,
     ShoalError,
 )
 from shoal.ids import FunctionKey
@@ -28,6 +29,7 @@ from shoal.protocol.messages import (
     DefineClass,
     DescribeClass,
     DescribeDeath,
+    DescribeShortage,
     ExitReason,
     ExportRef,
     GetActor,
@@ -43,12 +45,15 @@ from shoal.protocol.messages import (
     Refused,
     RegisterActorHandle,
     Request,
+    RestoreObjects,
 )
 
 REFUSALS: dict[str, type[ShoalError]] = {
     Refused.NAME_TAKEN: ActorNameTakenError,
     Refused.STOPPING: NodeStoppingError,
     Refused.FULL: ObjectStoreFullError,
+    Refused.OUT_OF_DISK: OutOfDiskError,
+    Refused.LOST: ObjectLostError,
 }
 
 
@@ -156,6 +161,17 @@ class NodeCalls:
             )
         return reply
 
+    def restore_objects(
+        self, needed: list[tuple[int, int]], ahead: list[tuple[int, int]], timeout_s: float | None
+    ) -> None:
+        """Wait until spilled objects are in memory. Raises ObjectLostError, ObjectStoreFullError, TimeoutError."""
+        self._ask(RestoreObjects(needed=needed, ahead=ahead), timeout_s)
+
+    def shortage(self, nbytes: int, what: str) -> ShoalError:
+        """The error of somebody who waited in vain for room for `what`."""
+        report = self._ask(DescribeShortage(nbytes=nbytes))
+        return REFUSALS[report.kind](f"{what}. {report.text}")
+
     def cluster_resources(self) -> dict[str, float]:
         """All resources there are."""
         return self._ask(ClusterResources()).amounts
@@ -176,9 +192,9 @@ class NodeCalls:
         """All nodes."""
         return self._ask(ListNodes()).nodes
 
-    def _ask(self, message: Request[R]) -> R:
+    def _ask(self, message: Request[R], timeout_s: float | None = None) -> R:
         try:
-            return self._link.request(message)
+            return self._link.request(message, timeout_s)
         except RequestRefused as refused:
             raise REFUSALS.get(refused.kind, ShoalError)(str(refused)) from None
 

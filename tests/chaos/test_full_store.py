@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A full store is a typed error for whoever asks for more, and everything works once values are dropped."""
+"""A full store that may not spill is a typed error for whoever asks for more; all works once values are dropped."""
 
 import gc
 import random
@@ -21,8 +21,9 @@ BOUNDARIES = sorted(
 
 
 @pytest.fixture
-def small_store() -> Iterator[Census]:
-    shoal.init(num_cpus=2, object_store_memory=STORE_BYTES)
+def small_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Census]:
+    monkeypatch.setenv("SHOAL_STORE_WAIT_S", "0.1")
+    shoal.init(num_cpus=2, object_store_memory=STORE_BYTES, object_spilling_limit=0)
     try:
         census = Census()
         yield census

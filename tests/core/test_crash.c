@@ -257,6 +257,14 @@ static const sites_exempt exempt[] = {
     {"node/heal.c", NULL, DAEMON ", and only when a peer has done damage"},
     {"node/sweep.c", "sh_quarantine_slot", "only when a peer has done damage"},
     {"node/self.c", "abandon_ring", "only when a peer has done damage"},
+    {"node/spill.c", NULL, DAEMON},
+    {"store/heap.c", "sh_heap_trim", DAEMON},
+    {"store/heap.c", "sh_heap_seize", DAEMON},
+    {"store/pool.c", "sh_pool_return_chunk", DAEMON},
+    {"store/pool.c", "take",
+     "two stores, when the daemon returns the chunk at that moment: a block that a death leaves there is freed with "
+     "the "
+     "chunk's next owner"},
     {"store/pool.c", "claim_chunk", "one store, when malloc fails"},
 };
 

@@ -123,6 +123,12 @@ class Client:
     export_ref: Callable[[ObjectRef[Any]], bytes]
     """Pickle of a ref outside of a call: register it with the daemon, which keeps it until the job ends."""
 
+    restore_hook: Callable[[list[tuple[int, int]], list[tuple[int, int]], float | None], None]
+    """(needed, ahead, seconds or None): wait until spilled objects are in memory. `needed` are pinned."""
+    full_hook: Callable[[int, str], BaseException]
+    """(bytes, what they are for) -> the exception to raise when no room came free in time."""
+    full_wait_s: float
+    """How long a put, a call or a result waits for room in a full store."""
     run_inline: Callable[[Task], None] | None
     """Run a claimed task inside a get of the current one, and restore whatever is current. None: never run inline."""
 
@@ -193,6 +199,14 @@ class Client:
         """After the eventfd was read: True if there is work already, call drain/try_next_task again before sleeping.
 
         With want_calls=False queued actor calls are no work. should_exit is."""
+    def look(self, want_calls: bool) -> bool:
+        """Is there news: a watched ref that resolved or, with `want_calls`, a call that waits or should_exit?
+
+        For a loop that looks by itself before it sleeps: no system call, nothing is armed."""
+    def spin(self, want_calls: bool) -> int:
+        """Some microseconds of looking for calls, without the GIL: 1 if one may be there, else 0; -1: sleep instead."""
+    def awake(self) -> None:
+        """A loop that slept armed runs again: calls that lie unclaimed are its own business."""
     # -- introspection
     def counters(self) -> dict[str, int]: ...
     def close(self) -> None: ...
@@ -242,5 +256,62 @@ class NodeCore:
         ...
         """
     def is_valid(self) -> bool: ...
+
+class SpillCore:
+    """The daemon's hands on spilling (node/spill.h): what may go, what must come, and the memory of both.
+
+    Objects are named by index and generation of their entries. Any thread.
+    """
+
+    def __init__(self, core: NodeCore) -> None: ...
+    def shortage(self) -> tuple[int, int, int]:
+        """What clients wait for: (how many, bytes of the largest allocation, bytes of all)."""
+    def wake(self) -> None:
+        """Have the waiting clients look again."""
+    def choose(self, largest: int, total: int, most: int = 16384) -> tuple[list[tuple[int, int, int, int]], bool]:
+        """What to spill for `total` bytes, `largest` in one piece.
+
+        -> ([(index, generation, bytes, place or 0)], has_room).
+
+        An empty list with has_room: somebody only has to look. Without: nothing can go.
+        """
+    def bytes_of(self, index: int, generation: int) -> memoryview | None:
+        """A resident object's bytes; None if it is gone or away. What is read counts once `written` is true."""
+    def written(self, index: int, generation: int, place: int) -> bool:
+        """Its bytes are on disk at `place` (> 0). False: it is gone, and the copy worth nothing."""
+    def evict(self, index: int, generation: int) -> bool:
+        """Take its memory. False: it is pinned, gone, or has no copy."""
+    def trim(self, largest: int, n_bytes: int) -> int:
+        """Give back about n_bytes of wholly free chunks, for small values of arenas too -> bytes."""
+    def begin_restore(self, index: int, generation: int) -> Restoring | int | None:
+        """Memory for an object that is away. None: here; an int: no room for so many bytes; 0: it is coming.
+
+        Raises KeyError if the object is gone.
+        """
+    def forget(self, index: int, generation: int) -> int:
+        """Forget the copy of a resident object -> its place, or 0."""
+    def gone(self, looks: int) -> list[int]:
+        """Places whose objects are gone, after a look at so many copies."""
+    def next_arguments(self, most: int = 64) -> list[tuple[int, int]]:
+        """Spilled arguments of the tasks that are next in the queues."""
+    def counters(self) -> dict[str, int]: ...  # copies, spilled_objects, spilled_bytes
+
+class Restoring:
+    """Memory for an object that is being read back. End it by `commit` or `abort`."""
+
+    @property
+    def place(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def view(self) -> memoryview: ...  # writable; all of the room, which may be more than nbytes
+    def commit(self) -> bool: ...  # False: the object was freed meanwhile
+    def abort(self) -> None: ...
+
+def address_of(buffer: memoryview) -> int:
+    """Where a buffer's bytes begin."""
+
+def punch_hole(fd: int, offset: int, n_bytes: int) -> bool:
+    """Give a range of a file back to the file system. False: it cannot do that."""
 
 def system_info() -> dict[str, int]: ...  # layout version, record sizes, check level, hooks built in

@@ -5,12 +5,14 @@
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
 waiting.pxi (get and wait), buffer.pxi (objects filled in place),
-worker.pxi (Task and the claiming side), daemon.pxi (NodeCore).
+worker.pxi (Task and the claiming side), daemon.pxi (NodeCore), room.pxi (a full store; objects on disk).
 """
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -85,6 +87,7 @@ include "waiting.pxi"
 include "buffer.pxi"
 include "worker.pxi"
 include "daemon.pxi"
+include "room.pxi"
 
 
 def system_info() -> dict:

@@ -25,6 +25,7 @@ cdef class Buffer:
         if self.client is None or not self.client.s.open or self.client.s.forked:
             return
         if self.sealed:
+            sh_unpin(&self.client.s, self.p.ref)
             sh_ref_bury(&self.client.s, self.p.ref)
         else:
             sh_put_abort(&self.client.s, &self.p)

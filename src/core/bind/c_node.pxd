@@ -13,6 +13,7 @@ cdef extern from "base/os.h" nogil:
     uint64_t sh_os_now_ns()
     uint32_t sh_os_cores()
     int sh_os_eventfd()
+    int sh_os_punch(int fd, uint64_t offset, uint64_t n_bytes)
     int sh_os_futex_wait(void *word, uint32_t expected, uint64_t timeout_ns)
     void sh_os_eventfd_signal(int fd)
     int sh_os_protect(void *p, uint64_t n_bytes, cbool writable)
@@ -54,6 +55,7 @@ cdef extern from "node/repair.h" nogil:
     ctypedef struct sh_a32:
         pass
     uint64_t sh_load_relaxed(const sh_a64 *p)
+    void sh_store_release(sh_a64 *p, uint64_t v)
     uint64_t sh_load_acquire(const sh_a64 *p)
     uint32_t sh_load32_relaxed(const sh_a32 *p)
     uint32_t sh_load32_acquire(const sh_a32 *p)
@@ -64,7 +66,7 @@ cdef extern from "node/repair.h" nogil:
     enum: SH_LAYOUT_VERSION, SH_CHECK, SH_MAX_DEMANDS, SH_MAX_KINDS
     enum: SH_VALUE_SIZE_MASK, SH_VALUE_HAS_REFS, SH_VALUE_ERROR
     enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR
-    enum: SH_LOCAL_CLOSED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
+    enum: SH_LOCAL_CLOSED, SH_LOCAL_MARKED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
     enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH
     enum: SH_COPY_PARALLEL_BYTES
@@ -73,6 +75,7 @@ cdef extern from "node/repair.h" nogil:
         uint32_t index, generation
     ctypedef struct sh_geometry:
         uint32_t node_number, cores
+        uint64_t store_bytes
     ctypedef struct sh_segment:
         uint8_t *base
         const uint8_t *read_base
@@ -96,7 +99,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_wake
     ctypedef struct sh_client:
         sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root
-        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current
+        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
@@ -104,7 +107,7 @@ cdef extern from "node/repair.h" nogil:
         sh_segment seg
         sh_client *me
         uint32_t index, epoch, role
-        cbool forked, open
+        cbool forked, open, lacks_room
         sh_local *local
         sh_id128 task_id
         uint32_t task_counter, put_counter, depth, root, n_dead
@@ -113,6 +116,10 @@ cdef extern from "node/repair.h" nogil:
     sh_entry *sh_entry_checked(const sh_segment *s, sh_ref r)
     cbool sh_entry_is_closed(const sh_entry *e, uint32_t generation)
     uint8_t *sh_entry_bytes(const sh_segment *s, sh_entry *e)
+    enum: SH_LOC_INLINE, SH_LOC_SPILLED
+    uint32_t sh_loc_kind_of(uint64_t loc)
+    cbool sh_loc_in_heap(uint64_t loc)
+    uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc)
     sh_slot *sh_slot_at(const sh_segment *s, uint32_t slot)
     const sh_payload *sh_slot_payload(const sh_segment *s, sh_slot *t)
     sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i)
@@ -125,6 +132,7 @@ cdef extern from "node/repair.h" nogil:
     void sh_self_forked(sh_self *self)
     void sh_self_lost(sh_self *self)
     void sh_self_leave(sh_self *self)
+    void sh_self_poke(sh_self *self)
     sh_status sh_self_usable(const sh_self *self)
     cbool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t n_bytes)
 
@@ -151,6 +159,7 @@ cdef extern from "node/object.h" nogil:
     void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags)
     void sh_put_abort(sh_self *self, sh_put *put)
     void sh_fill_system_error(sh_segment *s, sh_ref r, const sh_system_error *error)
+    uint8_t *sh_object_look(sh_self *self, sh_ref r)
     sh_status sh_fill(sh_self *self, sh_ref r, uint64_t n_bytes, uint64_t flags, uint8_t **data)
 
 cdef extern from "node/idle.h" nogil:
@@ -170,6 +179,8 @@ cdef extern from "node/idle.h" nogil:
 cdef extern from "node/idle.h":
     ctypedef void (*sh_fired_fn)(void *context, sh_ref r) noexcept
     void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) noexcept
+    cbool sh_any_fired(const sh_self *self)
+    cbool sh_spin_call(sh_self *self, uint64_t limit_ns) nogil
 
 cdef extern from "queue/park.h" nogil:
     uint32_t sh_park_prepare(sh_park *p)
@@ -213,8 +224,11 @@ cdef extern from "node/repair.h" nogil:
         uint64_t submitted, completed, busy_ns, parks
         uint64_t repairs, sweeps, quarantined, log_events
         uint64_t free_seats, leased_seats, clients
+    ctypedef struct sh_spill:
+        uint64_t n_live, n_away, bytes_away
     ctypedef struct sh_repair:
         sh_segment seg
+        sh_spill spill
         int poke_fd, event_fd
         uint32_t capacity[64]
         uint32_t used[64]
@@ -239,6 +253,34 @@ cdef extern from "node/repair.h" nogil:
     uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max)
     void sh_repair_stats(sh_repair *d, sh_stats *out)
     cbool sh_repair_is_valid(sh_repair *d)
+
+cdef extern from "node/spill.h" nogil:
+    ctypedef struct sh_victim:
+        sh_ref ref
+        uint64_t n_bytes "bytes"
+        uint64_t place
+    ctypedef struct sh_shortage:
+        uint32_t n_waiting
+        uint64_t largest, total
+    ctypedef struct sh_restore:
+        sh_ref ref
+        uint64_t loc
+        uint64_t n_bytes "bytes"
+        uint64_t place
+        uint8_t *data
+    void sh_spill_shortage(sh_repair *d, sh_shortage *out)
+    void sh_spill_wake(sh_repair *d)
+    uint32_t sh_spill_choose(sh_repair *d, uint64_t largest, uint64_t total, sh_victim *out, uint32_t most, cbool *has_room)
+    const uint8_t *sh_spill_bytes(sh_repair *d, sh_ref r, uint64_t *n_bytes)
+    sh_status sh_spill_written(sh_repair *d, sh_ref r, uint64_t place)
+    sh_status sh_spill_evict(sh_repair *d, sh_ref r)
+    uint64_t sh_spill_trim(sh_repair *d, uint64_t largest, uint64_t n_bytes)
+    sh_status sh_restore_begin(sh_repair *d, sh_ref r, sh_restore *out)
+    sh_status sh_restore_commit(sh_repair *d, const sh_restore *restore)
+    void sh_restore_abort(sh_repair *d, const sh_restore *restore)
+    uint64_t sh_spill_forget(sh_repair *d, sh_ref r)
+    uint32_t sh_spill_gone(sh_repair *d, uint64_t *places, uint32_t most, uint32_t looks)
+    uint32_t sh_spill_next(sh_repair *d, sh_ref *out, uint32_t most)
 
 cdef extern from "bind/listener.h" nogil:
     ctypedef struct sh_listener:

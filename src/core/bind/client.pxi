@@ -4,13 +4,12 @@
 cdef enum:
     SPIN_LOCKED_NS = 20000
     SPIN_FREE_NS = 80000
+    SPIN_SLICE_NS = 5000
     SLICE_NS = 50000000
     BIG_ARGUMENT = 65536
     PAGE = 4096
     INLINE_DEPTH = 64
-    FULL_ATTEMPTS = 10
-    FULL_WAIT_NS = 10000000
-    MARKED = 0x100
+    MARKED = SH_LOCAL_MARKED
 
 
 
@@ -28,6 +27,9 @@ cdef class Client:
     cdef bint closed, mapped
     cdef uint64_t serial
     cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, import_ref, export_ref, run_inline
+    cdef public object full_hook, restore_hook
+    cdef uint64_t full_wait_ns
+    cdef uint32_t room_seq
     cdef unsigned long main_thread
     cdef uint32_t resolved_seq
     cdef list watched
@@ -123,16 +125,14 @@ cdef class Client:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
         self.check()
 
-    cdef bint _wait_for_room(self, int attempt) except -1:
-        # The store was found full; the daemon has asked everybody to let go. False: it stays full.
-        if attempt >= FULL_ATTEMPTS:
-            return False
-        cdef uint32_t seq = sh_park_prepare(&self.s.me.park)
-        with nogil:
-            sh_os_futex_wait(&self.s.me.park.x_wake, seq, FULL_WAIT_NS)
-        PyErr_CheckSignals()
-        self.check()
-        return True
+    @property
+    def full_wait_s(self):
+        """How long a put, a call or a result waits for room in a full store: seconds."""
+        return self.full_wait_ns / 1e9
+
+    @full_wait_s.setter
+    def full_wait_s(self, double seconds):
+        self.full_wait_ns = <uint64_t>(seconds * 1e9)
 
     # -- objects
 
@@ -145,12 +145,13 @@ cdef class Client:
     cdef ObjectRef _put(self, Encoded e):
         cdef sh_put p
         cdef sh_status status = sh_put_begin(&self.s, e.total, &p)
-        cdef int attempt = 0
-        while status == SH_FULL and self._wait_for_room(attempt):
-            attempt += 1
+        cdef uint64_t until = 0
+        while status == SH_FULL and _wait_for_room(self, e.total, &until):
             status = sh_put_begin(&self.s, e.total, &p)
+        if until:
+            _got_room(self)
         if status != SH_OK:
-            _raise(status, f"no room for an object of {e.total} bytes; raise object_store_memory or drop references")
+            _raise_full(self, status, e.total, f"no room for an object of {e.total} bytes")
         if e.total > 32768 and self.protected:
             self._unprotect(p.data, e.total)
         try:
@@ -196,12 +197,13 @@ cdef class Client:
         cdef Buffer b = Buffer.__new__(Buffer)
         self.check()
         cdef sh_status status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
-        cdef int attempt = 0
-        while status == SH_FULL and self._wait_for_room(attempt):
-            attempt += 1
+        cdef uint64_t until = 0
+        while status == SH_FULL and _wait_for_room(self, PAGE + nbytes, &until):
             status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
+        if until:
+            _got_room(self)
         if status != SH_OK:
-            _raise(status, f"no room for an object of {nbytes} bytes; raise object_store_memory or drop references")
+            _raise_full(self, status, PAGE + nbytes, f"no room for an object of {nbytes} bytes")
         b.client = self
         b.nbytes = nbytes
         if self.protected:
@@ -233,9 +235,10 @@ cdef class Client:
             if sh_os_protect(buffer.p.data + PAGE, buffer.nbytes & ~<uint64_t>(PAGE - 1), False) == 0:
                 self.protected[<size_t>(buffer.p.data + PAGE)] = buffer.nbytes & ~<uint64_t>(PAGE - 1)
         self._enter()
+        sh_pin(&self.s, buffer.p.ref)  # before it is sealed: from then on it could be spilled under the creator's view
         sh_put_commit(&self.s, &buffer.p, 0)
         self._leave()
-        sh_ref_again(&self.s, buffer.p.ref)  # the buffer keeps the object while its view lives
+        sh_ref_again(&self.s, buffer.p.ref)  # the buffer keeps the object, and its bytes here, while its view lives
         buffer.sealed = True
         return _wrap(self, buffer.p.ref)
 
@@ -267,10 +270,15 @@ cdef class Client:
         self.check()
         return sh_entry_is_closed(sh_entry_at(&self.s.seg, ref.r.index), ref.r.generation)
 
-    cdef object _value(self, sh_ref r):
+    cdef object _value(self, sh_ref r, uint64_t deadline=SH_NO_DEADLINE, list items=None, Py_ssize_t at=0):
+        # `items[at]` is r: what comes behind it is read ahead if it lies on disk.
         cdef sh_entry *e = sh_entry_at(&self.s.seg, r.index)
-        cdef uint64_t size = sh_load_relaxed(&e.size_flags)
-        cdef uint8_t *data = sh_entry_bytes(&self.s.seg, e)
+        cdef uint64_t size
+        cdef uint8_t *data
+        if sh_loc_kind_of(sh_load_relaxed(&e.loc)) > SH_LOC_INLINE:
+            return _heap_value(self, r, deadline, items, at)
+        size = sh_load_relaxed(&e.size_flags)
+        data = sh_entry_bytes(&self.s.seg, e)
         if size & SH_VALUE_ERROR:
             raise self._error(data, size & SH_VALUE_SIZE_MASK, r)
         return _decode(self, data, size & SH_VALUE_SIZE_MASK, r, True)
@@ -369,6 +377,24 @@ cdef class Client:
             sh_idle_announce(&self.s)  # calls that lie unclaimed from now on are for the repair thread to see
         sh_set_run_state(&self.s, SH_RUN_BUSY if work else SH_RUN_PARKED)
         return work
+
+    def look(self, bint want_calls) -> bool:
+        self.check()
+        return len(self.watched) > 0 or sh_any_fired(&self.s) or (want_calls and sh_next_possible(&self.s))
+
+    def spin(self, bint want_calls) -> int:
+        cdef bint found = False
+        self.check()
+        if not sh_may_spin(&self.s):
+            return -1
+        if want_calls:
+            with nogil:
+                found = sh_spin_call(&self.s, SPIN_SLICE_NS)
+        return found
+
+    def awake(self) -> None:
+        self.check()
+        sh_idle_withdraw(&self.s)
 
     def counters(self) -> dict:
         self.check()

@@ -89,6 +89,7 @@ cdef bint _run_awaited(Client self, sh_ref r) except -1:
 
 cdef object _get(Client self, object ref, object timeout_s):
     cdef ObjectRef o
+    cdef uint64_t deadline = _deadline(self, timeout_s)
     if type(ref) is not ObjectRef:
         raise TypeError(f"get() takes an ObjectRef or a list of them, not {type(ref).__name__}")
     o = <ObjectRef>ref
@@ -96,9 +97,9 @@ cdef object _get(Client self, object ref, object timeout_s):
     if o.client is not self:
         raise _status.Invalid("this ObjectRef belongs to an earlier connection")
     if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-        if _await(self, o.r, _deadline(self, timeout_s), None, NULL):
+        if _await(self, o.r, deadline, None, NULL):
             raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
-    return self._value(o.r)
+    return self._value(o.r, deadline)
 
 
 cdef list _get_many(Client self, object refs, object timeout_s):
@@ -106,7 +107,7 @@ cdef list _get_many(Client self, object refs, object timeout_s):
     cdef ObjectRef o
     cdef uint32_t errors = 0
     cdef Py_ssize_t i, n
-    cdef list items = refs if type(refs) is list else list(refs)
+    cdef list items = list(refs)  # while we wait, or unpickle, others may change theirs
     self.check()
     cdef uint64_t deadline = _deadline(self, timeout_s)
     n = len(items)
@@ -119,13 +120,11 @@ cdef list _get_many(Client self, object refs, object timeout_s):
     for i in range(n - 1, -1, -1):  # the last one first: usually one wait instead of n
         o = <ObjectRef>items[i]
         if not sh_entry_is_closed(sh_entry_at(&self.s.seg, o.r.index), o.r.generation):
-            if items is refs:
-                items = items[:]  # while we wait others may change theirs
             if _await(self, o.r, deadline, items, &errors):
                 raise _status.Timeout(f"{o!r} was not ready within {timeout_s} s")
     out = []
     for i in range(n):
-        out.append(self._value((<ObjectRef>items[i]).r))
+        out.append(self._value((<ObjectRef>items[i]).r, deadline, items, i))
     return out
 
 

@@ -105,7 +105,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
     cdef uint32_t slot, n_deps = 0, i
     cdef uint8_t *payload
     cdef sh_status status
-    cdef int attempt = 0
+    cdef uint64_t until = 0
     cdef sh_ref one
     cdef sh_ref *returns = &one
     client.check()
@@ -120,10 +120,11 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
     try:
         client._enter()
         status = sh_submit_begin(&client.s, &t.call, payload_bytes, n_deps, &slot, &payload, returns)
-        while status == SH_FULL and client._wait_for_room(attempt):
-            attempt += 1
+        while status == SH_FULL and _wait_for_room(client, payload_bytes, &until):
             client._enter()
             status = sh_submit_begin(&client.s, &t.call, payload_bytes, n_deps, &slot, &payload, returns)
+        if until:
+            _got_room(client)
         if status == SH_OK:
             if e is not None:
                 if payload_bytes > 32768 and client.protected:
@@ -136,8 +137,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
             status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
             client._leave()
         if status != SH_OK:
-            _raise(status, f"no room for a call with {payload_bytes} bytes of arguments; raise object_store_memory, or wait "
-                           "for tasks before submitting more")
+            _raise_full(client, status, payload_bytes, f"no room for a call with {payload_bytes} bytes of arguments")
         if t.call.n_returns == 1:
             return _wrap(client, one)
         if t.call.n_returns == 0:
@@ -191,6 +191,7 @@ cdef class Task:
         args, kwargs, positions = value
         args = list(args)
         row = sh_payload_rows(p)
+        _bring_arguments(client, row, n_deps)
         for i in range(n_deps):
             r.index = row[i].index
             r.generation = row[i].generation
@@ -208,6 +209,23 @@ cdef class Task:
             else:
                 kwargs[where] = client._value(r)
         return tuple(args), kwargs
+
+
+cdef int _bring_arguments(Client client, const sh_row *row, uint32_t n_deps) except -1:
+    # Arguments that lie on disk are read all at once.
+    cdef list away = None
+    cdef uint32_t i
+    cdef sh_ref r
+    for i in range(n_deps):
+        r.index = row[i].index
+        r.generation = row[i].generation
+        if sh_entry_checked(&client.s.seg, r) != NULL and _is_away(client, r):
+            away = [] if away is None else away
+            away.append((r.index, r.generation))
+    if away is None or len(away) < 2:
+        return 0
+    # A wish only: each is pinned, and waited for, when it is looked at.
+    return _bring_back(client, away[:1], away[1:], SH_NO_DEADLINE)
 
 
 cdef Task _task(Client client, uint32_t slot):
@@ -306,7 +324,7 @@ cdef object _finish(Client client, Task task, values):
     cdef sh_ref r
     cdef uint8_t *data
     cdef sh_status status
-    cdef int attempt = 0
+    cdef uint64_t until = 0
     cdef list encoded = []
     client.check()
     if task.over:
@@ -321,11 +339,13 @@ cdef object _finish(Client client, Task task, values):
         e = <Encoded>encoded[i]
         r = sh_slot_return(&client.s.seg, t, i)
         status = sh_fill(&client.s, r, e.total, SH_VALUE_HAS_REFS if e.rows else 0, &data)
-        while status == SH_FULL and client._wait_for_room(attempt):
-            attempt += 1
+        while status == SH_FULL and _wait_for_room(client, e.total, &until):
             status = sh_fill(&client.s, r, e.total, SH_VALUE_HAS_REFS if e.rows else 0, &data)
+        if until:
+            _got_room(client)
+            until = 0
         if status != SH_OK:
-            _raise(status, f"no room for a result of {e.total} bytes; raise object_store_memory or drop references")
+            _raise_full(client, status, e.total, f"no room for a result of {e.total} bytes")
         if e.total > 32768 and client.protected:
             client._unprotect(data, e.total)
         _write(client, e, data)
@@ -342,7 +362,7 @@ cdef object _fail(Client client, Task task, bytes payload):
     cdef sh_ref r
     cdef uint8_t *data
     cdef sh_status status
-    cdef int attempt = 0
+    cdef uint64_t until = 0
     cdef sh_system_error full
     client.check()
     if task.over:
@@ -358,9 +378,11 @@ cdef object _fail(Client client, Task task, bytes payload):
     for i in range(task.num_returns):
         r = sh_slot_return(&client.s.seg, t, i)
         status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR, &data)
-        while status == SH_FULL and client._wait_for_room(attempt):
-            attempt += 1
+        while status == SH_FULL and _wait_for_room(client, e.total, &until):
             status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR, &data)
+        if until:
+            _got_room(client)
+            until = 0
         if status == SH_OK:
             _write(client, e, data)
         else:  # one of the core's own always fits

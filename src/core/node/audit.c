@@ -58,7 +58,7 @@ static bool entries_are_valid(sh_repair *d) {
     if ((head & SH_HEAD_TOP_MASK) > sh_waiters_of(s).capacity)
       return false;
     uint64_t loc = sh_load_relaxed(&e->loc);
-    if ((head & SH_HEAD_CLOSED) && sh_loc_kind_of(loc) > SH_LOC_INLINE &&
+    if ((head & SH_HEAD_CLOSED) && sh_loc_in_heap(loc) &&
         (sh_load_relaxed(&e->size_flags) & SH_VALUE_SIZE_MASK) > sh_heap_capacity(s, loc))
       return false;
   }

@@ -370,7 +370,7 @@ sh_status sh_commit(sh_self *self, uint32_t slot) {
     return SH_OK;
   }
   uint64_t loc = sh_load_relaxed(&t->loc);
-  if (sh_loc_kind_of(loc) > SH_LOC_INLINE)
+  if (sh_loc_in_heap(loc))
     (void)sh_heap_free(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, r));
   (void)sh_pool_free(&self->seg, SH_POOL_SLOT, &self->mags[SH_POOL_SLOT], self->index, slot, committed);
   return SH_OK;

@@ -45,8 +45,17 @@ static void increment(sh_counts *c, sh_ref r) {
     count->n++;
 }
 
-static uint32_t rows_of_entry(sh_counts *c, sh_ref r, const sh_row **rows) {
-  return sh_look_at_rows(&c->self->seg, sh_entry_at(&c->self->seg, r.index), rows);
+uint32_t sh_counts_rows(sh_counts *c, sh_ref r, const sh_row **rows) {
+  sh_entry *e = sh_entry_at(&c->self->seg, r.index);
+  if (sh_loc_kind_of(sh_load_relaxed(&e->loc)) == SH_LOC_SPILLED &&
+      (sh_load_relaxed(&e->size_flags) & SH_VALUE_HAS_REFS))
+    return c->rows_away ? c->rows_away(c->context, r, rows) : 0;
+  return sh_look_at_rows(&c->self->seg, e, rows);
+}
+
+bool sh_counts_knows(sh_counts *c, sh_ref r) {
+  const sh_count *count = count_of(c, r);
+  return count && count->contains;
 }
 
 static uint32_t rows_of_slot(sh_counts *c, sh_slot *t, const sh_row **rows) {
@@ -64,7 +73,7 @@ static void release(sh_counts *c, sh_ref r) {
   sh_serve_waiters(c->self, r);
   sh_count *count = count_of(c, r);
   const sh_row *rows = NULL;
-  uint32_t n = count && count->contains ? rows_of_entry(c, r, &rows) : 0;
+  uint32_t n = count && count->contains ? sh_counts_rows(c, r, &rows) : 0;
   for (uint32_t i = 0; i < n; i++)
     later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
   if (sh_entry_is_actor(e) && c->unreferenced)
@@ -147,7 +156,7 @@ static void count_increment(sh_counts *c, uint32_t client, uint64_t event) {
     if (!count || count->contains)
       return;
     count->contains = 1;
-    n = rows_of_entry(c, r, &rows);
+    n = sh_counts_rows(c, r, &rows);
     break;
   }
   default:
@@ -242,7 +251,7 @@ void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word) {
       later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
   }
   uint64_t loc = sh_load_relaxed(&t->loc);
-  if (sh_loc_kind_of(loc) > SH_LOC_INLINE)
+  if (sh_loc_in_heap(loc))
     (void)sh_heap_free(s, &c->self->heap, c->self->index, loc, sh_tag(SH_TAG_SLOT, r));
   (void)sh_pool_free(s, SH_POOL_SLOT, &c->self->mags[SH_POOL_SLOT], c->self->index, slot, word);
   drain_work(c);
@@ -252,7 +261,7 @@ void sh_counts_unfill(sh_counts *c, sh_ref r) {
   sh_count *count = count_of(c, r);
   if (count && count->contains) {
     const sh_row *rows = NULL;
-    uint32_t n = rows_of_entry(c, r, &rows);
+    uint32_t n = sh_counts_rows(c, r, &rows);
     count->contains = 0;
     for (uint32_t i = 0; i < n; i++)
       later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});

@@ -29,6 +29,8 @@ typedef struct sh_counts {
   uint32_t n_work, cap_work;
   void (*unreferenced)(void *context, uint32_t class_id); /* an actor's handle reached zero */
   void (*damaged)(void *context, uint32_t client);        /* a log's tail cannot be right: asked at each round */
+  /* The rows of a value whose bytes are on disk. */
+  uint32_t (*rows_away)(void *context, sh_ref r, const sh_row **rows);
   void *context;
 } sh_counts;
 
@@ -44,6 +46,9 @@ void sh_counts_drop(sh_counts *c, sh_ref r);
 
 /* A task is over: its rows, its spec, its slot. `word` is its final word. */
 void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word);
+/* The rows of an object's value, and whether they have been counted (true for a value without any). */
+uint32_t sh_counts_rows(sh_counts *c, sh_ref r, const sh_row **rows);
+bool sh_counts_knows(sh_counts *c, sh_ref r);
 /* Forget a value that was filled but will not be published: its rows, if they were counted. */
 void sh_counts_unfill(sh_counts *c, sh_ref r);
 /* Nobody holds it (found by a sweep): drop and free. */

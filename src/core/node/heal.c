@@ -104,6 +104,8 @@ static bool has_producer(sh_repair *d, sh_entry *e) {
 
 static bool has_value(sh_repair *d, sh_entry *e) {
   uint64_t loc = sh_load_relaxed(&e->loc), size = sh_load_relaxed(&e->size_flags);
+  if (sh_loc_kind_of(loc) == SH_LOC_SPILLED)
+    return true; /* on disk: its reader asks the daemon, who knows */
   uint64_t room = sh_loc_kind_of(loc) == SH_LOC_INLINE ? SH_INLINE_BYTES : sh_heap_capacity(&d->seg, loc);
   return (size & SH_VALUE_SIZE_MASK) <= room;
 }

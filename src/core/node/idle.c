@@ -2,6 +2,7 @@
 #include "node/idle.h"
 
 #include "base/os.h"
+#include "node/task.h"
 
 #include <stdlib.h>
 
@@ -248,5 +249,34 @@ void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context) {
         report(self, self->watched_entry[index], index + 1U, fn, context);
       }
     }
+  }
+}
+
+bool sh_any_fired(const sh_self *self) {
+  const sh_magazine *m = &self->mags[SH_POOL_WAITER];
+  uint32_t per_chunk = sh_pool_of(&self->seg, SH_POOL_WAITER)->chunk_records;
+  for (uint32_t c = 0; c < m->n_chunks; c++)
+    for (uint32_t w = 0; w < per_chunk; w += 64U)
+      if (sh_load_relaxed(sh_fired_word(&self->seg, m->chunks[c] * per_chunk + w)) != 0)
+        return true;
+  return self->n_overtaken != 0;
+}
+
+bool sh_spin_call(sh_self *self, uint64_t limit_ns) {
+  uint64_t start = sh_os_now_ns(), last = start;
+  for (;;) {
+    for (uint32_t i = 0; i < 16U; i++) {
+      if (sh_next_possible(self))
+        return true;
+      sh_pause();
+    }
+    uint64_t now = sh_os_now_ns();
+    if (now - last > SH_SPIN_GAP_NS) {
+      self->no_spin_before_ns = now + SH_SPIN_BACKOFF_NS;
+      return false;
+    }
+    if (now - start > limit_ns)
+      return false;
+    last = now;
   }
 }

@@ -60,4 +60,11 @@ void sh_tell_of_error(const sh_segment *s);
 typedef void (*sh_fired_fn)(void *context, sh_ref r);
 void sh_drain_fired(sh_self *self, sh_fired_fn fn, void *context);
 
+/* Is there something for sh_drain_fired to report? With the lock. */
+bool sh_any_fired(const sh_self *self);
+
+/* A slice of an event loop's spinning, between which it looks at its sockets: until a call may be there for this actor, at
+ * most `limit_ns`. True if one may. Without the lock, as it reads shared words only. A gap ends the spinning. */
+bool sh_spin_call(sh_self *self, uint64_t limit_ns);
+
 #endif

@@ -68,7 +68,8 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   h.regions[SH_REGION_FIRED] = reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_WAITER]) / 64U * sizeof(sh_a64), 4096);
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++) {
     uint32_t bytes = SH_BLOCK_MIN << c;
-    uint64_t records = config->store_bytes / bytes + 1024U;
+    /* So many that the budget for bytes is what ends first (sh_store_limit). */
+    uint64_t records = (config->store_bytes + config->store_bytes / 8U + 2U * SH_ARENA_BYTES) / bytes;
     uint64_t ceiling = (16ULL << 20) / (config->small ? 64U : 1U);
     plan_pool(&p, &h.pools[SH_POOL_BLOCK + c], records < ceiling ? records : ceiling, bytes, false);
   }

@@ -29,6 +29,7 @@ sh_status sh_put_begin(sh_self *self, uint64_t bytes, sh_put *put) {
     return status;
   }
   put->data = sh_heap_at(&self->seg, put->loc);
+  sh_entry_touch(&self->seg, sh_entry_at(&self->seg, index));
   return SH_OK;
 }
 
@@ -49,7 +50,7 @@ void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags) {
 }
 
 void sh_put_abort(sh_self *self, sh_put *put) {
-  if (sh_loc_kind_of(put->loc) > SH_LOC_INLINE)
+  if (sh_loc_in_heap(put->loc))
     sh_heap_give_back(&self->seg, &self->heap, self->index, put->loc, sh_tag(SH_TAG_ENTRY, put->ref));
   (void)sh_pool_free(&self->seg, SH_POOL_ENTRY, &self->mags[SH_POOL_ENTRY], self->index, put->ref.index, put->word);
 }
@@ -66,6 +67,7 @@ sh_status sh_fill(sh_self *self, sh_ref r, uint64_t bytes, uint64_t flags, uint8
     if (status != SH_OK)
       return status;
     *data = sh_heap_at(&self->seg, loc);
+    sh_entry_touch(&self->seg, e);
   } else {
     *data = e->inline_bytes;
   }
@@ -122,7 +124,9 @@ void sh_serve_waiters(sh_self *self, sh_ref r) {
 void sh_object_release(sh_self *self, sh_ref r) {
   sh_entry *e = sh_entry_at(&self->seg, r.index);
   sh_serve_waiters(self, r);
-  if ((sh_load_relaxed(&e->size_flags) & SH_VALUE_HAS_REFS) || sh_entry_is_actor(e))
+  /* (S) The daemon may be bringing spilled bytes back: it frees what it moves. */
+  bool away = sh_loc_kind_of(sh_load_seqcst(&e->loc)) == SH_LOC_SPILLED;
+  if ((sh_load_relaxed(&e->size_flags) & SH_VALUE_HAS_REFS) || sh_entry_is_actor(e) || away)
     sh_log_append(self, SH_LOG_FREE, r);
   else
     (void)sh_entry_release(&self->seg, &self->heap, &self->mags[SH_POOL_ENTRY], self->index, r);
@@ -142,4 +146,15 @@ void sh_seal(sh_self *self, sh_ref r) {
     sh_object_release(self, r);
   else if (head & SH_HEAD_TOP_MASK)
     sh_serve_waiters(self, r);
+}
+
+uint8_t *sh_object_look(sh_self *self, sh_ref r) {
+  sh_entry *e = sh_entry_at(&self->seg, r.index);
+  uint64_t loc = sh_load_seqcst(&e->loc); /* (S) after the pin, which was set before */
+  if (sh_loc_kind_of(loc) == SH_LOC_INLINE)
+    return e->inline_bytes;
+  if (!sh_loc_in_heap(loc))
+    return NULL;
+  sh_entry_touch(&self->seg, e);
+  return sh_heap_at(&self->seg, loc);
 }

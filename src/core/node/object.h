@@ -30,7 +30,11 @@ void sh_seal(sh_self *self, sh_ref r);
 /* Deliver to all waiters of a closed entry, then free them. Idempotent. */
 void sh_serve_waiters(sh_self *self, sh_ref r);
 
-/* Closed and dropped: free it here, or leave it to the daemon when it names other objects. */
+/* Closed and dropped: free it here, or leave it to the daemon when it names other objects or its bytes are on disk. */
 void sh_object_release(sh_self *self, sh_ref r);
+
+/* The bytes of a closed object that this client has pinned (refs.h), or that are inline; they stay as long as the pin does.
+ * NULL: they are on disk, or damaged (loc tells); ask the daemon for them, go on holding the pin, and look again. */
+uint8_t *sh_object_look(sh_self *self, sh_ref r);
 
 #endif

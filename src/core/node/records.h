@@ -65,8 +65,9 @@ typedef struct sh_client {
   sh_a32 x_beat;                             /* changes while it spins: the tick tells a spinner from a stopped one */
   sh_a64 x_claimed_store, x_claimed_records; /* bytes of chunks and arenas it claimed, for the budget */
   sh_a64 x_submitted, x_completed, x_busy_ns, x_parks;
-  sh_a64 x_current; /* packed slot it executes (last claimed), for `why` and listings */
-  uint64_t pad2[5];
+  sh_a64 x_current;     /* packed slot it executes (last claimed), for `why` and listings */
+  sh_a64 x_room_wanted; /* bytes of the allocation that this client waits for; 0 = none */
+  uint64_t pad2[4];
 } sh_client;
 _Static_assert(sizeof(sh_client) == 384, "layout is an ABI: bump SH_LAYOUT_VERSION");
 

@@ -27,8 +27,15 @@ void sh_log_append(sh_self *self, sh_log_kind kind, sh_ref r) {
     sh_self_poke(self);
 }
 
+/* What this process knows of r, which it did not hold until now: only that it may have pinned it. */
+static void begin_local(sh_self *self, sh_ref r, uint32_t flags) {
+  sh_local *l = &self->local[r.index];
+  uint32_t pins = l->generation == r.generation ? l->flags & SH_LOCAL_PINS : 0U;
+  *l = (sh_local){.generation = r.generation, .count = 1, .flags = flags | pins};
+}
+
 void sh_ref_own(sh_self *self, sh_ref r) {
-  self->local[r.index] = (sh_local){.generation = r.generation, .count = 1, .flags = SH_LOCAL_OWNED};
+  begin_local(self, r, SH_LOCAL_OWNED);
 }
 
 sh_status sh_ref_take(sh_self *self, sh_ref r) {
@@ -41,7 +48,7 @@ sh_status sh_ref_take(sh_self *self, sh_ref r) {
   }
   if (!sh_entry_checked(&self->seg, r))
     return SH_LOST;
-  *l = (sh_local){.generation = r.generation, .count = 1, .flags = SH_LOCAL_SHARED};
+  begin_local(self, r, SH_LOCAL_SHARED);
   sh_log_append(self, SH_LOG_HOLD, r);
   return SH_OK;
 }
@@ -67,7 +74,7 @@ void sh_ref_drop(sh_self *self, sh_ref r) {
   if (l->generation != r.generation || l->count == 0 || --l->count > 0)
     return;
   bool shared = (l->flags & SH_LOCAL_SHARED) != 0;
-  l->flags = 0;
+  l->flags &= SH_LOCAL_PINS;
   l->waiter = 0;
   if (shared)
     sh_log_append(self, SH_LOG_DROP, r);
@@ -78,9 +85,12 @@ void sh_ref_drop(sh_self *self, sh_ref r) {
 void sh_pin(sh_self *self, sh_ref r) {
   sh_local *l = &self->local[r.index];
   sh_a64 *word = sh_pins_word(&self->seg, self->index, r.index);
+  if (l->generation != r.generation) /* not held by this process: by the task that it runs */
+    *l = (sh_local){.generation = r.generation};
   if (l->flags >> SH_LOCAL_PINS_SHIFT == 0)
-    sh_store_seqcst(word, sh_load_relaxed(word) | (1ULL << (r.index % 64U))); /* before any look at the bytes */
-  l->flags += 1U << SH_LOCAL_PINS_SHIFT;
+    sh_store_seqcst(word, sh_load_relaxed(word) | (1ULL << (r.index % 64U))); /* (S) before any look at the bytes */
+  if (l->flags < SH_LOCAL_PINS) /* so many that nobody counts any more: pinned for as long as this process lives */
+    l->flags += 1U << SH_LOCAL_PINS_SHIFT;
 }
 
 void sh_unpin(sh_self *self, sh_ref r) {
@@ -88,7 +98,7 @@ void sh_unpin(sh_self *self, sh_ref r) {
     return;
   sh_local *l = &self->local[r.index];
   sh_a64 *word = sh_pins_word(&self->seg, self->index, r.index);
-  if (l->generation != r.generation || l->flags >> SH_LOCAL_PINS_SHIFT == 0)
+  if (l->generation != r.generation || l->flags >> SH_LOCAL_PINS_SHIFT == 0 || l->flags >= SH_LOCAL_PINS)
     return;
   l->flags -= 1U << SH_LOCAL_PINS_SHIFT;
   if (l->flags >> SH_LOCAL_PINS_SHIFT == 0)

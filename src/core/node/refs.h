@@ -26,7 +26,8 @@ void sh_ref_drop(sh_self *self, sh_ref r);
 void sh_ref_share(sh_self *self, sh_ref r);
 
 /* A view of the object's bytes exists in this process: they must stay where they are. A bit in this client's own bitmap, one
- * writer, which whoever moves bytes reads (PINS region). A pin comes with a reference of its own. */
+ * writer, which whoever moves bytes reads (PINS region). A pin keeps no object alive: who pins holds a reference, or runs a
+ * task that was given one. */
 void sh_pin(sh_self *self, sh_ref r);
 void sh_unpin(sh_self *self, sh_ref r);
 

@@ -81,6 +81,11 @@ static uint64_t doubt_bytes(const sh_repair *d, uint32_t pool) {
   return (uint64_t)sh_pool_capacity(sh_pool_of(&d->seg, pool)) * sizeof(uint64_t);
 }
 
+static uint32_t rows_away(void *context, sh_ref r, const sh_row **rows) {
+  const sh_repair *d = context;
+  return sh_spill_rows(&d->spill, r, rows);
+}
+
 static bool private_tables(sh_repair *d) {
   d->pidfds = malloc(SH_MAX_CLIENTS * sizeof *d->pidfds);
   d->known_clients = calloc(SH_MAX_CLIENTS, sizeof *d->known_clients);
@@ -95,6 +100,7 @@ static bool private_tables(sh_repair *d) {
   d->lacking_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->lacking_taken = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->ring_heads = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
+  d->backlog = calloc(SH_MAX_CLASSES, sizeof *d->backlog);
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
   void *entries = NULL, *slots = NULL;
@@ -104,7 +110,7 @@ static bool private_tables(sh_repair *d) {
   d->entry_doubts = entries;
   d->slot_doubts = slots;
   return d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases && d->progress &&
-         d->actors && d->actor_waits && d->starved_since && d->starved_told && d->ring_heads;
+         d->actors && d->actor_waits && d->starved_since && d->starved_told && d->ring_heads && d->backlog;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
@@ -130,12 +136,15 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
     sh_store8_seqcst(sh_run_state_of(&d->seg, 0), SH_RUN_NONE);
     status = sh_counts_open(&d->counts, &d->self);
   }
+  if (status == SH_OK)
+    status = sh_spill_open(&d->spill, &d->seg);
   if (status != SH_OK) {
     sh_repair_close(d);
     return status;
   }
   d->counts.unreferenced = unreferenced;
   d->counts.damaged = damaged_log;
+  d->counts.rows_away = rows_away;
   d->counts.context = d;
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
   (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->poke_fd, &e);
@@ -253,6 +262,8 @@ void sh_repair_close(sh_repair *d) {
   sh_counts_close(&d->counts);
   sh_os_unmap(d->entry_doubts, doubt_bytes(d, SH_POOL_ENTRY));
   sh_os_unmap(d->slot_doubts, doubt_bytes(d, SH_POOL_SLOT));
+  if (d->spill.copy_of)
+    sh_spill_close(&d->spill, &d->seg);
   sh_self_close(&d->self);
   sh_segment_detach(&d->seg);
   close(fd);
@@ -275,6 +286,7 @@ void sh_repair_close(sh_repair *d) {
   free(d->lacking_since);
   free(d->lacking_taken);
   free(d->ring_heads);
+  free(d->backlog);
   free(d->events);
   pthread_mutex_destroy(&d->lock);
   memset(d, 0, sizeof *d);

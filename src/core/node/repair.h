@@ -10,6 +10,7 @@
 #define SH_NODE_REPAIR_H
 
 #include "node/counts.h"
+#include "node/spill.h"
 #include "node/warm.h"
 
 #include <pthread.h>
@@ -42,10 +43,15 @@ typedef struct sh_progress {            /* what the last tick saw of a client */
   uint32_t beat, wake, buried;
 } sh_progress;
 
-typedef struct sh_repair {
+typedef struct sh_backlog {
+  uint64_t heads, waiting; /* over the rings of a class: hints ever taken, and hints that lie there */
+} sh_backlog;
+
+struct sh_repair {
   sh_segment seg;
   sh_self self; /* client 0 */
   sh_counts counts;
+  sh_spill spill;
   sh_warm warm;
   pthread_mutex_t lock;
   pthread_t thread;
@@ -68,6 +74,7 @@ typedef struct sh_repair {
   uint32_t gpu_used[32];    /* milli, by device */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
   sh_progress *progress;    /* by client */
+  sh_backlog *backlog;      /* by class: the sums of one tick */
   uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
   uint32_t seen_rescan, seen_orphans, seen_pressure, turn_at;
   bool rescan_failed;                   /* hints found no room: once a tick is enough */
@@ -79,7 +86,7 @@ typedef struct sh_repair {
   sh_event *events;
   uint32_t n_events, cap_events;
   uint64_t sweeps, repairs, quarantined, log_events;
-} sh_repair;
+};
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config);
 sh_status sh_repair_start(sh_repair *d);

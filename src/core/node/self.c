@@ -131,11 +131,11 @@ void sh_self_poke(sh_self *self) {
 }
 
 /* Sums of single-writer counters: two claims at once may overshoot by one chunk, never lose count. */
-static uint64_t claimed(const sh_self *self, bool store) {
+static uint64_t claimed(const sh_segment *s, bool store) {
   uint64_t sum = 0;
-  uint32_t high = sh_clients_high(&self->seg);
+  uint32_t high = sh_clients_high(s);
   for (uint32_t c = 0; c < high; c++) {
-    sh_client *other = sh_client_at(&self->seg, c);
+    sh_client *other = sh_client_at(s, c);
     sum += sh_load_relaxed(store ? &other->x_claimed_store : &other->x_claimed_records);
   }
   return sum;
@@ -145,13 +145,19 @@ static bool machine_has(uint64_t bytes) {
   return bytes < (1U << 20) || sh_os_memory_available() >= bytes + (64U << 20);
 }
 
+uint64_t sh_store_limit(const sh_segment *s) {
+  /* Blocks and arenas are claimed whole; the slack lets a store smaller than one arena still hold both kinds. */
+  return s->fixed.store_bytes + s->fixed.store_bytes / 8U + SH_ARENA_BYTES;
+}
+
+uint64_t sh_store_claimed(const sh_segment *s) {
+  return claimed(s, true) + sh_heap_arenas_claimed(s) * SH_ARENA_BYTES;
+}
+
 bool sh_budget_store(void *context, uint64_t bytes) {
   sh_self *self = context;
-  /* Blocks and arenas are claimed whole; the slack lets a store smaller than one arena still hold both kinds. */
-  uint64_t limit = self->seg.fixed.store_bytes;
-  uint64_t used = claimed(self, true) + sh_heap_arenas_claimed(&self->seg) * SH_ARENA_BYTES;
   uint64_t grow = bytes ? bytes : SH_ARENA_BYTES;
-  if (used + grow > limit + limit / 8U + SH_ARENA_BYTES || !machine_has(grow))
+  if (sh_store_claimed(&self->seg) + grow > sh_store_limit(&self->seg) || !machine_has(grow))
     return false;
   sh_bump(&self->me->x_claimed_store, bytes);
   return true;
@@ -159,7 +165,7 @@ bool sh_budget_store(void *context, uint64_t bytes) {
 
 bool sh_budget_records(void *context, uint64_t bytes) {
   sh_self *self = context;
-  if (claimed(self, false) + bytes > self->seg.fixed.records_bytes || !machine_has(bytes))
+  if (claimed(&self->seg, false) + bytes > self->seg.fixed.records_bytes || !machine_has(bytes))
     return false;
   sh_bump(&self->me->x_claimed_records, bytes);
   return true;
@@ -168,6 +174,7 @@ bool sh_budget_records(void *context, uint64_t bytes) {
 sh_status sh_self_room(sh_self *self, uint64_t tag, uint64_t bytes, uint64_t *loc) {
   sh_status status = sh_heap_alloc(&self->seg, &self->heap, self->index, tag, bytes, sh_budget_store, self, loc);
   if (status == SH_FULL) {
+    self->lacks_room = true;
     /* References that idle processes have dropped may still hold what is needed: have them flushed (repair.c). */
     (void)sh_fetch_add32(&self->seg.header->x_pressure, 1U);
     sh_self_poke(self);

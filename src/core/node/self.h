@@ -12,11 +12,13 @@
 #include "node/records.h"
 
 /* What this process knows of an entry it holds. Indexed by entry; pages appear as they are used. */
-#define SH_LOCAL_OWNED 1U       /* made here: while unshared it is freed here */
-#define SH_LOCAL_SHARED 2U      /* counted by the daemon: HOLD was logged */
-#define SH_LOCAL_CLOSED 4U      /* seen resolved: never look again */
-#define SH_LOCAL_WATCHED 8U     /* its resolution is to be reported by sh_drain_fired */
-#define SH_LOCAL_PINS_SHIFT 16U /* flags above: views of its bytes in this process */
+#define SH_LOCAL_OWNED 1U      /* made here: while unshared it is freed here */
+#define SH_LOCAL_SHARED 2U     /* counted by the daemon: HOLD was logged */
+#define SH_LOCAL_CLOSED 4U     /* seen resolved: never look again */
+#define SH_LOCAL_WATCHED 8U    /* its resolution is to be reported by sh_drain_fired */
+#define SH_LOCAL_MARKED 16U    /* the binding's, while it goes through a list */
+#define SH_LOCAL_PINS_SHIFT 5U /* flags above: looks at its bytes, and views of them, in this process */
+#define SH_LOCAL_PINS (~0U << SH_LOCAL_PINS_SHIFT)
 typedef struct sh_local {
   uint32_t generation;
   uint32_t count;  /* references in this process */
@@ -30,6 +32,7 @@ typedef struct sh_self {
   uint32_t index, epoch, role;
   int poke_fd;
   bool forked, open;
+  bool lacks_room;                 /* the last SH_FULL was about bytes of values, not about records */
   bool owns_seg;                   /* unmap at close; false: the mapping is somebody else's in this process */
   sh_magazine mags[SH_POOL_BLOCK]; /* entries, slots, waiters, rings */
   sh_heap heap;
@@ -76,6 +79,10 @@ void sh_self_leave(sh_self *self);
 
 /* Wake the repair thread. */
 void sh_self_poke(sh_self *self);
+
+/* What the store may claim, and what it has claimed: bytes of blocks and arenas. */
+uint64_t sh_store_limit(const sh_segment *s);
+uint64_t sh_store_claimed(const sh_segment *s);
 
 /* Budget callbacks for pools and heap: refuse to claim what would exceed the node's limits. */
 bool sh_budget_store(void *self, uint64_t bytes);

@@ -15,7 +15,7 @@ static void undo(sh_self *self, uint32_t slot, uint64_t word, uint32_t n_returns
     (void)sh_entry_release(&self->seg, &self->heap, &self->mags[SH_POOL_ENTRY], self->index, returns[i]);
   }
   uint64_t loc = sh_load_relaxed(&t->loc);
-  if (sh_loc_kind_of(loc) > SH_LOC_INLINE) {
+  if (sh_loc_in_heap(loc)) {
     sh_ref me = {.index = slot, .generation = sh_word_generation(word)};
     sh_heap_give_back(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, me));
   }

@@ -317,6 +317,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   }
   sh_heap_release(&d->seg, client);
   sh_store_relaxed(&c->x_lease, 0);
+  sh_store_relaxed(&c->x_room_wanted, 0);
   k->x_pid = 0;
   k->x_state = SH_CLIENT_FREE;
   (void)sh_publish_client(d, client);

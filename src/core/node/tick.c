@@ -13,6 +13,7 @@
 #include "node/task.h"
 
 #include <limits.h>
+#include <string.h>
 
 /* A process that is stopped computes nothing: its seat is for those who wait for one. -> seats that came free. */
 static uint32_t take_seats_of_the_stopped(sh_repair *d) {
@@ -142,26 +143,56 @@ static void count_out_stopped_sleepers(sh_repair *d) {
   }
 }
 
+/* Clients that have a ring: few of many, as an actor that calls nobody has none. A ring outlives its writer. */
+static void find_writers(const sh_repair *d, uint64_t writers[SH_CLIENT_WORDS]) {
+  const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_RING);
+  for (uint32_t chunk = 0, n = sh_pool_used_chunks(&d->seg, SH_POOL_RING); chunk < n; chunk++) {
+    uint32_t owner = sh_load32_acquire(sh_pool_owner(&d->seg, p, chunk));
+    if (owner != SH_CHUNK_RELEASED) {
+      if (owner - 1U < SH_MAX_CLIENTS)
+        writers[(owner - 1U) / 64U] |= 1ULL << ((owner - 1U) % 64U);
+      continue;
+    }
+    for (uint32_t i = chunk * p->chunk_records; i < (chunk + 1U) * p->chunk_records; i++) {
+      const sh_ring *ring = sh_ring_at(&d->seg, i);
+      uint32_t writer = *(const volatile uint32_t *)&ring->writer; /* once: a peer may write over it */
+      if (sh_word_state(sh_load_acquire(&ring->word)) != SH_FREE && writer < SH_MAX_CLIENTS)
+        writers[writer / 64U] |= 1ULL << (writer % 64U);
+    }
+  }
+}
+
+/* What lies in the rings, by class. A client's row is read from end to end: by class and client it would be a cache miss
+ * for each pair, which a thousand actors make a million. */
+static void count_hints(sh_repair *d, uint32_t n_classes) {
+  uint64_t writers[SH_CLIENT_WORDS] = {0};
+  memset(d->backlog, 0, n_classes * sizeof *d->backlog);
+  find_writers(d, writers);
+  for (uint32_t w = 0; w < SH_CLIENT_WORDS; w++)
+    for (uint64_t bits = writers[w]; bits; bits &= bits - 1U) {
+      uint32_t client = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
+        const sh_ring *ring = sh_ring_named(&d->seg, client, class_id);
+        if (!ring)
+          continue;
+        uint64_t length = sh_ring_length(ring);
+        d->backlog[class_id].heads += sh_load_relaxed(&ring->x_head);
+        d->backlog[class_id].waiting += length;
+        if (length && sh_word_state(sh_known_class(d, class_id)->word) == SH_CLASS_LIVE)
+          sh_fetch_or(&sh_class_at(&d->seg, class_id)->x_bits[w], 1ULL << (client % 64U));
+      }
+    }
+}
+
 /* Work that lies while somebody who could do it sleeps. */
 static void help_classes(sh_repair *d) {
-  uint32_t high = d->clients_high;
   uint32_t n_classes = d->classes_high;
+  count_hints(d, n_classes);
   for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
-    sh_class *c = sh_class_at(&d->seg, class_id), *known = sh_known_class(d, class_id);
+    sh_class *known = sh_known_class(d, class_id);
     if (sh_word_state(known->word) != SH_CLASS_LIVE)
       continue;
-    uint64_t heads = 0, waiting = 0;
-    for (uint32_t client = 0; client < high; client++) {
-      const sh_ring *ring = sh_ring_named(&d->seg, client, class_id);
-      if (!ring)
-        continue;
-      uint64_t length = sh_ring_length(ring);
-      heads += sh_load_relaxed(&ring->x_head);
-      waiting += length;
-      if (length)
-        sh_fetch_or(&c->x_bits[client / 64U], 1ULL << (client % 64U));
-    }
-    uint64_t seen = waiting ? heads + 1U : 0U;
+    uint64_t waiting = d->backlog[class_id].waiting, seen = waiting ? d->backlog[class_id].heads + 1U : 0U;
     bool still = seen != 0 && seen == d->ring_heads[class_id];
     d->ring_heads[class_id] = seen;
     if (!still)
@@ -198,6 +229,8 @@ static void ask_to_flush(sh_repair *d, uint32_t client, sh_progress *seen) {
 }
 
 void sh_tick(sh_repair *d) {
+  sh_a32 *clock = &d->seg.header->x_clock;
+  sh_store32_relaxed(clock, sh_load32_relaxed(clock) + 1U);
   sh_heal(d);
   uint32_t high = d->clients_high;
   for (uint32_t client = 1; client < high; client++) {

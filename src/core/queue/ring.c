@@ -97,3 +97,14 @@ sh_status sh_ring_pop(sh_ring *r, const sh_ring_memory *m, sh_a64 *op, uint64_t 
     }
   }
 }
+
+bool sh_ring_peek(sh_ring *r, const sh_ring_memory *m, uint64_t ahead, uint64_t *hint) {
+  uint64_t at = sh_load_acquire(&r->x_head) + ahead;
+  if (at >= sh_load_acquire(&r->x_tail)) /* (Q) */
+    return false;
+  const sh_a64 *cell = cell_of(r, m, at);
+  if (!cell)
+    return false;
+  *hint = sh_load_relaxed(cell);
+  return true;
+}

@@ -54,6 +54,9 @@ sh_status sh_ring_push(sh_ring *r, const sh_ring_memory *m, uint64_t hint, bool 
  * caller clears it once the claim is decided. SH_EMPTY when there is none: the intent word is clear. */
 sh_status sh_ring_pop(sh_ring *r, const sh_ring_memory *m, sh_a64 *op, uint64_t *hint);
 
+/* The hint `ahead` places behind the oldest one; false when there is none. Takes nothing; may be wrong a moment later. */
+bool sh_ring_peek(sh_ring *r, const sh_ring_memory *m, uint64_t ahead, uint64_t *hint);
+
 static inline uint64_t sh_ring_length(const sh_ring *r) {
   uint64_t head = sh_load_relaxed(&r->x_head), tail = sh_load_relaxed(&r->x_tail);
   return tail > head ? tail - head : 0;

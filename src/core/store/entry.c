@@ -50,13 +50,13 @@ uint8_t *sh_entry_bytes(const sh_segment *s, sh_entry *e) {
   uint64_t loc = sh_load_relaxed(&e->loc);
   if (sh_loc_kind_of(loc) == SH_LOC_INLINE)
     return e->inline_bytes;
-  return loc == SH_LOC_NONE ? NULL : sh_heap_at(s, loc);
+  return sh_loc_in_heap(loc) ? sh_heap_at(s, loc) : NULL;
 }
 
 void sh_entry_unfill(const sh_segment *s, sh_heap *h, uint32_t client, sh_ref r) {
   sh_entry *e = sh_entry_at(s, r.index);
   uint64_t loc = sh_load_relaxed(&e->loc);
-  if (sh_loc_kind_of(loc) > SH_LOC_INLINE)
+  if (sh_loc_in_heap(loc))
     (void)sh_heap_free(s, h, client, loc, sh_tag(SH_TAG_ENTRY, r));
   sh_store_relaxed(&e->loc, SH_LOC_NONE);
   sh_store_relaxed(&e->size_flags, 0);
@@ -68,7 +68,7 @@ bool sh_entry_release(const sh_segment *s, sh_heap *h, sh_magazine *m, uint32_t 
   if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_ENTRY_LIVE)
     return false;
   uint64_t loc = sh_load_relaxed(&e->loc);
-  if (sh_loc_kind_of(loc) > SH_LOC_INLINE)
+  if (sh_loc_in_heap(loc))
     (void)sh_heap_free(s, h, client, loc,
                        sh_tag(SH_TAG_ENTRY, r)); /* payload first: a kill here leaves a LIVE entry to redo */
   return sh_pool_free(s, SH_POOL_ENTRY, m, client, r.index, word);

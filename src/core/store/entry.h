@@ -9,7 +9,8 @@
  *   DROPPED set by whoever finds that nobody references it: its owner while it is unshared, else the daemon
  * Each is set by one fetch_or; the one that comes second frees the entry. Both are idempotent, so a sweep repeats them.
  *
- * Invariant: CLOSED => loc and size_flags are final. LIVE => head's generation == word's generation.
+ * Invariant: CLOSED => the value and size_flags are final; loc says where the bytes are, and only the daemon changes it any
+ * more (node/spill.h). LIVE => head's generation == word's generation.
  */
 #ifndef SH_STORE_ENTRY_H
 #define SH_STORE_ENTRY_H
@@ -48,7 +49,10 @@ typedef struct sh_entry {
   uint64_t id_lo, id_hi;
   uint32_t number;      /* return or put number */
   sh_a32 x_owner_flags; /* SH_OWNER_*; written by the owner only */
-  uint8_t inline_bytes[SH_INLINE_BYTES];
+  union {
+    uint8_t inline_bytes[SH_INLINE_BYTES];
+    sh_a32 x_used; /* of bytes in the heap: x_clock when somebody last looked at them; a hint */
+  };
 } sh_entry;
 _Static_assert(sizeof(sh_entry) == 128, "layout is an ABI: bump SH_LAYOUT_VERSION");
 
@@ -88,7 +92,14 @@ uint64_t sh_entry_close(sh_entry *e, uint32_t generation);
 /* Nobody references it any more: set DROPPED. True when the caller must release it (it was closed). Idempotent. */
 bool sh_entry_drop(sh_entry *e, uint32_t generation);
 
-/* Address of the payload in the writable map (NULL: none, or damaged). */
+/* Its bytes were looked at just now. */
+static inline void sh_entry_touch(const sh_segment *s, sh_entry *e) {
+  uint32_t now = sh_load32_relaxed(&s->header->x_clock);
+  if (sh_load32_relaxed(&e->x_used) != now)
+    sh_store32_relaxed(&e->x_used, now);
+}
+
+/* Address of the payload in the writable map (NULL: none, on disk, or damaged). */
 uint8_t *sh_entry_bytes(const sh_segment *s, sh_entry *e);
 
 /* Free payload and record of a closed and dropped entry. Any client; idempotent; false if somebody else did it. */

@@ -2,6 +2,7 @@
 #include "store/heap.h"
 
 #include "base/check.h"
+#include "base/os.h"
 
 #include <stdlib.h>
 
@@ -97,10 +98,9 @@ static bool claim_arena(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_
   sh_a64 *word = &arena_at(s, arena)->x_word;
   uint64_t seen = sh_load_acquire(word);
   uint32_t owner = sh_arena_owner(seen);
-  bool unowned = owner == 0 || owner == SH_ARENA_RELEASED;
-  if (unowned
-          ? budget && !budget(context, 0)
-          : !take_over || owner == client + 1U || (seen & SH_ARENA_ACTIVE) || find_gap(s, arena, SH_ARENA_UNITS) != 0)
+  bool passes_on = owner == SH_ARENA_RELEASED || (take_over && owner != client + 1U && !(seen & SH_ARENA_ACTIVE) &&
+                                                  find_gap(s, arena, SH_ARENA_UNITS) == 0);
+  if (owner == 0 ? budget && !budget(context, 0) : !passes_on)
     return false;
   if (!remember_arena(h, arena))
     return false;
@@ -331,11 +331,39 @@ void sh_heap_give_back(const sh_segment *s, sh_heap *h, uint32_t client, uint64_
 #endif
 }
 
+bool sh_heap_seize(const sh_segment *s, uint64_t loc, uint64_t tag, uint64_t other) {
+  if (!sh_heap_at(s, loc))
+    return false;
+  uint64_t seen = tag;
+  if (sh_loc_kind_of(loc) == SH_LOC_BLOCK)
+    return sh_cas(sh_pool_word(s, sh_pool_of(s, SH_POOL_BLOCK + ((uint32_t)(loc >> 4) & 15U)), (uint32_t)(loc >> 8)),
+                  &seen, other);
+  return sh_cas(unit_at(s, loc >> 8), &seen, other);
+}
+
+uint32_t sh_heap_trim(const sh_segment *s, uint32_t client, uint32_t max) {
+  uint32_t n = 0;
+  for (uint32_t a = 0; a < s->fixed.n_arenas && n < max; a++) {
+    sh_a64 *word = &arena_at(s, a)->x_word;
+    uint64_t seen = sh_load_acquire(word);
+    uint32_t owner = sh_arena_owner(seen);
+    if (owner == 0 || (seen & SH_ARENA_ACTIVE) || find_gap(s, a, SH_ARENA_UNITS) != 0)
+      continue;
+    uint64_t mine = arena_word(client + 1U, SH_ARENA_ACTIVE, seen);
+    if (!sh_cas(word, &seen, mine)) /* (A) */
+      continue;
+    /* Ours and ACTIVE: nobody writes into it while its pages go. */
+    (void)sh_os_punch(s->fd, s->fixed.regions[SH_REGION_HEAP] + a * SH_ARENA_BYTES, SH_ARENA_BYTES);
+    sh_store_release(word, arena_word(0, 0, mine));
+    n++;
+  }
+  return n;
+}
+
 uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
   uint32_t n = 0;
   for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
-    uint32_t owner = sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word));
-    n += owner != 0 && owner != SH_ARENA_RELEASED;
+    n += sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word)) != 0;
   }
   return n;
 }
@@ -382,7 +410,8 @@ void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, vo
 bool sh_heap_is_valid(const sh_segment *s) {
   uint64_t covered_to = 0;
   for (uint64_t unit = 0; unit < n_units(s); unit++) {
-    if (unit % SH_ARENA_UNITS == 0 && sh_load_relaxed(&arena_at(s, (uint32_t)(unit / SH_ARENA_UNITS))->x_word) == 0) {
+    if (unit % SH_ARENA_UNITS == 0 &&
+        sh_arena_owner(sh_load_relaxed(&arena_at(s, (uint32_t)(unit / SH_ARENA_UNITS))->x_word)) == 0) {
       unit += SH_ARENA_UNITS - 1U;
       continue;
     }

@@ -45,8 +45,8 @@ typedef struct sh_arena {
   uint64_t spare;
 } sh_arena;
 
-/* Tags: generation of the record | kind | its index. */
-typedef enum sh_tag_kind { SH_TAG_ENTRY = 1, SH_TAG_SLOT, SH_TAG_RING } sh_tag_kind;
+/* Tags: generation of the record | kind | its index. MOVING: the daemon is taking an entry's bytes away (sh_heap_seize). */
+typedef enum sh_tag_kind { SH_TAG_ENTRY = 1, SH_TAG_SLOT, SH_TAG_RING, SH_TAG_MOVING } sh_tag_kind;
 static inline uint64_t sh_tag(sh_tag_kind kind, sh_ref r) {
   return (uint64_t)r.generation | ((uint64_t)kind << SH_STATE_SHIFT) | ((uint64_t)r.index << SH_WHO_SHIFT);
 }
@@ -58,10 +58,17 @@ static inline sh_ref sh_tag_ref(uint64_t tag) {
   return r;
 }
 
-/* A location: kind [0,4) | block class [4,8) | index of the block or of the first unit [8,64). 0 = no payload. */
-typedef enum sh_loc_kind { SH_LOC_NONE, SH_LOC_INLINE, SH_LOC_BLOCK, SH_LOC_RUN } sh_loc_kind;
+/* A location: kind [0,4) | block class [4,8) | index of the block or of the first unit, or for SPILLED the generation of the
+ * entry [8,64). 0 = no payload. SPILLED: the bytes are on disk (node/spill.h). */
+typedef enum sh_loc_kind { SH_LOC_NONE, SH_LOC_INLINE, SH_LOC_BLOCK, SH_LOC_RUN, SH_LOC_SPILLED } sh_loc_kind;
 static inline sh_loc_kind sh_loc_kind_of(uint64_t loc) {
   return (sh_loc_kind)(loc & 15U);
+}
+static inline bool sh_loc_in_heap(uint64_t loc) {
+  return sh_loc_kind_of(loc) == SH_LOC_BLOCK || sh_loc_kind_of(loc) == SH_LOC_RUN;
+}
+static inline uint64_t sh_loc_spilled(uint32_t generation) {
+  return (uint64_t)SH_LOC_SPILLED | ((uint64_t)generation << 8);
 }
 
 typedef struct sh_heap { /* private to one client */
@@ -96,7 +103,15 @@ bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc
  * or a location that is none, is told and ends the process: it is a bug of the caller, not of a peer. */
 void sh_heap_give_back(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag);
 
-/* Arenas that have an owner: what the store has claimed beside blocks. */
+/* Turn the tag of what lies at `loc` from `tag` into `other`; false if it is not `tag`. While it is MOVING nobody else frees it
+ * and nobody allocates it: the one who seized it gives it back or frees it under that tag. Repair thread only. */
+bool sh_heap_seize(const sh_segment *s, uint64_t loc, uint64_t tag, uint64_t other);
+
+/* Give up to `max` arenas that are wholly free back to the system, pages and all: they are as if never used, and their bytes
+ * may be claimed as anything. -> arenas given back. `client` does it. */
+uint32_t sh_heap_trim(const sh_segment *s, uint32_t client, uint32_t max);
+
+/* Arenas that somebody has paid for, dead owners' included: what the store has claimed beside blocks. */
 uint32_t sh_heap_arenas_claimed(const sh_segment *s);
 /* Release everything a dead client owned (its chunks and arenas); live runs stay. Repair thread only. */
 void sh_heap_release(const sh_segment *s, uint32_t client);

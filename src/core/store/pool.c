@@ -2,6 +2,7 @@
 #include "store/pool.h"
 
 #include "base/check.h"
+#include "base/os.h"
 
 #include <stdlib.h>
 
@@ -16,9 +17,21 @@ static bool take(const sh_segment *s, const sh_pool *p, uint32_t index, uint32_t
   uint64_t seen = sh_load_relaxed(word);
   if (sh_word_state(seen) != SH_FREE)
     return false;
+  /* A block's chunk may have been returned: what we remember of it is void. */
+  sh_a32 *owner = sh_pool_owner(s, p, index / p->chunk_records);
+  if (tagged && sh_load32_relaxed(owner) != client + 1U)
+    return false;
   uint64_t mine = tagged ? tagged : sh_word(sh_word_generation(seen) + 1U, SH_BUILDING, client, 0);
   if (!sh_cas(word, &seen, mine))
     return false;
+  /* (Y) Or between that look and the CAS, which then read the 0 that was stored after the owner was changed. A block of
+   * another's chunk would be freed under us when that other dies. Killed before this look: it is free when it does. */
+  if (tagged && sh_load32_acquire(owner) != client + 1U) {
+    seen = mine;
+    (void)sh_cas(word, &seen, 0);
+    sh_fetch_or(hint_word(s, p, index / 64U), 1ULL << (index % 64U));
+    return false;
+  }
   *out = mine;
   return true;
 }
@@ -37,10 +50,16 @@ static bool remember_chunk(sh_magazine *m, uint32_t chunk) {
 }
 
 /* Move hinted records of our own chunks into the magazine. One pass over all chunks at most. */
-static void refill(const sh_segment *s, const sh_pool *p, sh_magazine *m) {
+static void refill(const sh_segment *s, const sh_pool *p, sh_magazine *m, uint32_t client) {
   uint32_t words = p->chunk_records / 64U;
   for (uint32_t step = 0; step < m->n_chunks && m->n + 64U <= SH_MAGAZINE; step++) {
+    if (m->cursor >= m->n_chunks)
+      m->cursor = 0;
     uint32_t chunk = m->chunks[m->cursor];
+    if (sh_load32_relaxed(sh_pool_owner(s, p, chunk)) != client + 1U) {
+      m->chunks[m->cursor] = m->chunks[--m->n_chunks]; /* it was returned */
+      continue;
+    }
     for (uint32_t w = 0; w < words && m->n + 64U <= SH_MAGAZINE; w++) {
       sh_a64 *hints = hint_word(s, p, chunk * words + w);
       if (sh_load_relaxed(hints) == 0)
@@ -59,18 +78,22 @@ static void refill(const sh_segment *s, const sh_pool *p, sh_magazine *m) {
   }
 }
 
+static bool is_claimable(uint32_t owner) {
+  return owner == 0 || owner == SH_CHUNK_RELEASED || owner == SH_CHUNK_RETURNED;
+}
+
 /* Released chunks first, then the first never-used one: so used chunks stay dense from 0. */
 static sh_status claim_chunk(const sh_segment *s, const sh_pool *p, sh_magazine *m, uint32_t client,
                              sh_budget_fn budget, void *context) {
   for (uint32_t chunk = 0; chunk < p->n_chunks; chunk++) {
     sh_a32 *owner = sh_pool_owner(s, p, chunk);
     uint32_t seen = sh_load32_relaxed(owner);
-    if (seen != 0 && seen != SH_CHUNK_RELEASED)
+    if (!is_claimable(seen))
       continue;
-    if (seen == 0 && budget && !budget(context, (uint64_t)p->chunk_records * p->record_bytes))
+    if (seen != SH_CHUNK_RELEASED && budget && !budget(context, (uint64_t)p->chunk_records * p->record_bytes))
       return SH_FULL;
     if (!sh_cas32(owner, &seen, client + 1U)) {
-      if (seen == 0 || seen == SH_CHUNK_RELEASED)
+      if (is_claimable(seen))
         chunk--; /* changed under us but still claimable */
       continue;
     }
@@ -104,7 +127,7 @@ sh_status sh_pool_alloc(const sh_segment *s, uint32_t pool, sh_magazine *m, uint
         return SH_OK;
       }
     }
-    refill(s, p, m);
+    refill(s, p, m, client);
     if (m->n)
       continue;
     sh_status status = claim_chunk(s, p, m, client, budget, context);
@@ -150,6 +173,29 @@ uint32_t sh_pool_rehint(const sh_segment *s, uint32_t pool) {
       sh_fetch_or(hint_word(s, p, w), bits);
   }
   return chunks;
+}
+
+bool sh_pool_return_chunk(const sh_segment *s, uint32_t pool, uint32_t chunk, uint64_t tag) {
+  const sh_pool *p = sh_pool_of(s, pool);
+  sh_a32 *owner = sh_pool_owner(s, p, chunk);
+  uint32_t first = chunk * p->chunk_records, end = first + p->chunk_records, i = first;
+  uint32_t seen = sh_load32_acquire(owner);
+  if (seen == 0 || seen == SH_CHUNK_RETURNED)
+    return false;
+  while (i < end) {
+    uint64_t empty = 0;
+    if (!sh_cas(sh_pool_word(s, p, i), &empty, tag))
+      break;
+    i++;
+  }
+  uint64_t bytes = (uint64_t)p->chunk_records * p->record_bytes;
+  bool whole = i == end && sh_os_punch(s->fd, p->data + chunk * bytes, bytes) == 0;
+  whole = whole && sh_cas32(owner, &seen, SH_CHUNK_RETURNED); /* unless somebody has claimed it, if it was released */
+  for (uint32_t taken = first; taken < i; taken++)
+    sh_store_release(sh_pool_word(s, p, taken), 0);            /* (Y) after the owner */
+  for (uint32_t w = first / 64U; !whole && w < end / 64U; w++) /* its owner's magazine has stumbled over them */
+    sh_fetch_or(hint_word(s, p, w), ~0ULL);
+  return whole;
 }
 
 void sh_pool_release_chunks(const sh_segment *s, uint32_t pool, uint32_t client) {

@@ -20,6 +20,7 @@
 
 #define SH_MAGAZINE 256U
 #define SH_CHUNK_RELEASED 0xFFFFFFFFU /* used before, owned by nobody; 0 = never used; else client index + 1 */
+#define SH_CHUNK_RETURNED 0xFFFFFFFEU /* likewise, but its memory was given back: whoever claims it pays for it */
 
 typedef struct sh_magazine { /* private to one client, one per pool */
   uint32_t n;
@@ -62,6 +63,11 @@ uint32_t sh_pool_rehint(const sh_segment *s, uint32_t pool);
 
 /* Number of chunks ever claimed: they are claimed in order, so scans stop here. */
 uint32_t sh_pool_used_chunks(const sh_segment *s, uint32_t pool);
+
+/* Give the memory of a chunk of tagged records that is wholly free back to the system: it has no owner then. Every record is
+ * taken under `tag` first, so nobody can be allocating in it. False: something of it is in use. Repair thread only.
+ * Killed half-way, the node ends. */
+bool sh_pool_return_chunk(const sh_segment *s, uint32_t pool, uint32_t chunk, uint64_t tag);
 
 /* Release every chunk of a dead client. Repair thread only. */
 void sh_pool_release_chunks(const sh_segment *s, uint32_t pool, uint32_t client);

@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 #define SH_MAGIC 0x314C414F48530A1AU /* "\x1A\nSHOAL1" */
-#define SH_LAYOUT_VERSION 1U
+#define SH_LAYOUT_VERSION 2U
 
 #define SH_MAX_CLIENTS 2048U /* record 0 is the daemon */
 #define SH_CLIENT_WORDS (SH_MAX_CLIENTS / 64U)
@@ -134,6 +134,7 @@ typedef struct sh_segment_header {
   sh_a32 x_classes_high;       /* scheduling classes ever defined, daemon's counter; bounds scans */
   sh_a32 x_orphans;            /* grows when a call met a closed class: the repair thread resolves it */
   sh_a32 x_rescan;             /* grows when a hint found no room: the repair thread scans for READY tasks */
+  sh_a32 x_clock;              /* ticks of the repair thread: the age of values */
   _Alignas(128) sh_a64 x_task_classes[SH_MAX_CLASSES / 64]; /* hint: task class may have ready work */
   _Alignas(128) sh_a64 x_idle[SH_CLIENT_WORDS];             /* hint: worker parked and wakeable */
   _Alignas(128) sh_a64 x_spinning[SH_CLIENT_WORDS];         /* hint: worker spinning for work */

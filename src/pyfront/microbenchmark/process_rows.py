@@ -13,7 +13,7 @@ import sys
 import time
 
 from .bench import Bench
-from .memory import private_bytes
+from .memory import descendants_cpu_s, private_bytes
 from .row import Measurement, Row, RowSkipped
 
 # The interpreter runs the system's own start-up code between these clocks. That code must define `first_result`,
@@ -31,6 +31,9 @@ print("CLOCKS", imported - started, done - begun, time.clock_gettime(time.CLOCK_
 """
 _START_UP_LIMIT_S = 60.0
 _WORKER_PROBES = 50
+_SETTLE_S = 1.0
+_IDLE_BUDGETS = 5  # many ticks of whatever ticks
+_SHORTEST_IDLE_S = 0.5
 
 
 def import_time(bench: Bench) -> Measurement:
@@ -62,6 +65,22 @@ def memory_per_idle_worker(bench: Bench) -> Measurement:
     task = api.remote(pid)
     pids = set(api.get([task.remote() for _ in range(_WORKER_PROBES)]))
     return idle_memory(pids)
+
+
+def idle_cpu(bench: Bench) -> Measurement:
+    """What the system's processes compute while nothing is asked of them: percent of one core, all of them together."""
+    api = bench.api
+
+    def nothing() -> None:
+        """So that workers, and what they load at a first call, are there."""
+
+    task = api.remote(nothing)
+    api.get([task.remote() for _ in range(_WORKER_PROBES)])
+    time.sleep(_SETTLE_S)  # start-up and spinning are over
+    window_s = max(bench.budget_s * _IDLE_BUDGETS, _SHORTEST_IDLE_S)
+    before, started = descendants_cpu_s(), time.perf_counter()
+    time.sleep(window_s)
+    return Measurement((descendants_cpu_s() - before) / (time.perf_counter() - started) * 100)
 
 
 def idle_memory(pids: set[int]) -> Measurement:
@@ -108,4 +127,7 @@ START_UP_ROWS = (
     Row("program start to first result", "s", program_to_first_result),
 )
 
-WORKER_MEMORY_ROWS = (Row("memory per idle worker", "MB", memory_per_idle_worker),)
+IDLE_ROWS = (
+    Row("memory per idle worker", "MB", memory_per_idle_worker),
+    Row("CPU of an idle node", "%", idle_cpu),
+)

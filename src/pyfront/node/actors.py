@@ -24,6 +24,7 @@ from shoal.node.worker_pool import WorkerProcess
 from shoal.protocol.messages import ActorInfo, ActorOrder, CreateActor, Death, Refused
 
 NO_STATUS = -1  # of a process that never was
+MAX_RECORD_BYTES = 32768  # a class of at most this size is sent with the order, which saves the actor a request
 
 
 @dataclass(eq=False)
@@ -82,6 +83,7 @@ class Actors:
             asked.max_concurrency,
             asked.is_async,
             asked.meta,
+            _short_record(job, asked.cls_key),
         )
         actor = self._actors[order.class_id] = Actor(order, job, creator, is_possible)
         if order.name is not None:
@@ -180,3 +182,8 @@ class Actors:
         # First the record: whoever sees a call fail asks for it at once.
         self._deaths.record(death, actor_key(class_id))
         self._core.close_class(class_id, ERR_ACTOR_DIED, *client, death.pid, wait_status)
+
+
+def _short_record(job: Job, key: bytes) -> bytes:
+    record, _ = job.functions.get(key, (b"", ""))
+    return record if len(record) <= MAX_RECORD_BYTES else b""

@@ -40,6 +40,7 @@ from shoal.node.requests import Node, Requests
 from shoal.node.resources import CPU, Ledger, detect, node_capacity
 from shoal.node.sessions import Session
 from shoal.node.settings import NodeSettings
+from shoal.node.spiller import make_spiller
 from shoal.node.staffing import Staffing
 from shoal.node.starvation import Starvation
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
@@ -61,7 +62,11 @@ BACKLOG = 64
 ZYGOTE_LIMIT_S = 3.0  # its own limit is shorter
 FLUSH_LIMIT_S = 1.0
 PRELOAD_AFTER_S = 0.3  # a driver's first tasks should not wait for it
-LATER_MODULES = ("shoal.worker.thread_host", "shoal.worker.async_host")  # what some actors need
+LATER_MODULES = (
+    "shoal.worker.thread_host",
+    "shoal.worker.async_host",
+    "shoal.worker.loop_selector",
+)  # what some actors need
 JOB_ENDED = "its driver has ended"
 
 
@@ -88,6 +93,7 @@ class Daemon:
         self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
         self._starvation = Starvation(self._ledger)
         self._damage_told = False
+        self._spiller = make_spiller(self._core, settings, store_bytes, self._warn_everybody)
         self._requests = Requests(
             Node(
                 self._core,
@@ -98,6 +104,7 @@ class Daemon:
                 self._actors,
                 self._deaths,
                 self._starvation,
+                self._spiller,
                 self._stop,
             )
         )
@@ -115,6 +122,7 @@ class Daemon:
         self._core.start()
         loop.add_reader(self._core.event_fd, self._drain_events)
         self._port.open()
+        self._spiller.start()
         if starter is not None:
             self._connect_driver(starter, is_starter=True)
         self._listen()
@@ -255,12 +263,18 @@ class Daemon:
 
     def _flush_references(self, index: int) -> None:
         """Ask one client, or with index 0 every driver and actor, to let go of the references it has dropped."""
+        if index == 0:
+            self._spiller.room_wanted()
         for job in self._jobs:
             if index in (0, job.driver.key[0]):
                 job.driver.push(FlushReferences())
         for process in self._pool:
             if process.connection is not None and (process.key[0] == index if index else process.actor is not None):
                 process.connection.push(FlushReferences())
+
+    def _warn_everybody(self, text: str) -> None:
+        for job in self._jobs:
+            job.warn(text)
 
     def _warn_of_starvation(self, class_id: int, waited_s: float) -> None:
         job = self._jobs.of_class(class_id)
@@ -275,11 +289,10 @@ class Daemon:
         """Once in the life of the node: whatever wrote over its memory once may do so many times a second."""
         if not self._damage_told:
             self._damage_told = True
-            for job in self._jobs:
-                job.warn(
-                    "A process of this node has written over memory that it shares with the others. Damaged tasks and "
-                    "objects end with an ObjectLostError. Look for native code that writes out of bounds."
-                )
+            self._warn_everybody(
+                "A process of this node has written over memory that it shares with the others. Damaged tasks and "
+                "objects end with an ObjectLostError. Look for native code that writes out of bounds."
+            )
 
     def _take_report(self, report: ZygoteReport, pidfd: int | None) -> None:
         if isinstance(report, Started):
@@ -301,15 +314,13 @@ class Daemon:
 
     def _zygote_lost(self) -> None:
         if not self._stopping.is_set():
-            for job in self._jobs:
-                job.warn("The node's zygote process died, and all workers with it. The node stops.")
+            self._warn_everybody("The node's zygote process died, and all workers with it. The node stops.")
         self._stop()
 
     def _report_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
         error = context.get("exception")
-        for job in self._jobs:
-            job.warn(f"The node's daemon has a defect; please report it: {context['message']}: {error!r}")
+        self._warn_everybody(f"The node's daemon has a defect; please report it: {context['message']}: {error!r}")
 
     # -- the end
 
@@ -322,6 +333,7 @@ class Daemon:
             loop.remove_reader(self._listener)
             self._listener.close()
         loop.remove_reader(self._core.event_fd)
+        self._spiller.close()
         self._core.stop()  # first: what dies from here on is the end of the node, not a failure of a task
         self._port.close()  # the zygote ends all workers, then itself
         await self._zygote_gone()

@@ -8,13 +8,27 @@ import gc
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, TypeVar
 
 from shoal.node import processes
-from shoal.protocol.messages import StartOrder
+from shoal.protocol.messages import StartOrder, Welcome
+
+if TYPE_CHECKING:
+    from shoal.link import Link
 
 STILLBORN = 70  # exit code of a process that never got as far as its main function (EX_SOFTWARE)
+
+
+class Flushable(Protocol):
+    """A client, as far as its link is concerned."""
+
+    def flush(self) -> None:
+        """Let go of references that were dropped."""
+
+
+C = TypeVar("C", bound=Flushable)
 
 
 class Birth(NamedTuple):
@@ -38,15 +52,9 @@ def live(birth: Birth) -> NoReturn:
         gc.enable()
 
         from shoal._core._node import Client
-        from shoal.link import Link
         from shoal.worker.main import run
 
-        link = Link(socket.socket(fileno=link_fd))
-        welcome, segment_fd, poke_fd = link.receive_welcome()
-        client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
-        os.close(segment_fd)
-        os.close(poke_fd)
-        link.on_flush = client.flush
+        link, client, welcome = attach(link_fd, Client)
         link.start()
         code = 1
         run(link, client, welcome, order)
@@ -58,12 +66,24 @@ def live(birth: Birth) -> NoReturn:
     _exit(code)
 
 
+def attach(link_fd: int, open_client: Callable[[int, int, int, int], C]) -> tuple[Link, C, Welcome]:
+    """Wait for the daemon's welcome and become the client that it names. Owns the socket."""
+    from shoal.link import Link
+
+    # Without the family and the type the socket would be asked for them.
+    link = Link(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, link_fd))
+    welcome, segment_fd, poke_fd = link.receive_welcome()
+    client = open_client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+    os.close(segment_fd)
+    os.close(poke_fd)
+    link.on_flush = client.flush
+    return link, client, welcome
+
+
 def _take_streams(stdout_fd: int, stderr_fd: int) -> None:
     for given, standard in ((stdout_fd, 1), (stderr_fd, 2)):
         os.dup2(given, standard)
         os.close(given)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are text files on descriptors
 
 
 def _reseed() -> None:

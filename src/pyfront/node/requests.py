@@ -18,6 +18,7 @@ from shoal.node.deaths import Deaths, actor_key, client_key
 from shoal.node.jobs import Job, Jobs
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger, Shape
+from shoal.node.spiller import Spiller
 from shoal.node.starvation import Starvation
 from shoal.node.worker_pool import WorkerPool
 from shoal.protocol import messages as m
@@ -39,6 +40,7 @@ class Node:
     actors: Actors
     deaths: Deaths
     starvation: Starvation
+    spiller: Spiller
     stop: Callable[[], None]
 
 
@@ -59,6 +61,8 @@ class Requests:
             m.DescribeDeath: self._describe_death,
             m.ExportRef: self._export_ref,
             m.ImportRef: self._import_ref,
+            m.RestoreObjects: self._restore_objects,
+            m.DescribeShortage: self._describe_shortage,
             m.ClusterResources: self._cluster_resources,
             m.AvailableResources: self._available_resources,
             m.DescribeClass: self._describe_class,
@@ -140,6 +144,15 @@ class Requests:
     async def _import_ref(self, asker: Connection, message: m.ImportRef) -> m.Reply:
         return m.RefLocation(*self._node.jobs.exported(message.object_id))
 
+    # -- the store
+
+    async def _restore_objects(self, asker: Connection, message: m.RestoreObjects) -> m.Reply:
+        await self._node.spiller.restore(message.needed, message.ahead)
+        return m.Ok()
+
+    async def _describe_shortage(self, asker: Connection, message: m.DescribeShortage) -> m.Reply:
+        return m.StoreReport(*self._node.spiller.report(message.nbytes))
+
     # -- the node
 
     async def _cluster_resources(self, asker: Connection, message: m.ClusterResources) -> m.Reply:
@@ -155,7 +168,8 @@ class Requests:
         return m.Amounts(resources)
 
     async def _node_counters(self, asker: Connection, message: m.NodeCounters) -> m.Reply:
-        return m.Amounts({name: float(count) for name, count in self._node.core.counters().items()})
+        counters = {**self._node.core.counters(), **self._node.spiller.counters()}
+        return m.Amounts({name: float(count) for name, count in counters.items()})
 
     async def _list_nodes(self, asker: Connection, message: m.ListNodes) -> m.Reply:
         config = self._node.config

@@ -13,6 +13,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
     num_gpus: int | None = None
     resources: dict[str, float] = {}  # custom ones, and `memory` in bytes
     object_store_memory: int | None = None  # bytes
+    object_spilling_directory: str | None = None
+    object_spilling_limit: int | None = None  # bytes; 0: never spill
 
 
 def to_argument(settings: NodeSettings) -> str:

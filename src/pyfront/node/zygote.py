@@ -15,12 +15,15 @@ import os
 import select
 import signal
 import socket
+from _signal import pthread_sigmask, set_wakeup_fd  # type: ignore[import-not-found]
+from _signal import signal as set_handler
 from contextlib import suppress
 from importlib import import_module
 
 from shoal.link import receive_descriptors
 from shoal.node import boot, newborn, processes
 from shoal.node.newborn import Birth
+from shoal.node.rehearsal import rehearse
 from shoal.node.sessions import remove_folder
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
 from shoal.protocol.messages import (
@@ -33,12 +36,18 @@ from shoal.protocol.messages import (
     decode_order,
     encode,
 )
+from shoal.worker.streams import open_streams
 
 GRACE_S = 0.5  # between SIGTERM and SIGKILL when the node stops
 LIMIT_S = 2.0
 ORDER_DESCRIPTORS = 3
 RECEIVE_BYTES = 65536
-HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Plain numbers and the functions below the module `signal`: its own turn numbers into members of enumerations and back,
+# and in a fork every further function that runs is several pages copied.
+HANDLED = (int(signal.SIGCHLD), int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP))
+DEFAULTS = tuple(
+    (number, signal.default_int_handler if number == signal.SIGINT else int(signal.SIG_DFL)) for number in HANDLED
+)
 # What every worker needs.
 MODULES = (
     "shoal.worker.main",
@@ -60,9 +69,9 @@ class Zygote:
         self._pid = os.getpid()
         self._is_ended = False
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         for number in HANDLED:
-            signal.signal(number, _ignore if number == signal.SIGCHLD else self._end)
+            set_handler(number, _ignore if number == signal.SIGCHLD else self._end)
 
     def serve(self) -> Birth | None:
         """Execute orders. None in the zygote, at its end."""
@@ -104,12 +113,12 @@ class Zygote:
         return None
 
     def _fork(self, number: int) -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)  # or the child might swallow one with the zygote's handler
+        pthread_sigmask(signal.SIG_BLOCK, HANDLED)  # or the child might swallow one with the zygote's handler
         try:
             return self._fork_blocked(number)
         finally:
             if os.getpid() == self._pid:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+                pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
     def _fork_blocked(self, number: int) -> int:
         try:
@@ -128,10 +137,10 @@ class Zygote:
         """In a child: drop everything that is the zygote's."""
         os.setsid()
         processes.die_with_parent(self._pid, signal.SIGKILL)
-        signal.set_wakeup_fd(-1)
-        for number in HANDLED:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+        set_wakeup_fd(-1)
+        for number, handler in DEFAULTS:
+            set_handler(number, handler)
+        pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         self._sock.close()
         for fd in (self._wake_reader, self._wake_writer, *self._descriptors):
             os.close(fd)
@@ -167,6 +176,7 @@ def _preload(modules: list[str]) -> None:
     for name in modules:
         with suppress(Exception):
             import_module(name)
+    rehearse()
     gc.collect()
     gc.freeze()
 
@@ -178,6 +188,7 @@ def main(session_path: str, daemon_pid: str) -> None:
     processes.set_name("shoal-zygote")
     for module in MODULES:
         import_module(module)
+    open_streams()
     gc.disable()
     gc.collect()
     gc.freeze()

@@ -49,6 +49,8 @@ class Refused(Reply, frozen=True):
     NOT_FOUND: ClassVar[str] = "not found"
     STOPPING: ClassVar[str] = "stopping"
     FULL: ClassVar[str] = "full"  # no room for one more record in the node
+    OUT_OF_DISK: ClassVar[str] = "out of disk"  # the store is full, and nothing more can be spilled
+    LOST: ClassVar[str] = "lost"  # an object's bytes cannot be had any more
     NOT_WELCOME: ClassVar[str] = "not welcome"  # the node does not start, or does not take this client
 
 
@@ -128,6 +130,13 @@ class Amounts(Reply, frozen=True):
     """Resources by name."""
 
     amounts: dict[str, float]
+
+
+class StoreReport(Reply, frozen=True):
+    """Why the store has no room."""
+
+    kind: str  # Refused.FULL or Refused.OUT_OF_DISK
+    text: str
 
 
 class NodeInfo(msgspec.Struct, frozen=True):
@@ -246,6 +255,22 @@ class ImportRef(Request[RefLocation], frozen=True):
     object_id: bytes
 
 
+class RestoreObjects(Request[Ok], frozen=True):
+    """Bring spilled objects back to memory, each by index and generation of its entry; the asker has `needed` pinned.
+
+    Answered when all of `needed` are there; `ahead` will be wanted next. Refused with LOST, FULL or OUT_OF_DISK.
+    """
+
+    needed: list[tuple[int, int]]
+    ahead: list[tuple[int, int]] = []
+
+
+class DescribeShortage(Request[StoreReport], frozen=True):
+    """Why there is no room for so many bytes."""
+
+    nbytes: int
+
+
 class ClusterResources(Request[Amounts], frozen=True):
     """All resources there are."""
 
@@ -317,6 +342,7 @@ class ActorOrder(msgspec.Struct, frozen=True):
     max_concurrency: int
     is_async: bool
     meta: bytes
+    record: bytes = b""  # of the class; b"": too long to be sent along, to be asked for
 
 
 class StartOrder(msgspec.Struct, frozen=True, tag=True):
@@ -376,6 +402,8 @@ ClientRequest = (
     | DescribeDeath
     | ExportRef
     | ImportRef
+    | RestoreObjects
+    | DescribeShortage
     | ClusterResources
     | AvailableResources
     | DescribeClass
@@ -393,6 +421,7 @@ DaemonMessage = (
     | ActorInfo
     | Death
     | RefLocation
+    | StoreReport
     | Amounts
     | NodeList
     | LogLines

@@ -34,7 +34,9 @@ class FunctionTable:
         self._put = put
         self._fetch = fetch
         self._exported: set[FunctionKey] = set()
+        self._records: dict[bytes, bytes] = {}  # learned, not loaded yet
         self._loaded: dict[bytes, Loaded] = {}
+        self.find: Callable[[bytes], Loaded | None] = self._loaded.get  # `load` without a frame; None: not loaded yet
         self._key_by_id: dict[int, FunctionKey] = {}  # ids stay valid: `_loaded` keeps the functions
 
     def export(self, name: str, function: Callable[..., Any]) -> FunctionKey:
@@ -50,13 +52,17 @@ class FunctionTable:
             self._exported.add(key)
         return key
 
+    def learn(self, key: bytes, record: bytes) -> None:
+        """Keep a record that came unasked, so that `load` need not fetch it."""
+        self._records[key] = record
+
     def load(self, key: bytes) -> Loaded:
         """The function of `key`. Raises SerializationError if it is unknown or cannot be loaded in this process."""
         loaded = self._loaded.get(key)
         return loaded if loaded is not None else self._load(FunctionKey(key))
 
     def _load(self, key: FunctionKey) -> Loaded:
-        blob = self._fetch(key)
+        blob = self._records.pop(key, None) or self._fetch(key)
         if blob is None:
             raise SerializationError(f"the node has no function {key.hex()}; it was exported by a node that is gone")
         try:

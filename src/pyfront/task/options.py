@@ -7,6 +7,7 @@ the line that wrote it, not when the task runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -148,6 +149,16 @@ def check_init(
         raise ValueError(f"object_store_memory must be a positive number of bytes, not {object_store_memory}")
     if namespace is not None and not (isinstance(namespace, str) and namespace):
         raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
+
+
+def check_spilling(directory: object, limit: object) -> None:
+    """Refuse bad spilling options of `init`; raises TypeError, ValueError."""
+    if directory is not None and not isinstance(directory, str):
+        raise TypeError(f"object_spilling_directory must be a path, not {directory!r}")
+    if directory and not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):
+        raise ValueError(f"object_spilling_directory={directory!r} is not a folder that this user may write to")
+    if limit is not None and _integer("object_spilling_limit", limit) < 0:
+        raise ValueError(f"object_spilling_limit must be 0 or a positive number of bytes, not {limit}")
 
 
 def _known(given: Mapping[str, Any], fields: tuple[str, ...], whose: str) -> dict[str, Any]:

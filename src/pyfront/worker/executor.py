@@ -51,7 +51,7 @@ def _inline(client: Client, run: Callable[[Task], None]) -> Callable[[Task], Non
 def _runner(
     client: Client, functions: FunctionTable, accelerators: Accelerators, outcomes: Outcomes
 ) -> Callable[[Task], None]:
-    load = functions.load
+    find, load = functions.find, functions.load
     returned = outcomes.returned
     set_current = client.set_current
     class_id = -1
@@ -62,7 +62,8 @@ def _runner(
         name = "a task"
         set_current(task)
         try:
-            name, function = load(task.key)
+            key = task.key
+            name, function = find(key) or load(key)
             last_call.task = task
             last_call.name = name
             if has_accelerators or task.class_id != class_id:

@@ -48,6 +48,8 @@ def _name_of_running() -> str:
 def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators) -> None:
     client = runtime.client
     runtime.actor = order
+    if order.record:
+        runtime.functions.learn(order.cls_key, order.record)
     state = ActorState(
         key=order.cls_key,
         class_name=order.class_name,
@@ -70,9 +72,9 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators) -
 
 
 def _serve_async(runtime: Runtime, state: ActorState, max_concurrency: int) -> None:
-    import asyncio
-
     from shoal.asyncio_bridge import bridge_of
     from shoal.worker.async_host import AsyncHost
+    from shoal.worker.loop_selector import run_loop
 
-    asyncio.run(AsyncHost(runtime.client, state, bridge_of(runtime), max_concurrency).serve())
+    bridge = bridge_of(runtime)
+    run_loop(bridge, AsyncHost(runtime.client, state, bridge, max_concurrency).serve())

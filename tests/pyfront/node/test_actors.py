@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shoal.node.actors import Actors
+from shoal.node.actors import MAX_RECORD_BYTES, Actors
 from shoal.node.deaths import Deaths, actor_key
 from shoal.node.refusal import Refusal
 from shoal.protocol.messages import ActorOrder, CreateActor, Death, Refused
@@ -44,7 +44,7 @@ class Scene:
         self.deaths = Deaths()
         self.started: list[FakeProcess] = []
         self.killed: list[tuple[FakeProcess, str]] = []
-        self.job = SimpleNamespace(namespace="job-1")
+        self.job = SimpleNamespace(namespace="job-1", functions={})
         self.creator = SimpleNamespace(pid=5)
         core: Any = self.core
         kill: Any = lambda process, reason: self.killed.append((process, reason))  # noqa: E731
@@ -83,6 +83,16 @@ def refused(scene: Scene, name: str, namespace: str = "job-1") -> bool:
     with pytest.raises(Refusal) as caught:
         scene.find(name, namespace)
     return caught.value.reply.kind == Refused.NOT_FOUND
+
+
+def test_a_short_class_is_sent_with_the_order_and_a_long_one_is_not(scene: Scene) -> None:
+    records = {b"short": b"x" * MAX_RECORD_BYTES, b"key": b"x" * (MAX_RECORD_BYTES + 1)}
+    scene.job.functions = {key: (record, "Counter") for key, record in records.items()}
+    scene.create()
+    assert scene.started[0].actor.record == b""
+    scene.job.functions[b"key"] = scene.job.functions[b"short"]
+    scene.create()
+    assert scene.started[1].actor.record == records[b"short"]
 
 
 def test_a_registered_actor_is_found_in_its_namespace_only(scene: Scene) -> None:

@@ -50,6 +50,8 @@ def values(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
     match typing.get_origin(hint):
         case builtins.list:
             return st.lists(values(parts[0]), max_size=2)
+        case builtins.tuple:
+            return st.tuples(*map(values, parts))
         case builtins.dict:
             return st.dictionaries(values(parts[0]), values(parts[1]), max_size=2)
         case None if hint in PLAIN:
