@@ -7,10 +7,14 @@ SYNC = "bare ring, spinning, synchronous"
 PIPELINED = "bare ring, spinning, pipelined"
 COPY_ONE_THREAD = "memcpy, one thread"
 COPY = "memcpy, two threads"
+DISK_WRITE = "disk, direct writes"
+DISK_READ = "disk, direct reads"
 
 LIMIT_OF: dict[str, str] = {
     "single client put gigabytes": COPY,
     "multi client put gigabytes": COPY,
+    "spilled put gigabytes": DISK_WRITE,
+    "spilled get gigabytes": DISK_READ,
     "single client tasks sync": SYNC,
     "single client tasks async": PIPELINED,
     "multi client tasks async": PIPELINED,

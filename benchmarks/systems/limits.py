@@ -9,6 +9,7 @@ from microbenchmark.bench import Bench
 from microbenchmark.ray_like import cpu_count
 from microbenchmark.row import Measurement, Row
 
+from limits.disk import Disk, spill_folder
 from limits.memcpy import ARRAY_BYTES, SharedCopy
 from limits.ring import IN_FLIGHT, RingPair
 
@@ -27,7 +28,26 @@ def rows(key: str) -> tuple[Row, ...]:
         Row("bare ring, parked, pipelined", "calls/s", _ring(parks=True, is_pipelined=True)),
         Row("memcpy, one thread", "GB/s", _memcpy(1)),
         Row("memcpy, two threads", "GB/s", _memcpy(2)),
+        Row("disk, direct writes", "GB/s", _disk_write),
+        Row("disk, direct reads", "GB/s", _disk_read),
     )
+
+
+def _disk_write(bench: Bench) -> Measurement:
+    disk = Disk(spill_folder())
+    try:
+        return Measurement(disk.write())
+    finally:
+        disk.close()
+
+
+def _disk_read(bench: Bench) -> Measurement:
+    disk = Disk(spill_folder())
+    try:
+        disk.write()
+        return Measurement(disk.read())
+    finally:
+        disk.close()
 
 
 def _ring(*, parks: bool, is_pipelined: bool) -> Callable[[Bench], Measurement]:

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -85,6 +86,17 @@ class Bridge:
         if self._client.rearm(False):
             self.on_ready()  # it resolved meanwhile: nobody else would look
         return False
+
+    def forget(self, ref: ObjectRef[Any], tell: Notify) -> None:
+        """Do not call `tell` any more. Without it the bridge would hold `ref` until its task is done, or for ever if no
+        loop runs then."""
+        with self._lock:
+            others = self._waiting.get(ref, [])
+            if tell in others:
+                others.remove(tell)
+                if not others:
+                    del self._waiting[ref]
+                    self._client.unwatch(ref)
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """A future of the ref's value or error."""
@@ -246,8 +258,13 @@ async def _resolved(ref: ObjectRef[Any]) -> Any:
         waiter: asyncio.Future[None] = loop.create_future()
         bridge = bridge_of(runtime)
         bridge.listen(loop)
-        if not bridge.notify(ref, lambda: _wake(loop, waiter)):
-            await waiter
+        tell = partial(_wake, loop, waiter)
+        if not bridge.notify(ref, tell):
+            try:
+                await waiter
+            except BaseException:
+                bridge.forget(ref, tell)
+                raise
     return client.get(ref)
 
 

@@ -19,8 +19,8 @@ def set_hooks(client: Client, calls: NodeCalls) -> None:
 
         return system_error(code, info, calls.describe_death)
 
-    def import_ref(object_id: bytes) -> ObjectRef[Any]:
-        location = calls.import_ref(object_id)
+    def import_ref(token: bytes) -> ObjectRef[Any]:
+        location = calls.import_ref(token)
         return client.adopt(location.index, location.generation)
 
     def export_ref(ref: ObjectRef[Any]) -> bytes:
@@ -53,10 +53,10 @@ def _encode_fallback(value: object, error: Exception | None) -> tuple[bytes, lis
     return encode_fallback(value, error)
 
 
-def _decode_error(payload: bytes) -> BaseException:
+def _decode_error(data: bytes, refs: list[ObjectRef[Any]]) -> BaseException:
     from shoal.serialization.failure import decode_error
 
-    return decode_error(payload)
+    return decode_error(data, refs)
 
 
 def _await_ref(ref: ObjectRef[Any]) -> Any:

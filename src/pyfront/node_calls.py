@@ -57,6 +57,8 @@ REFUSALS: dict[str, type[ShoalError]] = {
 }
 
 
+OBJECT_ID_BYTES = 20
+
 CALLER_DEPTH = 5  # frames from the warning up to the line that called `.remote()`
 
 
@@ -75,8 +77,9 @@ class NodeCalls:
     Every method raises NodeDiedError if the daemon is gone and NotConnectedError after the link was closed.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, session: str) -> None:
         self._link = link
+        self._session = session.encode()  # of the node: ids of objects repeat from one node to the next
 
     def put_function(self, key: FunctionKey, blob: bytes, name: str) -> None:
         """Store a function's record."""
@@ -149,15 +152,17 @@ class NodeCalls:
         """Keep the object until the job ends -> the bytes that `import_ref` finds it by."""
         object_id = ref.binary()
         self._ask(ExportRef(object_id=object_id, index=ref.index, generation=ref.generation))
-        return object_id
+        return object_id + self._session
 
-    def import_ref(self, object_id: bytes) -> RefLocation:
-        """Where an exported object is. Raises ObjectLostError if this node does not know it."""
-        reply = self._find(ImportRef(object_id=object_id))
+    def import_ref(self, token: bytes) -> RefLocation:
+        """Where an exported object is, held for this client. Raises ObjectLostError if this node does not know it."""
+        object_id, session = token[:OBJECT_ID_BYTES], token[OBJECT_ID_BYTES:]
+        reply = self._find(ImportRef(object_id=object_id)) if session == self._session else None
         if reply is None:
+            why = "the job that pickled its ref has ended" if session == self._session else "it was of another node"
             raise ObjectLostError(
-                f"object {object_id.hex()} is not known here: the job that pickled its ref has ended, or it belongs to "
-                "another node; pass refs as arguments or inside values instead of pickling them yourself"
+                f"object {object_id.hex()} is not known here: {why}; pass refs as arguments or inside values "
+                "instead of pickling them yourself"
             )
         return reply
 

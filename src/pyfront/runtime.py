@@ -37,7 +37,7 @@ class Runtime:
 
         self.client = client
         self.link = link
-        self.calls = NodeCalls(link)
+        self.calls = NodeCalls(link, welcome.config.session)
         self.functions = FunctionTable(self.calls.put_function, self.calls.get_function)
         self.config = welcome.config
         self.session = welcome.config.session

@@ -87,6 +87,7 @@ void rig_expect_empty(rig *r) {
     if (r->worker[i].open)
       sh_seat_leave(&r->worker[i]);
   rig_rounds(r, 2);
+  (void)sh_counts_work(&r->d.counts, SH_COUNTS_ALL);
   sh_stats stats;
   sh_repair_stats(&r->d, &stats);
   EXPECT(sh_repair_is_valid(&r->d));

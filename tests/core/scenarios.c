@@ -81,6 +81,12 @@ static void given_object(stage *s) {
   stage_promise_add(s, s->given, 30, false);
 }
 
+static void lent_object(stage *s) {
+  given_object(s);
+  for (uint32_t i = 0; i < 2; i++)
+    EXPECT(sh_repair_hold_for(&s->r.d, s->victim->index, s->victim->epoch, s->given));
+}
+
 static void actor_calls(stage *s) {
   sh_ref late = stage_submit(s, &s->r.driver, &(rig_call){.addend = 7});
   for (uint32_t i = 0; i < 4; i++) {
@@ -144,6 +150,21 @@ static void put_container(stage *s) {
 static void take_and_drop(stage *s) {
   EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
   sh_ref_drop(s->victim, s->given);
+}
+
+static void adopt_and_drop(stage *s) {
+  EXPECT_EQ(sh_ref_adopt(s->victim, s->given), SH_OK);
+  EXPECT_EQ(sh_ref_adopt(s->victim, s->given), SH_OK);
+  sh_ref_drop(s->victim, s->given);
+  sh_ref_drop(s->victim, s->given);
+}
+
+static void leave(stage *s) {
+  EXPECT_EQ(sh_ref_take(s->victim, s->given), SH_OK);
+  sh_ref children[2] = {rig_put(s->victim, 1, 8), rig_put(s->victim, 2, BLOCK)};
+  (void)rig_put_container(s->victim, children, 2);
+  (void)stage_submit(s, s->victim, &(rig_call){.addend = 1});
+  sh_ref_leave(s->victim);
 }
 
 static void pin_and_look(stage *s) {
@@ -292,6 +313,8 @@ static const scenario scenarios[] = {
     {"put and keep", STAGE_DRIVER, nothing, put_and_keep},
     {"put a container", STAGE_DRIVER, nothing, put_container},
     {"take and drop", STAGE_DRIVER, given_object, take_and_drop},
+    {"adopt and drop", STAGE_DRIVER, lent_object, adopt_and_drop},
+    {"leave", STAGE_DRIVER, given_object, leave},
     {"pin and look", STAGE_DRIVER, given_object, pin_and_look},
     {"watch and drop", STAGE_DRIVER, pending_for_others, watch_and_drop},
     {"submit", STAGE_DRIVER, nothing, submit_some},

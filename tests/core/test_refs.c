@@ -2,7 +2,17 @@
  * References: freed by the owner alone while unshared; counted from the logs once shared; containers without recursion. */
 #include "rig.h"
 
+#include <time.h>
+
+#define ROUND_NS 100000000ULL /* what one round of the repair thread may take, whatever is released */
+
 static rig r;
+
+static uint64_t cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
 
 static bool alive(sh_ref ref) {
   return sh_entry_checked(&r.d.seg, ref) != NULL;
@@ -114,12 +124,31 @@ static void test_long_chain_of_containers_is_freed_without_recursion(void) {
   rig_close(&r);
 }
 
-static void test_very_long_chain_on_a_full_size_segment(void) {
-  enum { N = 100000 };
+/* A node of full size: room for a million objects. */
+static void open_large(void) {
   memset(&r, 0, sizeof r);
-  sh_segment_config config = {.store_bytes = 256ULL << 20, .n_seats = 1, .cores = 2};
+  sh_segment_config config = {.store_bytes = 512ULL << 20, .n_seats = 1, .cores = 2};
   EXPECT_EQ(sh_repair_open(&r.d, &config), SH_OK);
   rig_attach(&r, &r.driver, SH_ROLE_DRIVER, -1, RIG_ROOT);
+}
+
+/* Rounds until everything is freed -> the CPU time of the longest. */
+static uint64_t longest_round(void) {
+  uint64_t longest = 0;
+  do {
+    uint64_t start = cpu_ns();
+    rig_rounds(&r, 1);
+    uint64_t took = cpu_ns() - start;
+    longest = took > longest ? took : longest;
+  } while (r.d.counts.n_work);
+  if (getenv("SHOAL_TEST_VERBOSE"))
+    fprintf(stderr, "  longest round: %llu us\n", (unsigned long long)longest / 1000U);
+  return longest;
+}
+
+static void test_very_long_chain_on_a_full_size_segment(void) {
+  enum { N = 1000000 };
+  open_large();
   sh_ref ref = rig_put(&r.driver, 1, 8);
   for (uint32_t i = 0; i < N; i++) {
     sh_ref outer = rig_put_container(&r.driver, &ref, 1);
@@ -129,6 +158,51 @@ static void test_very_long_chain_on_a_full_size_segment(void) {
       rig_rounds(&r, 1);
   }
   sh_ref_drop(&r.driver, ref);
+  EXPECT(longest_round() < ROUND_NS);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_large_container_is_freed_in_slices(void) {
+  enum { N = 1000000 };
+  open_large();
+  sh_ref *children = malloc(N * sizeof *children);
+  for (uint32_t i = 0; i < N; i++) {
+    children[i] = rig_put(&r.driver, i, 8);
+    sh_ref_share(&r.driver, children[i]);
+    if (i % 4000 == 0)
+      rig_rounds(&r, 1);
+  }
+  sh_ref outer = rig_put_container(&r.driver, children, N);
+  EXPECT(longest_round() < ROUND_NS);
+  for (uint32_t i = 0; i < N; i++) {
+    sh_ref_drop(&r.driver, children[i]);
+    if (i % 4000 == 0)
+      rig_rounds(&r, 1);
+  }
+  sh_ref_drop(&r.driver, outer);
+  EXPECT(longest_round() < ROUND_NS);
+  free(children);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_objects_of_a_dead_client_are_freed_in_slices(void) {
+  enum { N = 1000000 };
+  open_large();
+  sh_self victim;
+  rig_attach(&r, &victim, SH_ROLE_DRIVER, -1, RIG_ROOT);
+  for (uint32_t i = 0; i < N; i++) {
+    sh_ref ref = rig_put(&victim, i, 8);
+    if (i % 2)
+      sh_ref_share(&victim, ref);
+    if (i % 4000 == 0)
+      rig_rounds(&r, 1);
+  }
+  uint64_t start = cpu_ns();
+  rig_detach(&r, &victim);
+  EXPECT(cpu_ns() - start < ROUND_NS);
+  EXPECT(longest_round() < ROUND_NS);
   rig_expect_empty(&r);
   rig_close(&r);
 }
@@ -193,6 +267,160 @@ static void test_daemon_may_hold(void) {
   rig_close(&r);
 }
 
+static void test_drop_of_the_daemon_comes_after_holds_that_it_has_not_read(void) {
+  rig_open(&r, 1, 1);
+  sh_ref ref = rig_put(&r.driver, 7, 100);
+  sh_ref_share(&r.driver, ref);
+  EXPECT(sh_repair_hold(&r.d, ref));
+  sh_ref_drop(&r.driver, ref);
+  rig_rounds(&r, 2); /* from here on only the daemon holds it */
+  EXPECT_EQ(sh_ref_take(&r.worker[0], ref), SH_OK);
+  sh_repair_drop(&r.d, ref);
+  EXPECT_EQ(rig_value(&r.worker[0], ref), 7);
+  sh_ref_drop(&r.worker[0], ref);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_object_that_the_daemon_tells_of_is_held_for_who_is_told(void) {
+  rig_open(&r, 2, 1);
+  sh_self *asker = &r.worker[0];
+  sh_ref ref = rig_put(&r.driver, 7, 100);
+  sh_ref_share(&r.driver, ref);
+  EXPECT(!sh_repair_hold_for(&r.d, asker->index, asker->epoch + 1U, ref)); /* another process's record by now */
+  EXPECT(sh_repair_hold_for(&r.d, asker->index, asker->epoch, ref));
+  sh_ref_drop(&r.driver, ref);
+  rig_rounds(&r, 2);
+  EXPECT_EQ(sh_ref_adopt(asker, ref), SH_OK);
+  EXPECT(sh_repair_hold_for(&r.d, asker->index, asker->epoch, ref)); /* told once more */
+  EXPECT_EQ(sh_ref_adopt(asker, ref), SH_OK);
+  sh_ref_drop(asker, ref);
+  rig_rounds(&r, 2);
+  EXPECT_EQ(rig_value(asker, ref), 7);
+  sh_ref_drop(asker, ref);
+  rig_rounds(&r, 2);
+  EXPECT(!alive(ref));
+  EXPECT(!sh_repair_hold_for(&r.d, asker->index, asker->epoch, ref));
+  ref = rig_put(&r.driver, 8, 100);
+  sh_ref_share(&r.driver, ref);
+  EXPECT(sh_repair_hold_for(&r.d, asker->index, asker->epoch, ref)); /* and it dies before it takes it */
+  sh_ref_drop(&r.driver, ref);
+  rig_detach(&r, asker);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+/* What another thread of the process does while one waits for room in the log. */
+static void (*meanwhile)(void);
+static sh_ref wanted;
+
+static void wait_and_let_others_run(sh_a32 *word, uint32_t seq, uint64_t ns) {
+  (void)word, (void)seq, (void)ns;
+  rig_rounds(&r, 1);
+  void (*act)(void) = meanwhile;
+  meanwhile = NULL;
+  if (act)
+    act();
+}
+
+static void wait_for_nothing(sh_a32 *word, uint32_t seq, uint64_t ns) {
+  (void)word, (void)seq, (void)ns;
+  meanwhile();
+  meanwhile = NULL;
+}
+
+static void fill_log(sh_self *self, sh_ref ref) {
+  while (sh_load_relaxed(&self->me->x_log_tail) - sh_load_relaxed(&self->me->x_log_counted) < SH_LOG_CELLS) {
+    EXPECT_EQ(sh_ref_take(self, ref), SH_OK);
+    sh_ref_drop(self, ref);
+  }
+  self->wait_hook = wait_and_let_others_run;
+}
+
+static void take_too(void) {
+  EXPECT_EQ(sh_ref_take(&r.worker[0], wanted), SH_OK);
+}
+
+static void share_and_give(void) {
+  sh_ref_share(&r.driver, wanted);
+  EXPECT_EQ(sh_ref_take(&r.worker[0], wanted), SH_OK);
+  sh_ref_drop(&r.worker[0], wanted);
+  rig_rounds(&r, 2); /* the driver's own hold must have been logged */
+  EXPECT_EQ(rig_value(&r.driver, wanted), 3);
+}
+
+static void test_full_log_lets_other_threads_take_and_share_the_same(void) {
+  rig_open(&r, 1, 1);
+  sh_ref other = rig_put(&r.driver, 1, 8);
+  wanted = rig_put(&r.driver, 2, 100);
+  sh_ref_share(&r.driver, other);
+  sh_ref_share(&r.driver, wanted);
+  rig_rounds(&r, 1);
+  fill_log(&r.worker[0], other);
+  meanwhile = take_too;
+  EXPECT_EQ(sh_ref_take(&r.worker[0], wanted), SH_OK);
+  EXPECT(!meanwhile);
+  sh_ref_drop(&r.driver, wanted);
+  sh_ref_drop(&r.worker[0], wanted);
+  rig_rounds(&r, 2);
+  EXPECT_EQ(rig_value(&r.worker[0], wanted), 2);
+  sh_ref_drop(&r.worker[0], wanted);
+
+  wanted = rig_put(&r.driver, 3, 100);
+  sh_ref_drop(&r.driver, other);
+  other = rig_put(&r.worker[0], 4, 8);
+  sh_ref_share(&r.worker[0], other);
+  rig_rounds(&r, 1);
+  fill_log(&r.driver, other);
+  meanwhile = share_and_give;
+  sh_ref_share(&r.driver, wanted);
+  EXPECT(!meanwhile);
+  rig_rounds(&r, 2);
+  sh_ref_drop(&r.worker[0], other);
+  sh_ref_drop(&r.driver, wanted);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_who_leaves_keeps_only_what_it_looks_at(void) {
+  rig_open(&r, 1, 1);
+  sh_ref given = rig_put(&r.driver, 1, 8), pinned = rig_put(&r.worker[0], 2, 100);
+  sh_ref_share(&r.driver, given);
+  EXPECT_EQ(sh_ref_take(&r.worker[0], given), SH_OK);
+  sh_ref_again(&r.worker[0], given);
+  (void)rig_put(&r.worker[0], 3, 8);
+  sh_pin(&r.worker[0], pinned);
+  sh_ref_leave(&r.worker[0]);
+  sh_ref_drop(&r.driver, given);
+  rig_rounds(&r, 2);
+  sh_stats stats;
+  sh_repair_stats(&r.d, &stats);
+  EXPECT_EQ(stats.live_entries, 1);
+  EXPECT_EQ(rig_value(&r.worker[0], pinned), 2);
+  sh_ref_drop(&r.worker[0], given); /* too late, and harmless */
+  rig_detach(&r, &r.worker[0]);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void lose(void) {
+  sh_self_lost(&r.driver);
+}
+
+static void test_full_log_of_a_lost_node_ends_the_wait(void) {
+  rig_open(&r, 1, 1);
+  sh_ref other = rig_put(&r.worker[0], 1, 8), mine = rig_put(&r.driver, 2, 8);
+  sh_ref_share(&r.worker[0], other);
+  rig_rounds(&r, 1);
+  fill_log(&r.driver, other);
+  r.driver.wait_hook = wait_for_nothing;
+  meanwhile = lose;
+  sh_ref_share(&r.driver, mine);
+  EXPECT(!meanwhile);
+  EXPECT_EQ(sh_self_usable(&r.driver), SH_FENCED);
+  rig_close(&r);
+}
+
 static void test_actor_without_handles_is_told(void) {
   rig_open(&r, 0, 1);
   sh_self actor;
@@ -231,9 +459,16 @@ int main(void) {
   RUN(test_container_holds_its_children);
   RUN(test_long_chain_of_containers_is_freed_without_recursion);
   RUN(test_very_long_chain_on_a_full_size_segment);
+  RUN(test_large_container_is_freed_in_slices);
+  RUN(test_objects_of_a_dead_client_are_freed_in_slices);
   RUN(test_returned_container_is_counted_for_its_owner);
   RUN(test_buried_references_are_dropped_by_the_next_flush);
   RUN(test_daemon_may_hold);
+  RUN(test_drop_of_the_daemon_comes_after_holds_that_it_has_not_read);
+  RUN(test_object_that_the_daemon_tells_of_is_held_for_who_is_told);
+  RUN(test_full_log_lets_other_threads_take_and_share_the_same);
+  RUN(test_who_leaves_keeps_only_what_it_looks_at);
+  RUN(test_full_log_of_a_lost_node_ends_the_wait);
   RUN(test_actor_without_handles_is_told);
   return 0;
 }

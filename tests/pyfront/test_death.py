@@ -54,7 +54,7 @@ def test_without_the_daemon_the_wait_status_is_told() -> None:
 
 def test_a_constructor_that_failed_is_the_cause() -> None:
     payload = encode_task_error(KeyError("config"), task_name="A.__init__", pid=77, node="n")
-    death = Death(pid=77, exit_code=0, name="A", reason="its constructor failed", payload=payload)
+    death = Death(pid=77, exit_code=0, name="A", reason="its constructor failed", payload=payload.data)
     error = system_error(_node.ERR_ACTOR_DIED, INFO, answering(death))
     assert isinstance(error, ActorDiedError)
     assert isinstance(error.cause, KeyError)

@@ -52,6 +52,13 @@ class ObjectRef(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]: ...  # calls Client.await_hook(ref)
     def future(self) -> Future[T]: ...  # calls Client.future_hook(ref)
 
+def with_refs(refs: list[ObjectRef[Any]], function: Callable[..., T], *args: Any) -> T:
+    """`function(*args)`, during which pickles of this thread name refs by their place in `refs`.
+
+    Pickling appends the refs it meets, unpickling looks them up. Outside of this and of the core's own payloads, a
+    pickled ref names an object that is kept until the job ends.
+    """
+
 class CallTemplate:
     """Everything about a call that does not change between calls."""
 
@@ -112,8 +119,8 @@ class Client:
     # Set once by the front end, before the first call.
     encode_fallback: Callable[[object, Exception | None], tuple[bytes, list[Any]]]
     """(value, error of the C pickler or None if its bytes name __main__) -> (pickle bytes, out-of-band buffers)."""
-    decode_error: Callable[[bytes], BaseException]
-    """Payload of an error written by `fail` -> the exception to raise."""
+    decode_error: Callable[[bytes, list[ObjectRef[Any]]], BaseException]
+    """Payload and refs of an error written by `fail` -> the exception to raise."""
     decode_system_error: Callable[[int, dict[str, int]], BaseException]
     """(ERR_* code, {"client", "epoch", "pid", "status", "class_id"}) -> the exception to raise."""
     await_hook: Callable[[ObjectRef[Any]], Any]
@@ -147,7 +154,7 @@ class Client:
         self, refs: Sequence[ObjectRef[Any]], num_returns: int, timeout_s: float | None = None
     ) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]: ...
     def adopt(self, index: int, generation: int) -> ObjectRef[Any]:
-        """The reference of an object that somebody else keeps alive meanwhile. Raises Invalid if it is gone."""
+        """The reference of an object that the daemon has counted for this client (`NodeCore.hold_for`); once each."""
     def share(self, ref: ObjectRef[Any]) -> None:
         """The reference leaves this process by another way than a call or a value: have the daemon count it."""
     def node_lost(self) -> None:
@@ -180,8 +187,8 @@ class Client:
 
         False if the task was killed or cancelled meanwhile. Encoding errors raise, nothing done.
         """
-    def fail(self, task: Task, payload: bytes) -> bool:
-        """Commit with every return sealed as an error; payload is what `decode_error` will be given."""
+    def fail(self, task: Task, payload: bytes, refs: list[ObjectRef[Any]]) -> bool:
+        """Commit with every return sealed as an error; payload and refs are what `decode_error` will be given."""
     def set_current(self, task: Task | None) -> None:
         """The task whose children this thread now submits (ids, depth). Per thread."""
     @property
@@ -194,6 +201,8 @@ class Client:
         """
     def watch(self, ref: ObjectRef[Any]) -> bool:
         """Ask that `ref` be returned by drain_watched once resolved. True if it already is (then it will not be)."""
+    def unwatch(self, ref: ObjectRef[Any]) -> None:
+        """Nobody wants to be told of `ref` any more."""
     def drain_watched(self) -> list[ObjectRef[Any]]: ...
     def rearm(self, want_calls: bool = True) -> bool:
         """After the eventfd was read: True if there is work already, call drain/try_next_task again before sleeping.
@@ -247,6 +256,8 @@ class NodeCore:
         """Capacity of resource `kind` (0 = gpu; others as the daemon numbers custom resources)."""
     def drain_events(self) -> list[tuple[int, int, int, int]]: ...
     def hold(self, index: int, generation: int) -> bool: ...
+    def hold_for(self, client: int, epoch: int, index: int, generation: int) -> bool:
+        """Count a hold by a client that will be told of the object and `adopt` it. False: one of the two is gone."""
     def drop(self, index: int, generation: int) -> None: ...
     def available(self) -> dict[int, int]: ...  # kind -> milli; -1 = cpu
     def clients(self) -> list[dict[str, int]]: ...

@@ -111,6 +111,7 @@ cdef extern from "node/repair.h" nogil:
         sh_local *local
         sh_id128 task_id
         uint32_t task_counter, put_counter, depth, root, n_dead
+        void (*wait_hook)(sh_a32 *word, uint32_t seq, uint64_t ns) noexcept
 
     sh_entry *sh_entry_at(const sh_segment *s, uint32_t index)
     sh_entry *sh_entry_checked(const sh_segment *s, sh_ref r)
@@ -139,16 +140,19 @@ cdef extern from "node/repair.h" nogil:
 cdef extern from "node/refs.h" nogil:
     void sh_ref_own(sh_self *self, sh_ref r)
     sh_status sh_ref_take(sh_self *self, sh_ref r)
+    sh_status sh_ref_adopt(sh_self *self, sh_ref r)
     void sh_ref_again(sh_self *self, sh_ref r)
     void sh_ref_share(sh_self *self, sh_ref r)
     void sh_ref_drop(sh_self *self, sh_ref r)
     void sh_ref_bury(sh_self *self, sh_ref r)
     void sh_ref_flush(sh_self *self)
+    void sh_ref_leave(sh_self *self)
     void sh_pin(sh_self *self, sh_ref r)
     void sh_unpin(sh_self *self, sh_ref r)
     ctypedef enum sh_log_kind:
         SH_LOG_CONTAINS
     void sh_log_append(sh_self *self, sh_log_kind kind, sh_ref r)
+    void sh_log_reserve(sh_self *self, uint32_t n)
 
 cdef extern from "node/object.h" nogil:
     ctypedef struct sh_put:
@@ -250,6 +254,7 @@ cdef extern from "node/repair.h" nogil:
     sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli)
     cbool sh_repair_hold(sh_repair *d, sh_ref r)
     void sh_repair_drop(sh_repair *d, sh_ref r)
+    cbool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r)
     uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max)
     void sh_repair_stats(sh_repair *d, sh_stats *out)
     cbool sh_repair_is_valid(sh_repair *d)

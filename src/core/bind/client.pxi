@@ -16,6 +16,12 @@ cdef enum:
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
+cdef void _wait_unlocked(sh_a32 *word, uint32_t seq, uint64_t ns) noexcept:
+    # In the middle of a core call, when the reference log is full: the thread that learns of the daemon's death needs the GIL.
+    with nogil:
+        sh_os_futex_wait(word, seq, ns)
+
+
 cdef Client _latest = None
 cdef uint64_t _serial = 0
 
@@ -51,6 +57,7 @@ cdef class Client:
         if status != SH_OK:
             os.close(poke)
             _raise(status, "cannot attach to the node's segment")
+        self.s.wait_hook = _wait_unlocked
         self.poke_fd = poke
         self.closed = False
         self.mapped = True
@@ -71,7 +78,7 @@ cdef class Client:
         sh_self_close(&self.s)
 
     cdef void _leave_segment(self) noexcept:
-        if self.closed:
+        if not self.s.open:
             return
         self.closed = True
         if not self.s.forked:
@@ -159,6 +166,8 @@ cdef class Client:
         except BaseException:
             sh_put_abort(&self.s, &p)
             raise
+        if e.rows:
+            sh_log_reserve(&self.s, 2)  # now, for between _enter and _leave no other thread may run
         self._enter()
         sh_put_commit(&self.s, &p, SH_VALUE_HAS_REFS if e.rows else 0)
         self._leave()
@@ -252,13 +261,13 @@ cdef class Client:
                 del self.protected[begin]
 
     def adopt(self, uint32_t index, uint32_t generation) -> ObjectRef:
-        """The reference of an object that somebody else keeps alive while this runs. Raises Invalid if it is gone."""
+        """The reference of an object that the daemon has just counted for us (NodeCore.hold_for)."""
         cdef sh_ref r
         r.index, r.generation = index, generation
         self.check()
-        cdef sh_status status = sh_ref_take(&self.s, r)
+        cdef sh_status status = sh_ref_adopt(&self.s, r)
         if status != SH_OK:
-            _raise(status, "the object is gone: nobody held a reference to it any more")
+            _raise(status, f"the node has no object {index}")
         return _wrap(self, r)
 
     def share(self, ObjectRef ref not None) -> None:
@@ -286,7 +295,8 @@ cdef class Client:
     cdef object _error(self, const uint8_t *data, uint64_t size, sh_ref r):
         cdef const sh_payload *p = <const sh_payload *>data
         cdef const sh_system_error *error
-        if data == NULL or size < sizeof(sh_payload):
+        if data == NULL or size < sizeof(sh_payload) or sh_payload_inband_offset(p) > size \
+                or p.inband_bytes > size - sh_payload_inband_offset(p):
             return _status.CoreError("the object's error is damaged")
         if p.flags & SH_PAYLOAD_SYSTEM_ERROR:
             error = <const sh_system_error *>(data + sh_payload_inband_offset(p))
@@ -294,7 +304,7 @@ cdef class Client:
                 "client": error.client, "epoch": error.epoch, "pid": error.pid, "status": error.wait_status,
                 "class_id": error.class_id})
         return self.decode_error(PyBytes_FromStringAndSize(
-            <const char *>data + sh_payload_inband_offset(p), <Py_ssize_t>p.inband_bytes))
+            <const char *>data + sh_payload_inband_offset(p), <Py_ssize_t>p.inband_bytes), _take_rows(self, p, 0))
 
     # -- waiting (waiting.pxi)
 
@@ -318,8 +328,8 @@ cdef class Client:
     def finish(self, Task task not None, values) -> bool:
         return _finish(self, task, values)
 
-    def fail(self, Task task not None, bytes payload not None) -> bool:
-        return _fail(self, task, payload)
+    def fail(self, Task task not None, bytes payload not None, list refs not None) -> bool:
+        return _fail(self, task, payload, refs)
 
     def set_current(self, Task task) -> None:
         _set_current(self, task)
@@ -350,6 +360,10 @@ cdef class Client:
             _raise(status, "cannot wait for the object")
         self.s.local[ref.r.index].flags |= SH_LOCAL_WATCHED
         return False
+
+    def unwatch(self, ObjectRef ref not None) -> None:
+        if not self.closed and not self.s.forked:
+            self.s.local[ref.r.index].flags &= ~<uint32_t>SH_LOCAL_WATCHED
 
     def drain_watched(self) -> list:
         self.check()
@@ -405,12 +419,14 @@ cdef class Client:
         }
 
     def close(self) -> None:
-        """Leave the segment. References and views of this connection become unusable; none is freed by it."""
+        """Leave the segment. References of this connection become unusable and hold nothing; what views look at stays."""
         global _latest
         if _latest is self:
             _latest = None
-        if not self.closed and not self.s.forked:
-            sh_ref_flush(&self.s)
+        if not self.closed:
+            self.closed = True  # first: no other thread uses a reference from here on
+            if sh_self_usable(&self.s) == SH_OK:
+                sh_ref_leave(&self.s)
         self._leave_segment()
         for caller in list(self.callers):  # or functions would keep the mapping, and with it the memory of a node that is gone
             (<Caller>caller).template = None

@@ -219,12 +219,9 @@ cdef object _small_constant(const uint8_t *in_, uint64_t n):
 cdef object _decode(Client client, const uint8_t *data, uint64_t size, sh_ref owner, bint pinnable, uint32_t n_skip=0):
     cdef const sh_payload *p = <const sh_payload *>data
     cdef uint64_t at
-    cdef const sh_row *row
     cdef const sh_extent *extent
     cdef uint32_t i
-    cdef sh_ref r
     cdef void *before
-    cdef sh_status status
     if data == NULL or size < sizeof(sh_payload) or p.version != SH_PAYLOAD_VERSION:
         _raise(SH_INVALID, "the object's payload is damaged or of another version")
     at = sh_payload_inband_offset(p)
@@ -237,18 +234,7 @@ cdef object _decode(Client client, const uint8_t *data, uint64_t size, sh_ref ow
         if constant is not NotImplemented:
             return constant
         return _loads(PyBytes_FromStringAndSize(<const char *>data + at, <Py_ssize_t>p.inband_bytes))
-    rows = []
-    row = sh_payload_rows(p)
-    for i in range(p.n_rows):
-        if i < n_skip:  # dependencies are handed in as values
-            rows.append(None)
-            continue
-        r.index = row[i].index
-        r.generation = row[i].generation
-        status = sh_ref_take(&client.s, r)
-        if status != SH_OK:
-            _raise(status, "an object that this value refers to is gone")
-        rows.append(_wrap(client, r))
+    rows = _take_rows(client, p, n_skip)
     buffers = []
     extent = sh_payload_extents(p)
     for i in range(p.n_extents):
@@ -266,6 +252,24 @@ cdef object _decode(Client client, const uint8_t *data, uint64_t size, sh_ref ow
         return _loads(PyBytes_FromStringAndSize(<const char *>data + at, <Py_ssize_t>p.inband_bytes), buffers=buffers)
     finally:
         sh_context.rows = before
+
+
+cdef list _take_rows(Client client, const sh_payload *p, uint32_t n_skip):
+    # The references that a payload names, held from now on. Dependencies, the first n_skip, are handed in as values.
+    cdef const sh_row *row = sh_payload_rows(p)
+    cdef list rows = []
+    cdef uint32_t i
+    cdef sh_ref r
+    for i in range(p.n_rows):
+        if i < n_skip:
+            rows.append(None)
+            continue
+        r.index = row[i].index
+        r.generation = row[i].generation
+        if sh_ref_take(&client.s, r) != SH_OK:
+            _raise(SH_LOST, "an object that this value refers to is gone")
+        rows.append(_wrap(client, r))
+    return rows
 
 
 cdef bytes _bytes_out(const char *data, uint64_t n):

@@ -142,6 +142,14 @@ cdef class NodeCore:
             held = sh_repair_hold(self.d, r)
         return held
 
+    def hold_for(self, uint32_t client, uint32_t epoch, uint32_t index, uint32_t generation) -> bool:
+        cdef sh_ref r
+        cdef bint held
+        r.index, r.generation = index, generation
+        with nogil:
+            held = sh_repair_hold_for(self.d, client, epoch, r)
+        return held
+
     def drop(self, uint32_t index, uint32_t generation) -> None:
         cdef sh_ref r
         r.index, r.generation = index, generation

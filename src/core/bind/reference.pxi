@@ -58,6 +58,12 @@ cdef class ObjectRef:
             return _row_of_payload, (len(rows) - 1,)
         return _imported_ref, (self.client.export_ref(self),)
 
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self  # immutable, as what it refers to; and a copy by pickle would keep the object until the job ends
+
     def __await__(self):
         return self.client.await_hook(self)
 
@@ -81,6 +87,17 @@ cdef inline ObjectRef _wrap(Client client, sh_ref r):
     ref.client = client
     ref.r = r
     return ref
+
+
+def with_refs(list refs not None, function, *args):
+    """Call `function`; while it runs, pickling in this thread names an ObjectRef by its place in `refs`, to which it appends,
+    and unpickling finds it there."""
+    cdef void *before = sh_context.rows
+    sh_context.rows = <void *>refs
+    try:
+        return function(*args)
+    finally:
+        sh_context.rows = before
 
 
 def _row_of_payload(row):

@@ -126,6 +126,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
         if until:
             _got_room(client)
         if status == SH_OK:
+            client._leave()  # now: what follows may wait or copy at length, and other threads run meanwhile
             if e is not None:
                 if payload_bytes > 32768 and client.protected:
                     client._unprotect(payload, payload_bytes)
@@ -135,7 +136,6 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
                     sh_submit_abort(&client.s, slot, returns)
                     raise
             status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
-            client._leave()
         if status != SH_OK:
             _raise_full(client, status, payload_bytes, f"no room for a call with {payload_bytes} bytes of arguments")
         if t.call.n_returns == 1:
@@ -355,7 +355,7 @@ cdef object _finish(Client client, Task task, values):
     return _commit(client, task)
 
 
-cdef object _fail(Client client, Task task, bytes payload):
+cdef object _fail(Client client, Task task, bytes payload, list refs):
     cdef sh_slot *t
     cdef uint32_t i
     cdef Encoded e = Encoded.__new__(Encoded)
@@ -364,27 +364,29 @@ cdef object _fail(Client client, Task task, bytes payload):
     cdef sh_status status
     cdef uint64_t until = 0
     cdef sh_system_error full
+    cdef list filled = []
     client.check()
     if task.over:
         raise _status.Invalid("this task was finished before")
     e.inband = payload
     e.raw = PyBytes_AS_STRING(payload)
     e.inband_bytes = <uint64_t>len(payload)
-    e.rows = []
+    e.rows = refs
     e.buffers = []
     e.flags = SH_PAYLOAD_ERROR
     _measure(e)
     t = sh_slot_at(&client.s.seg, task.slot)
     for i in range(task.num_returns):
         r = sh_slot_return(&client.s.seg, t, i)
-        status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR, &data)
+        status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR | (SH_VALUE_HAS_REFS if refs else 0), &data)
         while status == SH_FULL and _wait_for_room(client, e.total, &until):
-            status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR, &data)
+            status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR | (SH_VALUE_HAS_REFS if refs else 0), &data)
         if until:
             _got_room(client)
             until = 0
         if status == SH_OK:
             _write(client, e, data)
+            filled.append(i)
         else:  # one of the core's own always fits
             full.code = SH_ERR_STORE_FULL
             full.pid = <uint32_t>os.getpid()
@@ -393,4 +395,7 @@ cdef object _fail(Client client, Task task, bytes payload):
             full.wait_status = -1
             full.class_id = task.class_id
             sh_fill_system_error(&client.s.seg, r, &full)
+    if refs:
+        for at in filled:
+            sh_log_append(&client.s, SH_LOG_CONTAINS, sh_slot_return(&client.s.seg, t, <uint32_t>at))
     return _commit(client, task)

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WORK_STEP 64U        /* decrements between two looks at the clock */
+#define WORK_KEPT (1U << 16) /* a longer list gives its memory back once it is empty */
+
 static uint32_t n_entries(const sh_segment *s) {
   return sh_pool_capacity(sh_pool_of(s, SH_POOL_ENTRY));
 }
@@ -81,21 +84,34 @@ static void release(sh_counts *c, sh_ref r) {
   (void)sh_entry_release(s, &c->self->heap, &c->self->mags[SH_POOL_ENTRY], c->self->index, r);
 }
 
-void sh_counts_zero(sh_counts *c, sh_ref r) {
+static void decrement(sh_counts *c, sh_ref r) {
+  sh_count *count = count_of(c, r);
+  if (!count || --count->n > 0)
+    return;
   sh_entry *e = sh_entry_checked(&c->self->seg, r);
   if (e && sh_entry_drop(e, r.generation))
     release(c, r);
 }
 
-static void decrement(sh_counts *c, sh_ref r) {
-  sh_count *count = count_of(c, r);
-  if (count && --count->n <= 0)
-    sh_counts_zero(c, r);
+bool sh_counts_work(sh_counts *c, uint64_t budget_ns) {
+  uint64_t start = budget_ns == SH_COUNTS_ALL || c->n_work == 0 ? 0 : sh_os_now_ns();
+  while (c->n_work) {
+    for (uint32_t i = 0; i < WORK_STEP && c->n_work; i++)
+      decrement(c, c->work[--c->n_work]);
+    if (budget_ns != SH_COUNTS_ALL && sh_os_now_ns() - start >= budget_ns)
+      break;
+  }
+  if (c->n_work == 0 && c->cap_work > WORK_KEPT) {
+    free(c->work);
+    c->work = NULL;
+    c->cap_work = 0;
+  }
+  return c->n_work != 0;
 }
 
-static void drain_work(sh_counts *c) {
-  while (c->n_work)
-    decrement(c, c->work[--c->n_work]);
+void sh_counts_abandon(sh_counts *c, sh_ref r) {
+  increment(c, r); /* the list's own unit */
+  later(c, r);
 }
 
 static void sink(void *context, sh_log_kind kind, sh_ref r) {
@@ -172,7 +188,7 @@ static void count_decrement(sh_counts *c, uint32_t client, uint64_t event) {
   switch (sh_log_kind_of(event)) {
   case SH_LOG_DROP:
     (void)sh_table_add(&c->holds[client], sh_ref_pack(r), -1);
-    decrement(c, r);
+    later(c, r);
     break;
   case SH_LOG_DONE:
     if (r.index < n_slots(s) && c->submitted[r.index] == r.generation)
@@ -182,9 +198,8 @@ static void count_decrement(sh_counts *c, uint32_t client, uint64_t event) {
     release(c, r);
     break;
   default:
-    return;
+    break;
   }
-  drain_work(c);
 }
 
 uint64_t sh_counts_read(sh_counts *c) {
@@ -235,8 +250,11 @@ bool sh_counts_hold(sh_counts *c, sh_ref r) {
 }
 
 void sh_counts_drop(sh_counts *c, sh_ref r) {
-  decrement(c, r);
-  drain_work(c);
+  later(c, r);
+}
+
+bool sh_counts_hold_for(sh_counts *c, uint32_t client, sh_ref r) {
+  return sh_counts_hold(c, r) && sh_table_add(&c->holds[client], sh_ref_pack(r), 1);
 }
 
 void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word) {
@@ -254,7 +272,6 @@ void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word) {
   if (sh_loc_in_heap(loc))
     (void)sh_heap_free(s, &c->self->heap, c->self->index, loc, sh_tag(SH_TAG_SLOT, r));
   (void)sh_pool_free(s, SH_POOL_SLOT, &c->self->mags[SH_POOL_SLOT], c->self->index, slot, word);
-  drain_work(c);
 }
 
 void sh_counts_unfill(sh_counts *c, sh_ref r) {
@@ -268,7 +285,6 @@ void sh_counts_unfill(sh_counts *c, sh_ref r) {
   }
   if (sh_entry_checked(&c->self->seg, r))
     sh_entry_unfill(&c->self->seg, &c->self->heap, c->self->index, r);
-  drain_work(c);
 }
 
 void sh_counts_forget(sh_counts *c, uint32_t client) {
@@ -277,5 +293,4 @@ void sh_counts_forget(sh_counts *c, uint32_t client) {
     for (int32_t n = t->counts[i]; n > 0; n--)
       later(c, sh_ref_unpack(t->keys[i]));
   sh_table_destroy(t);
-  drain_work(c);
 }

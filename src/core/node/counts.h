@@ -5,6 +5,10 @@
  * A round takes two snapshots of all log tails, S1 then S2, and counts every increment up to S2 before any decrement up to
  * S1. An increment that a decrement in S1 relies on was logged before it (refs.h says in which order), so it is in S2:
  * counts never pass through zero while somebody holds. Hence no cut, no epoch, no audit.
+ *
+ * What follows from a decrement (an object freed, its rows released, and so on down a tree of containers) is put on a work
+ * list and done in slices, so that a container of a million references does not keep the thread from logs, deaths and
+ * tick. A unit that waits on the list still counts: whatever looks meanwhile sees the object held.
  */
 #ifndef SH_NODE_COUNTS_H
 #define SH_NODE_COUNTS_H
@@ -25,7 +29,7 @@ typedef struct sh_counts {
   uint64_t *increments; /* by client: log position up to which increments are counted */
   uint64_t *decrements; /* and decrements; what the client reads of it is a copy */
   sh_table *holds;      /* by client: packed reference -> holds logged */
-  sh_ref *work;         /* references to be decremented; released containers append here instead of recursing */
+  sh_ref *work;         /* references to be decremented; nobody recurses */
   uint32_t n_work, cap_work;
   void (*unreferenced)(void *context, uint32_t class_id); /* an actor's handle reached zero */
   void (*damaged)(void *context, uint32_t client);        /* a log's tail cannot be right: asked at each round */
@@ -37,12 +41,19 @@ typedef struct sh_counts {
 sh_status sh_counts_open(sh_counts *c, sh_self *self);
 void sh_counts_close(sh_counts *c);
 
-/* Read all logs once. -> events counted. */
+/* Read all logs once. -> events counted. What they release is left to sh_counts_work. */
 uint64_t sh_counts_read(sh_counts *c);
 
-/* Hold and drop on behalf of the daemon (names, exported references). False: the object is gone. */
+/* Release what is on the work list, for about `budget_ns` (SH_COUNTS_ALL: to the end). True if something is left. */
+#define SH_COUNTS_ALL UINT64_MAX
+bool sh_counts_work(sh_counts *c, uint64_t budget_ns);
+
+/* Hold and drop on behalf of the daemon (exported references). False: the object is gone. The caller has read the logs:
+ * what others hold is counted before our unit comes or goes. */
 bool sh_counts_hold(sh_counts *c, sh_ref r);
 void sh_counts_drop(sh_counts *c, sh_ref r);
+/* Hold on behalf of a client that is about to receive the reference from the daemon: as if it had logged HOLD itself. */
+bool sh_counts_hold_for(sh_counts *c, uint32_t client, sh_ref r);
 
 /* A task is over: its rows, its spec, its slot. `word` is its final word. */
 void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word);
@@ -51,8 +62,8 @@ uint32_t sh_counts_rows(sh_counts *c, sh_ref r, const sh_row **rows);
 bool sh_counts_knows(sh_counts *c, sh_ref r);
 /* Forget a value that was filled but will not be published: its rows, if they were counted. */
 void sh_counts_unfill(sh_counts *c, sh_ref r);
-/* Nobody holds it (found by a sweep): drop and free. */
-void sh_counts_zero(sh_counts *c, sh_ref r);
+/* Nobody holds it (found by a sweep): to be dropped and freed. */
+void sh_counts_abandon(sh_counts *c, sh_ref r);
 /* A dead client's holds end. Its log was read to the end before. */
 void sh_counts_forget(sh_counts *c, uint32_t client);
 

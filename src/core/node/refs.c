@@ -7,20 +7,34 @@
 
 #include <stdlib.h>
 
+#define LOG_WAIT_NS 1000000U
+
+static bool log_has_room(const sh_self *self, uint32_t n) {
+  return sh_load_relaxed(&self->me->x_log_tail) + n - sh_load_acquire(&self->me->x_log_counted) <= SH_LOG_CELLS;
+}
+
+void sh_log_reserve(sh_self *self, uint32_t n) {
+  if (self->log_sink)
+    return;
+  while (!log_has_room(self, n)) {
+    if (sh_self_usable(self) != SH_OK)
+      return; /* the node is gone, and its counts with it */
+    uint32_t seq = sh_load32_acquire(&self->me->park.x_wake);
+    sh_self_poke(self);
+    self->wait_hook(&self->me->park.x_wake, seq, LOG_WAIT_NS); /* the repair thread wakes clients whose log was full */
+  }
+}
+
 void sh_log_append(sh_self *self, sh_log_kind kind, sh_ref r) {
   sh_client *me = self->me;
   if (self->log_sink) {
     self->log_sink(self->log_context, kind, r);
     return;
   }
+  sh_log_reserve(self, 1U);
+  if (!log_has_room(self, 1U))
+    return;
   uint64_t tail = sh_load_relaxed(&me->x_log_tail);
-  while (tail - sh_load_acquire(&me->x_log_counted) >= SH_LOG_CELLS) {
-    if (sh_self_usable(self) != SH_OK)
-      return; /* the node is gone, and its counts with it */
-    uint32_t seq = sh_load32_acquire(&me->park.x_wake);
-    sh_self_poke(self);
-    (void)sh_os_futex_wait(&me->park.x_wake, seq, 1000000U); /* the repair thread wakes clients whose log was full */
-  }
   sh_store_relaxed(sh_log_cell(&self->seg, self->index, tail), sh_log_event(kind, r));
   sh_store_release(&me->x_log_tail, tail + 1U); /* (L) pairs with the acquire of x_log_tail in counts.c */
   if ((tail + 1U - sh_load_relaxed(&me->x_log_counted)) % SH_LOG_POKE == 0)
@@ -42,6 +56,8 @@ sh_status sh_ref_take(sh_self *self, sh_ref r) {
   if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_ENTRY)))
     return SH_LOST;
   sh_local *l = &self->local[r.index];
+  if (!l->count || l->generation != r.generation)
+    sh_log_reserve(self, 1U); /* first: another thread may take it meanwhile */
   if (l->count && l->generation == r.generation) {
     l->count++;
     return SH_OK;
@@ -53,6 +69,21 @@ sh_status sh_ref_take(sh_self *self, sh_ref r) {
   return SH_OK;
 }
 
+sh_status sh_ref_adopt(sh_self *self, sh_ref r) {
+  if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_ENTRY)))
+    return SH_LOST;
+  sh_local *l = &self->local[r.index];
+  if (!l->count || l->generation != r.generation) {
+    *l = (sh_local){.generation = r.generation, .count = 1, .flags = SH_LOCAL_SHARED};
+    return SH_OK;
+  }
+  l->count++;
+  if (l->flags & SH_LOCAL_SHARED)
+    sh_log_append(self, SH_LOG_DROP, r); /* we hold it already, by one unit: that is enough */
+  l->flags |= SH_LOCAL_SHARED;
+  return SH_OK;
+}
+
 void sh_ref_again(sh_self *self, sh_ref r) {
   sh_assert(self->local[r.index].count && self->local[r.index].generation == r.generation);
   self->local[r.index].count++;
@@ -60,6 +91,9 @@ void sh_ref_again(sh_self *self, sh_ref r) {
 
 void sh_ref_share(sh_self *self, sh_ref r) {
   sh_local *l = &self->local[r.index];
+  if (l->flags & SH_LOCAL_SHARED)
+    return;
+  sh_log_reserve(self, 1U); /* first: another thread may share it meanwhile */
   if (l->flags & SH_LOCAL_SHARED)
     return;
   sh_assert(l->flags & SH_LOCAL_OWNED);
@@ -127,4 +161,16 @@ void sh_ref_flush(sh_self *self) {
   while (self->n_dead)
     sh_ref_drop(self, self->dead[--self->n_dead]);
   sh_store32_relaxed(&self->me->x_buried, 0);
+}
+
+void sh_ref_leave(sh_self *self) {
+  sh_ref_flush(self);
+  uint32_t end = sh_pool_used_chunks(&self->seg, SH_POOL_ENTRY) * sh_pool_of(&self->seg, SH_POOL_ENTRY)->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    sh_local *l = &self->local[i];
+    if (l->count == 0 || l->flags >> SH_LOCAL_PINS_SHIFT)
+      continue;
+    l->count = 1;
+    sh_ref_drop(self, (sh_ref){.index = i, .generation = l->generation});
+  }
 }

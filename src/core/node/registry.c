@@ -182,6 +182,7 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
   }
   sh_fence(); /* the closed class, then the scan; against a submitter's READY, then its look at the class */
   sh_sweep_fail(d, of_class, class_id, false, end);
+  (void)sh_counts_work(&d->counts, SH_WORK_NS);
   pthread_mutex_unlock(&d->lock);
 }
 
@@ -205,5 +206,6 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   }
   sh_fence(); /* the closed classes, then the scan; against a submitter's READY, then its look at the class */
   sh_sweep_fail(d, of_root, root, false, &error);
+  (void)sh_counts_work(&d->counts, SH_WORK_NS);
   pthread_mutex_unlock(&d->lock);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define POKE_TAG UINT64_MAX
+#define WORK_PAUSE_MS 1 /* between two rounds of them: others want the lock too */
 
 static void lock(sh_repair *d) {
   pthread_mutex_lock(&d->lock);
@@ -160,8 +161,10 @@ static void forget_pidfd(sh_repair *d, uint32_t client) {
   d->pidfds[client] = -1;
 }
 
-static void round_once(sh_repair *d) {
+/* True if releases are left, for the next round. */
+static bool round_once(sh_repair *d) {
   (void)sh_counts_read(&d->counts);
+  bool more = sh_counts_work(&d->counts, SH_WORK_NS);
   uint32_t orphans = sh_load32_acquire(&d->seg.header->x_orphans);
   if (orphans != d->seen_orphans) {
     d->seen_orphans = orphans;
@@ -186,6 +189,7 @@ static void round_once(sh_repair *d) {
     sh_tick(d);
     sh_warm_look(&d->warm);
   }
+  return more;
 }
 
 /* Pokes must not put off the tick. */
@@ -197,8 +201,9 @@ static int ms_to_tick(const sh_repair *d) {
 static void *repair_thread(void *context) {
   sh_repair *d = context;
   struct epoll_event ready[64];
+  bool more = false;
   while (!sh_load32_acquire(&d->stop)) {
-    int n = epoll_wait(d->epoll_fd, ready, 64, ms_to_tick(d));
+    int n = epoll_wait(d->epoll_fd, ready, 64, more ? WORK_PAUSE_MS : ms_to_tick(d));
     lock(d);
     for (int i = 0; i < n; i++) {
       if (ready[i].data.u64 == POKE_TAG) {
@@ -209,7 +214,7 @@ static void *repair_thread(void *context) {
       forget_pidfd(d, client);
       sh_sweep_client(d, client);
     }
-    round_once(d);
+    more = round_once(d);
     unlock(d);
   }
   return NULL;
@@ -221,7 +226,7 @@ void sh_repair_round(sh_repair *d, int32_t dead_client) {
     forget_pidfd(d, (uint32_t)dead_client);
     sh_sweep_client(d, (uint32_t)dead_client);
   }
-  round_once(d);
+  (void)round_once(d);
   unlock(d);
 }
 
@@ -309,8 +314,21 @@ bool sh_repair_hold(sh_repair *d, sh_ref r) {
   return held;
 }
 
+bool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r) {
+  if (client == 0 || client >= SH_MAX_CLIENTS)
+    return false;
+  lock(d);
+  (void)sh_counts_read(&d->counts);
+  bool held = sh_known_live(d, client) && sh_known_client(d, client)->x_epoch == epoch &&
+              sh_counts_hold_for(&d->counts, client, r);
+  unlock(d);
+  return held;
+}
+
 void sh_repair_drop(sh_repair *d, sh_ref r) {
   lock(d);
+  (void)sh_counts_read(&d->counts); /* who took it while we held it has logged that: count it before our unit goes */
   sh_counts_drop(&d->counts, r);
+  (void)sh_counts_work(&d->counts, SH_WORK_NS);
   unlock(d);
 }

@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #define SH_TICK_NS 40000000U /* two of them and what they set in motion fit into 100 ms */
+#define SH_WORK_NS 5000000U  /* for releases in one round */
 #define SH_MAX_KINDS 64U     /* resource kinds of a node; 0 = gpu */
 #define SH_CPU_MILLI 1000U
 
@@ -111,8 +112,12 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
 void sh_repair_end_root(sh_repair *d, uint32_t root);
 sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli);
 
+/* Keep an object on behalf of the daemon, and let it go. False: it is gone. */
 bool sh_repair_hold(sh_repair *d, sh_ref r);
 void sh_repair_drop(sh_repair *d, sh_ref r);
+/* Before the daemon tells a client of an object: count a hold of it by that client, which then takes it by sh_ref_adopt. So
+ * nothing can free it between the telling and the taking. False: the object is gone, or the client is. */
+bool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r);
 /* Move up to `max` events out. */
 uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max);
 

@@ -19,6 +19,10 @@ static uint64_t watched_bytes(const sh_segment *s) {
   return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_WAITER)) * sizeof(uint32_t);
 }
 
+static void wait_locked(sh_a32 *word, uint32_t seq, uint64_t ns) {
+  (void)sh_os_futex_wait(word, seq, ns);
+}
+
 sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, uint32_t index, uint32_t epoch) {
   memset(self, 0, sizeof *self);
   if (index >= SH_MAX_CLIENTS)
@@ -41,6 +45,7 @@ sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, u
   self->root = sh_load32_relaxed(&self->me->x_root);
   self->task_id = sh_id_root(self->root);
   self->poke_fd = poke_fd;
+  self->wait_hook = wait_locked;
   self->rotor = index;
   self->open = true;
   sh_store8_seqcst(sh_run_state_of(&self->seg, index), SH_RUN_BUSY);

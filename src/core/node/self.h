@@ -53,6 +53,9 @@ typedef struct sh_self {
   uint32_t task_counter, put_counter, depth, root;
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
+  /* How to sleep in the middle of a call, on a word, for at most `ns`: by default the futex itself. A front end with a lock
+   * of its own gives it up meanwhile. */
+  void (*wait_hook)(sh_a32 *word, uint32_t seq, uint64_t ns);
   atomic_bool leaving;     /* this process wants to end: set by any of its threads */
   atomic_bool lost;        /* the daemon is gone: set by any thread of this process */
   struct sh_stall *late;   /* actor: hints from others' rings, until the caller's own ring is empty */

@@ -178,7 +178,7 @@ static void sweep_entries(sh_repair *d, uint32_t client) {
       continue; /* others hold it */
     if (is_orphan(d, e))
       (void)sh_entry_close(e, r.generation);
-    sh_counts_zero(&d->counts, r);
+    sh_counts_abandon(&d->counts, r);
   }
 }
 

@@ -34,7 +34,8 @@ class Bench:
     """One system under test with a time budget in seconds for each row. Not thread-safe.
 
     `patience_s` bounds the one row whose size is its point, a million queued tasks: it is cut down only where the
-    whole would take longer. `start_code` is the text of a program for the start-up rows, "" if there are none.
+    whole would take longer. `start_code` is the text of a program for the start-up rows, `small_store_code` one that
+    starts the system as `api` with a small store; "" if there is none.
 
     `open_api` starts the system and returns it with the function that stops it; it is called once, on first use of
     `api`, so that rows about start-up run on a quiet machine.
@@ -46,14 +47,17 @@ class Bench:
         *,
         n_cpus: int,
         start_code: str = "",
+        small_store_code: str = "",
         budget_s: float = DEFAULT_BUDGET_S,
         patience_s: float = DEFAULT_PATIENCE_S,
     ) -> None:
         self.n_cpus = n_cpus
         self.start_code = start_code
+        self.small_store_code = small_store_code
         self.budget_s = budget_s
         self.patience_s = patience_s
         self.start_clocks: tuple[float, float, float] | None = None
+        self.spill_rates: tuple[float, float] | None = None
         self._open_api = open_api
         self._api: Any = None
         self._exit = ExitStack()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .bench import DEFAULT_BUDGET_S, DEFAULT_PATIENCE_S, Bench
+from .spill_rows import STORE_BYTES
 
 _START_CODE = """import {module} as api
 def answer(): return 42
@@ -16,6 +17,8 @@ def first_result():
     api.init(num_cpus={n_cpus}{options})
     return api.get(api.remote(answer).remote())
 """
+_SMALL_STORE_CODE = """import {module} as api
+api.init(num_cpus={n_cpus}, object_store_memory={store_bytes}{options})"""
 
 
 def cpu_count() -> int:
@@ -36,4 +39,12 @@ def ray_like_bench(
 
     rest = "".join(f", {name}={value!r}" for name, value in options.items())
     start_code = _START_CODE.format(module=module, n_cpus=n_cpus, options=rest)
-    return Bench(start, n_cpus=n_cpus, start_code=start_code, budget_s=budget_s, patience_s=patience_s)
+    small_store_code = _SMALL_STORE_CODE.format(module=module, n_cpus=n_cpus, store_bytes=STORE_BYTES, options=rest)
+    return Bench(
+        start,
+        n_cpus=n_cpus,
+        start_code=start_code,
+        small_store_code=small_store_code,
+        budget_s=budget_s,
+        patience_s=patience_s,
+    )

@@ -12,13 +12,21 @@ from .bench import Bench
 from .object_rows import EXTRA_OBJECT_ROWS, RAY_OBJECT_ROWS
 from .process_rows import IDLE_ROWS, START_UP_ROWS
 from .row import Measurement, Row, RowSkipped
+from .spill_rows import SPILL_ROWS
 from .task_rows import EXTRA_TASK_ROWS, RAY_PLACEMENT_ROWS, RAY_TASK_ROWS, TASK_MEMORY_ROWS
 
 RAY_ROWS: tuple[Row, ...] = RAY_OBJECT_ROWS + RAY_TASK_ROWS + RAY_ACTOR_ROWS + RAY_PLACEMENT_ROWS
 
 # Start-up comes first, while nothing else runs; memory before work has fattened the workers and left free heap behind.
 ALL_ROWS: tuple[Row, ...] = (
-    START_UP_ROWS + IDLE_ROWS + TASK_MEMORY_ROWS + RAY_ROWS + EXTRA_OBJECT_ROWS + EXTRA_ACTOR_ROWS + EXTRA_TASK_ROWS
+    START_UP_ROWS
+    + IDLE_ROWS
+    + TASK_MEMORY_ROWS
+    + RAY_ROWS
+    + EXTRA_OBJECT_ROWS
+    + SPILL_ROWS
+    + EXTRA_ACTOR_ROWS
+    + EXTRA_TASK_ROWS
 )
 
 

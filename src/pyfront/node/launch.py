@@ -93,6 +93,7 @@ class Connection:
         if self._daemon is not None:
             self.link.on_lost = None  # it is meant to go
             self._ask_to_stop(self._daemon)
+            self.client.node_lost()  # nothing of it needs to be let go of
         self.client.close()
         if self._daemon is not None:
             self.link.wait_lost(END_TIMEOUT_S)  # what the workers printed last is on its way

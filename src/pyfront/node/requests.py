@@ -112,7 +112,10 @@ class Requests:
         return m.Ok()
 
     async def _get_actor(self, asker: Connection, message: m.GetActor) -> m.Reply:
-        return await self._node.actors.find(message.name, message.namespace or _job(asker).namespace)
+        namespace = message.namespace or _job(asker).namespace
+        found = await self._node.actors.find(message.name, namespace)
+        self._lend(asker, (found.index, found.generation), f"actor {message.name!r} has just lost its last handle")
+        return found
 
     async def _kill_actor(self, asker: Connection, message: m.KillActor) -> m.Reply:
         self._node.actors.end(message.class_id, "it was killed by shoal.kill()")
@@ -134,15 +137,20 @@ class Requests:
     # -- references that left the node's bookkeeping
 
     async def _export_ref(self, asker: Connection, message: m.ExportRef) -> m.Reply:
-        job = _job(asker)
-        if message.object_id not in job.exports:
-            if not self._node.core.hold(message.index, message.generation):
+        job, entry = _job(asker), (message.index, message.generation)
+        before = job.exports.get(message.object_id)
+        if before != entry:
+            if not self._node.core.hold(*entry):
                 raise Refusal(m.Refused.NOT_FOUND, f"object {message.object_id.hex()} is gone")
-            job.exports[message.object_id] = (message.index, message.generation)
+            job.exports[message.object_id] = entry
+            if before is not None:  # a task's next attempt made its objects, and so their ids, again
+                self._node.core.drop(*before)
         return m.Ok()
 
     async def _import_ref(self, asker: Connection, message: m.ImportRef) -> m.Reply:
-        return m.RefLocation(*self._node.jobs.exported(message.object_id))
+        entry = self._node.jobs.exported(message.object_id)
+        self._lend(asker, entry, f"object {message.object_id.hex()} is gone")
+        return m.RefLocation(*entry)
 
     # -- the store
 
@@ -194,6 +202,11 @@ class Requests:
         return m.Ok()
 
     # -- inside
+
+    def _lend(self, asker: Connection, entry: tuple[int, int], text: str) -> None:
+        # Counted for the asker before it is told: the job that holds the object may end in between.
+        if not self._node.core.hold_for(*asker.key, *entry):
+            raise Refusal(m.Refused.NOT_FOUND, text)
 
     def _define(self, define: Callable[..., int], job: Job, resources: dict[str, float]) -> int:
         try:

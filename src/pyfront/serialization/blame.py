@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from shoal._core._node import with_refs
 from shoal.errors import SerializationError
 from shoal.serialization.by_value import Pickler
 
@@ -40,7 +41,8 @@ class _Budget:
             return None
         self.left -= 1
         try:
-            Pickler(_Discard(), lambda _: None).dump(value)
+            pickler = Pickler(_Discard(), lambda _: None)
+            with_refs([], pickler.dump, value)  # or an attempt would have its refs kept until the job ends
         except Exception as failure:
             return failure
         return None

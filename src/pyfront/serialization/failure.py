@@ -3,17 +3,20 @@
 
 The text always arrives, whatever the exception is made of. The pickle is tried in three forms, each checked by
 loading it where it was made: as the exception pickles itself; rebuilt without its constructor (whose signature often
-does not match `args`); and rebuilt without the fields that cannot be pickled."""
+does not match `args`); and rebuilt without the fields that cannot be pickled. Refs in it travel beside the bytes, so
+that the error counts as a holder of their objects and nobody else does."""
 
 from __future__ import annotations
 
 import pickle
 import traceback
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from shoal._core._node import ObjectRef, with_refs
 from shoal.errors import ObjectStoreFullError, ShoalError, TaskError
 from shoal.serialization.by_value import dumps
 from shoal.serialization.dual import task_error_like
@@ -32,50 +35,66 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
     cause: bytes  # pickle; empty if the exception does not pickle
 
 
-NO_ROOM = b""
+class Payload(NamedTuple):
+    """An error on its way into the store."""
+
+    data: bytes
+    refs: list[ObjectRef[Any]]  # that its pickle names by number
+
+
+NO_ROOM = Payload(b"", [])
 """The payload of an error that found no room in the store itself: an empty one fits into its entry."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Failure)
 
 
-def encode_task_error(error: BaseException, *, task_name: str, pid: int, node: str, own_frames: int = 0) -> bytes:
+def encode_task_error(
+    error: BaseException, *, task_name: str, pid: int, node: str, own_frames: int = 0, is_on_its_own: bool = False
+) -> Payload:
     """The payload for an exception that user code raised.
 
-    `own_frames`: how many of the outermost frames belong to the worker and are not shown.
+    `own_frames`: how many of the outermost frames belong to the worker and are not shown. `is_on_its_own`: the bytes go
+    where no refs can go with them; what they refer to is kept until the job ends.
     """
     type_name, message, cause = _origin(error)
-    return _encoder.encode(
-        Failure(
-            is_task_error=True,
-            type_name=type_name,
-            message=message,
-            traceback=_traceback(error, own_frames),
-            task_name=_encodable(task_name),
-            pid=pid,
-            node=node,
-            cause=cause,
-        )
+    if is_on_its_own and cause.refs:
+        first = _load(cause.data, cause.refs)
+        cause = Payload(b"", []) if first is None else _pickle(first, _with_exports)
+    failure = Failure(
+        is_task_error=True,
+        type_name=type_name,
+        message=message,
+        traceback=_traceback(error, own_frames),
+        task_name=_encodable(task_name),
+        pid=pid,
+        node=node,
+        cause=cause.data,
+    )
+    return Payload(_encoder.encode(failure), cause.refs)
+
+
+def encode_error(error: BaseException) -> Payload:
+    """The payload for an error to be raised as it is; one that came from a payload goes on as that payload."""
+    payload: Payload | None = error.__dict__.get("_shoal_payload")
+    if payload is not None:
+        return payload
+    cause = _pickle(error)
+    return Payload(
+        _encoder.encode(Failure(False, _type_name(error), _message(error), "", "", 0, "", cause.data)), cause.refs
     )
 
 
-def encode_error(error: BaseException) -> bytes:
-    """The payload for an error to be raised as it is; one that came from a payload goes on as that payload."""
-    payload: bytes | None = error.__dict__.get("_shoal_payload")
-    if payload is not None:
-        return payload
-    return _encoder.encode(Failure(False, _type_name(error), _message(error), "", "", 0, "", _pickle(error)))
-
-
-def decode_error(payload: bytes) -> BaseException:
+def decode_error(data: bytes, refs: Sequence[ObjectRef[Any]] = ()) -> BaseException:
     """The exception to raise for a payload of `encode_task_error` or `encode_error`. Never raises."""
+    payload = Payload(data, list(refs))
     if payload == NO_ROOM:
         return ObjectStoreFullError(
             "the task failed, and the object store had no room left even for its error; drop refs that are no longer "
             "needed, or give init() a larger object_store_memory"
         )
-    failure = _decoder.decode(payload)
-    cause = _load(failure.cause)
+    failure = _decoder.decode(data)
+    cause = _load(failure.cause, payload.refs)
     if failure.is_task_error:
         error: BaseException = _task_error(failure, cause, payload)
     else:
@@ -84,7 +103,7 @@ def decode_error(payload: bytes) -> BaseException:
     return error
 
 
-def _task_error(failure: Failure, cause: BaseException | None, payload: bytes) -> TaskError:
+def _task_error(failure: Failure, cause: BaseException | None, payload: Payload) -> TaskError:
     error = task_error_like(cause)
     fields: dict[str, Any] = {
         "cause": cause,
@@ -96,7 +115,7 @@ def _task_error(failure: Failure, cause: BaseException | None, payload: bytes) -
         "node": failure.node,
         **error.__dict__,
         "_shoal_text": _text(failure),
-        "_shoal_reduce": (decode_error, (payload,)),
+        "_shoal_reduce": (decode_error, tuple(payload)),
     }
     error.__dict__.update(fields)
     return error
@@ -109,11 +128,12 @@ def _text(failure: Failure) -> str:
     return f"{text}:\n{failure.traceback.rstrip()}" if failure.traceback else text
 
 
-def _origin(error: BaseException) -> tuple[str, str, bytes]:
+def _origin(error: BaseException) -> tuple[str, str, Payload]:
     """Type, message and pickle of what went wrong first: an error that passed through several tasks keeps its class."""
-    if isinstance(error, TaskError) and error.__dict__.get("_shoal_payload"):
-        first = _decoder.decode(error.__dict__["_shoal_payload"])
-        return first.type_name, first.message, first.cause
+    payload: Payload | None = error.__dict__.get("_shoal_payload")
+    if isinstance(error, TaskError) and payload is not None:
+        first = _decoder.decode(payload.data)
+        return first.type_name, first.message, Payload(first.cause, payload.refs)
     return _type_name(error), _message(error), _pickle(error)
 
 
@@ -146,15 +166,20 @@ def _traceback(error: BaseException, own_frames: int) -> str:
         return f"<no traceback: formatting it raised {type(broken).__name__}>"
 
 
-def _pickle(error: BaseException) -> bytes:
+def _with_exports(refs: list[ObjectRef[Any]], function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)  # outside of `with_refs` each ref is exported
+
+
+def _pickle(error: BaseException, call: Callable[..., Any] = with_refs) -> Payload:
     for form in (_as_itself, _without_constructor, _without_bad_fields):
+        refs: list[ObjectRef[Any]] = []
         try:
-            data = form(error)
-            if isinstance(pickle.loads(data), BaseException):
-                return data
+            data = call(refs, form, error)
+            if isinstance(call(refs, pickle.loads, data), BaseException):
+                return Payload(data, refs)
         except Exception:
             continue
-    return b""
+    return Payload(b"", [])
 
 
 def _as_itself(error: BaseException) -> bytes:
@@ -191,17 +216,17 @@ def rebuild(cls: type[BaseException], args: tuple[Any, ...], fields: dict[str, A
 
 def _is_picklable(value: object) -> bool:
     try:
-        dumps(value)
+        with_refs([], dumps, value)
     except Exception:
         return False
     return True
 
 
-def _load(data: bytes) -> BaseException | None:
+def _load(data: bytes, refs: list[ObjectRef[Any]]) -> BaseException | None:
     if not data:
         return None
     try:
-        error = pickle.loads(data)
+        error = with_refs(refs, pickle.loads, data)
     except Exception:
         return None
     return error if isinstance(error, BaseException) else None

@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from shoal._core._node import ObjectRef, with_refs
 from shoal.errors import SerializationError
 from shoal.ids import FunctionKey, function_key
 
@@ -83,7 +84,10 @@ def pickle_record(name: str, function: Callable[..., Any]) -> bytes:
     from shoal.serialization.blame import explain_function
     from shoal.serialization.by_value import dumps
 
+    refs: list[ObjectRef[Any]] = []
     try:
-        return dumps((name, function))
+        record = with_refs(refs, dumps, (name, function))
     except Exception as failure:
         raise explain_function(function, name, failure) from failure
+    # Refs that it captures are kept until the job ends, as the function is; not those of one that does not pickle.
+    return dumps((name, function)) if refs else record

@@ -17,7 +17,7 @@ from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import encode_error
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
-from shoal.worker.outcome import Outcomes
+from shoal.worker.outcome import Outcomes, let_go
 
 CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
 
@@ -90,8 +90,11 @@ class ActorState:
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal a call's error. A constructor's error and `sys.exit` end the actor: `is_over` is true afterwards."""
         if task.creates_actor:
-            payload = self._outcomes.payload(name, error, own_frames + CONSTRUCTOR_FRAMES)
-            self._end("its constructor failed", payload)
+            frames = own_frames + CONSTRUCTOR_FRAMES
+            payload = self._outcomes.payload(name, error, frames)
+            # The daemon tells every later caller, and holds no refs.
+            told = self._outcomes.payload(name, error, frames, is_on_its_own=True) if payload.refs else payload
+            self._end("its constructor failed", told.data)
             self._outcomes.failed(task, payload)
         elif isinstance(error, SystemExit):
             reason = _exit_text(name, error)
@@ -101,6 +104,8 @@ class ActorState:
             self._outcomes.failed(task, encode_error(died))
         else:
             self._outcomes.raised(task, name, error, own_frames)
+            return
+        let_go(error)
 
     def _construct(self, *args: Any, **kwargs: Any) -> None:
         cls = self._functions.load(self._key).function

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from traceback import clear_frames
 
 from shoal._core._node import Client, Task
 from shoal._core.status import ArgumentError
 from shoal.errors import ObjectStoreFullError, SerializationError
 from shoal.serialization.blame import explain_value
-from shoal.serialization.failure import NO_ROOM, encode_error, encode_task_error
+from shoal.serialization.failure import NO_ROOM, Payload, encode_error, encode_task_error
 
 
 class Outcomes:
@@ -33,19 +34,42 @@ class Outcomes:
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal an error of user code. `own_frames`: outermost frames of the traceback that are the worker's."""
         self.failed(task, self.payload(name, error, own_frames))
+        let_go(error)
 
-    def payload(self, name: str, error: BaseException, own_frames: int) -> bytes:
-        """An error of user code as bytes."""
+    def payload(self, name: str, error: BaseException, own_frames: int, *, is_on_its_own: bool = False) -> Payload:
+        """An error of user code as bytes and refs; `is_on_its_own`: as bytes alone."""
         if isinstance(error, ArgumentError):
             return encode_error(error.error)  # the call did not run: its argument's error is its own
-        return encode_task_error(error, task_name=name, pid=self._pid, node=self._node, own_frames=own_frames)
+        return encode_task_error(
+            error,
+            task_name=name,
+            pid=self._pid,
+            node=self._node,
+            own_frames=own_frames,
+            is_on_its_own=is_on_its_own,
+        )
 
-    def failed(self, task: Task, payload: bytes) -> None:
+    def failed(self, task: Task, payload: Payload) -> None:
         """Seal an error that is bytes already."""
         try:
-            self._fail(task, payload)
+            self._fail(task, *payload)
         except ObjectStoreFullError:
-            self._fail(task, NO_ROOM)
+            self._fail(task, *NO_ROOM)
+
+
+def let_go(error: BaseException) -> None:
+    """Empty the frames that an error came through, once it is sealed.
+
+    A frame that holds the error it raised is a cycle. It would keep what the call referred to until this process next
+    collects garbage, and an idle worker never does."""
+    seen: set[int] = set()
+    rest: list[BaseException | None] = [error]
+    while rest:
+        at = rest.pop()
+        if at is not None and id(at) not in seen:
+            seen.add(id(at))
+            clear_frames(at.__traceback__)
+            rest += [at.__cause__, at.__context__]
 
 
 def several(name: str, value: object, num_returns: int) -> Sequence[object]:

@@ -57,7 +57,7 @@ def crossed(error: BaseException, task_name: str = "work") -> BaseException:
     try:
         raise error
     except BaseException as raised:
-        return decode_error(encode_task_error(raised, task_name=task_name, pid=42, node="n1"))
+        return decode_error(*encode_task_error(raised, task_name=task_name, pid=42, node="n1"))
 
 
 @pytest.mark.parametrize(
@@ -140,21 +140,21 @@ def test_an_error_that_arrived_can_be_pickled_again() -> None:
 
 def test_an_error_of_an_argument_goes_on_as_it_came() -> None:
     payload = encode_task_error(ValueError("boom"), task_name="first", pid=1, node="")
-    assert encode_error(decode_error(payload)) == payload
+    assert encode_error(decode_error(*payload)) == payload
 
 
 def test_our_own_errors_are_raised_as_they_are() -> None:
     died = ActorDiedError("gone")
     died.actor_name = "a"
-    arrived = decode_error(encode_error(died))
+    arrived = decode_error(*encode_error(died))
     assert type(arrived) is ActorDiedError
     assert (str(arrived), arrived.actor_name) == ("gone", "a")
 
 
 def test_a_broken_pickle_still_gives_an_error_with_text() -> None:
-    payload = encode_error(ShoalError("text")).replace(b"cshoal", b"xshoal")
-    assert "text" in str(decode_error(payload))
+    data = encode_error(ShoalError("text")).data.replace(b"cshoal", b"xshoal")
+    assert "text" in str(decode_error(data))
 
 
 def test_an_error_without_room_is_told_as_a_full_store() -> None:
-    assert isinstance(decode_error(NO_ROOM), ObjectStoreFullError)
+    assert isinstance(decode_error(*NO_ROOM), ObjectStoreFullError)
