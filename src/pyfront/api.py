@@ -45,6 +45,7 @@ def init(
     object_store_memory: int | None = None,
     object_spilling_directory: str | None = None,
     object_spilling_limit: int | None = None,
+    memory: int | None = None,
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
     log_to_driver: bool | None = None,
@@ -57,14 +58,16 @@ def init(
     may use. `resources`: custom kinds by name. `object_store_memory`: bytes, default 30 % of the memory.
     `object_spilling_directory`: a folder on a disk for values that do not fit, default /var/tmp or the variable
     SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
-    SHOAL_SPILL_LIMIT. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what
-    workers print, default yes.
+    SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
+    taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
+    print, default yes.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
     NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; UnsupportedOptionError for an option
     of a later release."""
-    check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace)
+    memory = later.pop("_memory", None) if memory is None else memory
+    check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory)
     check_spilling(object_spilling_directory, object_spilling_limit)
     if runtime.connection is not None:
         if ignore_reinit_error:
@@ -83,6 +86,7 @@ def init(
                 object_store_memory=object_store_memory,
                 object_spilling_directory=object_spilling_directory,
                 object_spilling_limit=object_spilling_limit,
+                memory=memory,
                 namespace=namespace,
                 log_to_driver=log_to_driver,
             )

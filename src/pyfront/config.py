@@ -12,6 +12,9 @@
 | `SHOAL_SPILL_DIR` | folder for what memory does not hold, as `init(object_spilling_directory=...)` | `/var/tmp` |
 | `SHOAL_SPILL_LIMIT` | bytes there at most, 0: none, as `init(object_spilling_limit=...)` | what the disk has |
 | `SHOAL_STORE_WAIT_S` | seconds that a `put`, a call or a result waits for room in a full store | `10` |
+| `SHOAL_MEMORY_THRESHOLD` | share of memory in use beyond which a task or actor is ended; `1`: never | `0.95` |
+| `SHOAL_MEMORY_RETRIES` | how often such a task is run again, besides its `max_retries`, which must not be 0 | `15` |
+| `SHOAL_MEMORY_PAUSE` | seconds before it is, doubled each time up to 32 times that | `1` |
 | `OMP_NUM_THREADS` | threads of numerical libraries in each worker | `1` |
 | `PYTHONHASHSEED` | the seed of all workers | `0` |
 """
@@ -58,6 +61,34 @@ def show_gpus(names: list[str]) -> None:
 STORE_WAIT_S = 10.0
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 HASH_SEED_VARIABLE = "PYTHONHASHSEED"
+
+
+class MemoryConfig(NamedTuple):
+    """What the node does when memory runs short."""
+
+    threshold: float  # share of the memory in use; 1: do nothing
+    retries: int
+    pause_s: float
+
+
+def memory_config(environ: Mapping[str, str] = os.environ) -> MemoryConfig:
+    """`SHOAL_MEMORY_*`. Raises ValueError for what is not a number in range."""
+    return MemoryConfig(
+        threshold=_number(environ, "SHOAL_MEMORY_THRESHOLD", 0.95, 1.0),
+        retries=int(_number(environ, "SHOAL_MEMORY_RETRIES", 15, 200)),
+        pause_s=_number(environ, "SHOAL_MEMORY_PAUSE", 1.0, 3600.0),
+    )
+
+
+def _number(environ: Mapping[str, str], variable: str, default: float, most: float) -> float:
+    text = environ.get(variable) or str(default)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= most:
+        raise ValueError(f"{variable}={text}: it must be a number from 0 to {most:g}")
+    return number
 
 
 def runtime_parent(environ: Mapping[str, str] = os.environ) -> str:

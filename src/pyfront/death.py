@@ -12,13 +12,16 @@ from collections.abc import Callable, Mapping
 from shoal._core import _node
 from shoal.errors import (
     ActorDiedError,
+    ActorOutOfMemoryError,
     ObjectLostError,
     ObjectStoreFullError,
+    OutOfMemoryError,
     ShoalError,
     TaskCancelledError,
     WorkerCrashedError,
 )
-from shoal.protocol.messages import Death
+from shoal.memory import show
+from shoal.protocol.messages import Death, MemoryEnd
 from shoal.serialization.failure import decode_error
 
 SHOWN_LINES = 10
@@ -29,8 +32,11 @@ Describe = Callable[[int, int, int], Death]
 
 def system_error(code: int, info: Mapping[str, int], describe: Describe) -> ShoalError:
     """The exception for an error that the core sealed. Never raises: without an answer the text says less."""
-    if code == _node.ERR_WORKER_DIED:
-        return worker_crashed(_ask(describe, info, -1))
+    if code in (_node.ERR_WORKER_DIED, _node.ERR_OUT_OF_MEMORY):
+        death = _ask(describe, info, -1)
+        if code == _node.ERR_OUT_OF_MEMORY or death.memory is not None:
+            return out_of_memory(death)
+        return worker_crashed(death)
     if code == _node.ERR_ACTOR_DIED:
         return actor_died(_ask(describe, info, info.get("class_id", -1)))
     if code == _node.ERR_CANCELLED:
@@ -58,8 +64,21 @@ def worker_crashed(death: Death) -> WorkerCrashedError:
     return error
 
 
+def out_of_memory(death: Death) -> OutOfMemoryError:
+    """The error for a task whose process was ended for the memory it held."""
+    error = OutOfMemoryError(_memory_text(death))
+    _fill_memory(error, death)
+    return error
+
+
 def actor_died(death: Death) -> ActorDiedError:
     """The error for a call of an actor that is gone."""
+    if death.memory is not None:
+        lost = ActorOutOfMemoryError(f"actor {_memory_text(death)}")
+        lost.actor_name = death.memory.name or death.name
+        _fill(lost, death)
+        _fill_memory(lost, death)
+        return lost
     who = f"actor {death.name}" if death.name else "the actor"
     cause = decode_error(death.payload) if death.payload else None
     if cause is not None:
@@ -69,6 +88,10 @@ def actor_died(death: Death) -> ActorDiedError:
     else:
         text = f"{who} ({_process(death)}) died: {_manner(death)}; create a new one{_last_words(death)}"
     error = ActorDiedError(text)
+    if isinstance(cause, OutOfMemoryError):
+        error = ActorOutOfMemoryError(text)
+        error.__dict__.update({name: getattr(cause, name) for name in ("peak_bytes", "limit_bytes", "node_state")})
+        error.task_name = cause.task_name
     error.actor_name = death.name
     error.cause = cause
     _fill(error, death)
@@ -80,6 +103,39 @@ def _fill(error: WorkerCrashedError | ActorDiedError, death: Death) -> None:
     error.signal = death.signal
     error.exit_code = death.exit_code
     error.stderr = tuple(death.stderr)
+
+
+def _fill_memory(error: OutOfMemoryError, death: Death) -> None:
+    error.pid = death.pid
+    if death.memory is not None:
+        error.task_name = death.memory.name
+        error.peak_bytes = death.memory.peak_bytes
+        error.limit_bytes = death.memory.limit_bytes or None
+        error.node_state = death.memory.node
+
+
+def _memory_text(death: Death) -> str:
+    end = death.memory
+    if end is None:
+        return f"{death.name or 'a task'} ({_process(death)}) was ended for the memory it held{_last_words(death)}"
+    who = f"{end.name or death.name or 'a task'} ({_process(death)})"
+    node = f"the node then: {end.node}"
+    if end.cause == MemoryEnd.LIMIT:
+        return (
+            f"{who} was ended: it held {show(end.peak_bytes)} of private memory, and its limit is "
+            f"{show(end.limit_bytes)} (memory={end.limit_bytes}); once more it would hold as much, so it is not tried "
+            f"again: give it more with memory=..., or let it hold less at a time; {node}"
+        )
+    if end.cause == MemoryEnd.PRESSURE:
+        tries = f", the last of {end.n_ended} attempts that ended so" if end.n_ended > 1 else ""
+        return (
+            f"{who} was ended{tries}, because the node ran short of memory; it held {show(end.peak_bytes)}; demand "
+            f"what calls need with memory=..., so that fewer run at a time, and give tasks max_retries; {node}"
+        )
+    return (
+        f"{who} was killed by SIGKILL, probably by the kernel for want of memory: its count of such kills rose at that "
+        f"time; demand what calls need with memory=..., so that fewer run at a time; {node}"
+    )
 
 
 def _ask(describe: Describe, info: Mapping[str, int], class_id: int) -> Death:
@@ -106,8 +162,7 @@ def _manner(death: Death) -> str:
             name = signal.Signals(death.signal).name
         except ValueError:
             name = f"signal {death.signal}"
-        hint = ", as the kernel does when memory runs out" if death.signal == signal.SIGKILL else ""
-        return f"killed by {name}{hint}"
+        return f"killed by {name}"
     if death.exit_code is not None:
         return f"it exited with code {death.exit_code}"
     return death.reason or "how is not known"

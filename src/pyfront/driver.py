@@ -31,6 +31,7 @@ class NodeOptions(NamedTuple):
     object_spilling_limit: int | None = None  # bytes
     namespace: str | None = None
     log_to_driver: bool | None = None
+    memory: int | None = None  # bytes that tasks and actors may demand together
 
 
 _connection: Connection | None = None
@@ -63,6 +64,7 @@ def connect(options: NodeOptions) -> Runtime:
             object_store_memory=options.object_store_memory,
             object_spilling_directory=options.object_spilling_directory,
             object_spilling_limit=options.object_spilling_limit,
+            memory=options.memory,
         )
     else:
         _refuse_node_options(options, address)
@@ -100,6 +102,7 @@ def _refuse_node_options(options: NodeOptions, address: str) -> None:
         "object_store_memory",
         "object_spilling_directory",
         "object_spilling_limit",
+        "memory",
     ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "

@@ -91,6 +91,23 @@ class ActorNameTakenError(ActorError, ValueError):
     """Another living actor already has this name in this namespace."""
 
 
+class OutOfMemoryError(ShoalError, MemoryError):
+    """A task held or asked for more memory than it may have, or the node ran short of memory and ended it."""
+
+    task_name: str = ""
+    pid: int = 0
+    peak_bytes: int = 0
+    """The most private memory that it was seen to hold, without what its process held before; 0: not known."""
+    limit_bytes: int | None = None
+    """Its `memory=`; None if it was ended for another reason."""
+    node_state: str = ""
+    """Memory of the node at that time, in words."""
+
+
+class ActorOutOfMemoryError(ActorDiedError, OutOfMemoryError):
+    """The actor is gone, because it or its node ran out of memory."""
+
+
 class NodeDiedError(ShoalError):
     """The node's daemon is gone, and the node with it."""
 

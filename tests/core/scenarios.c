@@ -115,6 +115,14 @@ static void minded_task(stage *s) {
   sh_park_announce(&driver->me->park, s->seq);
 }
 
+/* Its worker is to be killed for the memory it holds; the task is to be run again, without a pause. */
+static void condemned_task(stage *s) {
+  running_task(s);
+  s->r.d.pressed_pause_ns = 0;
+  sh_ref task = sh_ref_unpack(sh_load_relaxed(&s->victim->me->x_current));
+  EXPECT_EQ(sh_repair_condemn(&s->r.d, s->victim->index, s->victim->epoch, task, SH_VERDICT_PRESSURE), SH_OK);
+}
+
 static void leased_task(stage *s) {
   sh_shape shape = {.root = RIG_ROOT, .cpu_milli = 500};
   uint32_t class_id;
@@ -268,6 +276,12 @@ static void block_and_finish(stage *s) {
   sh_seat_leave(s->victim);
 }
 
+static void commit_in_vain(stage *s) {
+  rig_fill(s->victim, s->slot, LARGE);
+  EXPECT_EQ(sh_commit(s->victim, s->slot), SH_LOST);
+  EXPECT(sh_should_exit(s->victim));
+}
+
 /* The task that it runs needs another one, which it runs itself. */
 static void run_the_awaited_task(stage *s) {
   uint32_t inner;
@@ -333,6 +347,7 @@ static const scenario scenarios[] = {
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
     {"fail where errors are minded", STAGE_WORKER, minded_task, fail},
     {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},
+    {"work on though condemned", STAGE_WORKER, condemned_task, commit_in_vain},
     {"spin for nothing", STAGE_WORKER, nothing, spin_for_nothing},
     {"spin, park and work", STAGE_WORKER, one_task, spin_park_and_work},
     {"work under a lease", STAGE_WORKER, leased_task, work},

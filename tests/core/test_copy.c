@@ -31,7 +31,7 @@ static void test_all_bytes_and_none_beside_them(void) {
   uint32_t x = 1;
   for (size_t i = 0; i < ROOM; i++)
     source[i] = (uint8_t)((x = x * 1664525U + 1013904223U) >> 24);
-  size_t sizes[] = {0, 1, 4095, 70000, 4U << 20, (5U << 20) + 3U, 32U << 20, (40U << 20) + 77U};
+  size_t sizes[] = {0, 1, 4095, 70000, 4U << 20, (5U << 20) + 3U, 32U << 20, (40U << 20) + 2U, (40U << 20) + 77U};
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
     for (uint32_t threads = 1; threads <= 3; threads++)
       for (int cold = 0; cold < 2; cold++) {

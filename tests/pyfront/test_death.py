@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deaths in words: which process, of what, what it said last, what to do."""
 
+import pickle
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,13 +11,15 @@ from shoal._core import _node
 from shoal.death import system_error
 from shoal.errors import (
     ActorDiedError,
+    ActorOutOfMemoryError,
     NodeDiedError,
     ObjectStoreFullError,
+    OutOfMemoryError,
     ShoalError,
     TaskCancelledError,
     WorkerCrashedError,
 )
-from shoal.protocol.messages import Death
+from shoal.protocol.messages import Death, MemoryEnd
 from shoal.serialization.failure import encode_task_error
 
 INFO = {"client": 3, "epoch": 1, "pid": 77, "status": 9, "class_id": 5}
@@ -65,6 +69,37 @@ def test_a_constructor_that_failed_is_the_cause() -> None:
 def test_an_actor_that_ended_on_purpose_says_so() -> None:
     error = system_error(_node.ERR_ACTOR_DIED, INFO, answering(Death(pid=77, name="A", reason="killed by shoal.kill")))
     assert "actor A (pid 77) is gone: killed by shoal.kill" in str(error)
+
+
+MIB = 1 << 20
+ENDS = [
+    (MemoryEnd(MemoryEnd.LIMIT, "simulate", 150 * MIB, 100 * MIB, "3 of 4 GiB"), "held 150 MiB.*limit is 100 MiB"),
+    (MemoryEnd(MemoryEnd.PRESSURE, "simulate", 150 * MIB, 0, "3 of 4 GiB", 1), "ran short of memory; it held 150 MiB"),
+    (MemoryEnd(MemoryEnd.PRESSURE, "simulate", 150 * MIB, 0, "3 of 4 GiB", 4), "last of 4 attempts"),
+    (MemoryEnd(MemoryEnd.KERNEL, "simulate", 0, 0, "3 of 4 GiB"), "probably by the kernel"),
+]
+
+
+@pytest.mark.parametrize(("end", "told"), ENDS)
+@pytest.mark.parametrize("code", [_node.ERR_OUT_OF_MEMORY, _node.ERR_WORKER_DIED, _node.ERR_ACTOR_DIED])
+def test_an_end_for_want_of_memory_is_told_with_figures(end: MemoryEnd, told: str, code: int) -> None:
+    death = Death(pid=77, signal=9, name="printed last", reason="killed", memory=end)
+    error = system_error(code, INFO, answering(death))
+    assert isinstance(error, OutOfMemoryError)
+    assert isinstance(error, MemoryError)
+    assert isinstance(error, ActorOutOfMemoryError) == (code == _node.ERR_ACTOR_DIED)
+    assert re.search(f"simulate .pid 77.*{told}.*the node then: 3 of 4 GiB", str(error))
+    assert (error.task_name, error.pid, error.peak_bytes) == ("simulate", 77, end.peak_bytes)
+    assert error.limit_bytes == (end.limit_bytes or None)
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert copy.__dict__ == error.__dict__
+
+
+def test_without_the_daemon_an_end_for_want_of_memory_keeps_its_class() -> None:
+    error = system_error(_node.ERR_OUT_OF_MEMORY, INFO, without_daemon)
+    assert isinstance(error, OutOfMemoryError)
+    assert error.pid == 77
 
 
 @pytest.mark.parametrize(

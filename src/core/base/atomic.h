@@ -113,6 +113,10 @@ static inline void sh_store8_seqcst(sh_a8 *p, uint8_t v) {
   SH_HOOK(p);
   atomic_store_explicit(p, v, memory_order_seq_cst);
 }
+static inline void sh_store8_relaxed(sh_a8 *p, uint8_t v) {
+  SH_HOOK(p);
+  atomic_store_explicit(p, v, memory_order_relaxed);
+}
 static inline uint8_t sh_load8_relaxed(const sh_a8 *p) {
   return atomic_load_explicit((sh_a8 *)p, memory_order_relaxed);
 }

@@ -31,6 +31,7 @@ typedef struct job {
 static void copy_streaming(uint8_t *to, const uint8_t *from, size_t bytes) {
 #ifdef __SSE2__
   size_t head = (64U - (uintptr_t)to % 64U) % 64U;
+  head = head < bytes ? head : bytes; /* the last part may be shorter than a line */
   memcpy(to, from, head);
   size_t done = head, stride = (size_t)STREAM_PAGES * PAGE_BYTES;
   for (; bytes - done >= stride; done += stride)

@@ -28,6 +28,7 @@ ERR_CANCELLED: Final[int]
 ERR_ROOT_ENDED: Final[int]
 ERR_STORE_FULL: Final[int]
 ERR_DAMAGED: Final[int]
+ERR_OUT_OF_MEMORY: Final[int]
 
 # Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is coming already.
 
@@ -37,6 +38,11 @@ EVENT_ACTOR_UNREFERENCED: Final[int]  # a = class id: the last handle is gone
 EVENT_STARVED: Final[int]  # a = class id, b = milliseconds its oldest task has waited for resources
 EVENT_QUARANTINED: Final[int]  # a = pool, b = index
 EVENT_FLUSH: Final[int]  # a = a client that should call Client.flush(); 0 = every driver and actor
+EVENT_LIMITED: Final[int]  # processes under a memory limit may have grown: measure them
+
+# What becomes of a task whose process the daemon ends.
+VERDICT_LIMIT: Final[int]  # it fails
+VERDICT_PRESSURE: Final[int]  # it is retried after a pause; with max_retries=0, or too often, it fails
 
 class ObjectRef(Generic[T]):
     """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
@@ -161,6 +167,10 @@ class Client:
         """The daemon is gone, and the segment with it: end every wait of this process with Fenced. Any thread."""
     def leave(self) -> None:
         """Take no more work: should_exit turns true and next_task returns None. Any thread."""
+    def memory_limit(self, class_id: int) -> int:
+        """Bytes of private memory that a class demands and may not exceed; 0: no limit."""
+    def allow(self, baseline: int, allowance: int) -> None:
+        """Publish the bytes of private memory that this process may hold now (0: any number), and held before."""
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
     def forked(self) -> None:
@@ -255,6 +265,16 @@ class NodeCore:
     def set_capacity(self, kind: int, amount_milli: int) -> None:
         """Capacity of resource `kind` (0 = gpu; others as the daemon numbers custom resources)."""
     def drain_events(self) -> list[tuple[int, int, int, int]]: ...
+    def set_pressure_retries(self, count: int, pause_s: float) -> None:
+        """How often a task may be put back by VERDICT_PRESSURE; the first pause, which doubles up to 32 times that."""
+    def running(self, limited_only: bool = False) -> list[dict[str, Any]]:
+        """Actors, and workers with a task: index epoch pid role root class_id task key attempt max_retries pressed
+        since_ns allowance baseline.
+
+        `task` is (index, generation) of its slot, `key` its function's; both None for an actor between calls.
+        """
+    def condemn(self, index: int, epoch: int, task: tuple[int, int], verdict: int) -> bool:
+        """The worker can no longer finish this task: kill it now. False: it does not run that task any more."""
     def hold(self, index: int, generation: int) -> bool: ...
     def hold_for(self, client: int, epoch: int, index: int, generation: int) -> bool:
         """Count a hold by a client that will be told of the object and `adopt` it. False: one of the two is gone."""

@@ -29,7 +29,7 @@ cdef extern from "base/id.h" nogil:
 
 cdef extern from "store/payload.h" nogil:
     enum: SH_PAYLOAD_VERSION, SH_PAYLOAD_ERROR, SH_PAYLOAD_SYSTEM_ERROR
-    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED
+    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY
     ctypedef struct sh_payload:
         uint8_t version, py_minor
         uint16_t flags
@@ -57,6 +57,11 @@ cdef extern from "node/repair.h" nogil:
     uint64_t sh_load_relaxed(const sh_a64 *p)
     void sh_store_release(sh_a64 *p, uint64_t v)
     uint64_t sh_load_acquire(const sh_a64 *p)
+    void sh_store_relaxed(sh_a64 *p, uint64_t v)
+    uint32_t sh_word_generation(uint64_t word)
+    uint32_t sh_word_state(uint64_t word)
+    uint32_t sh_word_who(uint64_t word)
+    enum: SH_TASK_RUNNING
     uint32_t sh_load32_relaxed(const sh_a32 *p)
     uint32_t sh_load32_acquire(const sh_a32 *p)
     ctypedef struct sh_a8:
@@ -68,7 +73,7 @@ cdef extern from "node/repair.h" nogil:
     enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR
     enum: SH_LOCAL_CLOSED, SH_LOCAL_MARKED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
-    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH
+    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH, SH_EVENT_LIMITED
     enum: SH_COPY_PARALLEL_BYTES
 
     ctypedef struct sh_ref:
@@ -90,6 +95,9 @@ cdef extern from "node/repair.h" nogil:
         uint32_t number
     ctypedef struct sh_slot:
         sh_a32 x_attempt
+        sh_a64 word
+        sh_a8 x_pressed
+        uint32_t max_retries
         uint32_t class_id
         uint16_t submitter, depth
         uint32_t flags
@@ -99,7 +107,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_wake
     ctypedef struct sh_client:
         sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root
-        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted
+        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_since_ns, x_allowance, x_baseline
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
@@ -127,6 +135,10 @@ cdef extern from "node/repair.h" nogil:
     sh_client *sh_client_at(const sh_segment *s, uint32_t client)
     sh_a8 *sh_run_state_of(const sh_segment *s, uint32_t client)
     uint32_t sh_clients_high(const sh_segment *s)
+    cbool sh_slot_known(const sh_segment *s, uint32_t slot)
+    enum: SH_CLIENT_LIVE
+    sh_ref sh_ref_unpack(uint64_t v)
+    uint64_t sh_class_memory(const sh_segment *s, uint32_t class_id)
 
     sh_status sh_self_open(sh_self *self, int segment_fd, int poke_fd, uint32_t index, uint32_t epoch)
     void sh_self_close(sh_self *self)
@@ -237,7 +249,8 @@ cdef extern from "node/repair.h" nogil:
         uint32_t capacity[64]
         uint32_t used[64]
         uint32_t gpu_used[32]
-        uint32_t seat_pool_milli
+        uint32_t seat_pool_milli, pressed_max
+        uint64_t pressed_pause_ns
         cbool running
     sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config)
     sh_status sh_repair_start(sh_repair *d)
@@ -252,6 +265,10 @@ cdef extern from "node/repair.h" nogil:
     void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end)
     void sh_repair_end_root(sh_repair *d, uint32_t root)
     sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli)
+    enum: SH_VERDICT_LIMIT, SH_VERDICT_PRESSURE
+    ctypedef enum sh_verdict:
+        pass
+    sh_status sh_repair_condemn(sh_repair *d, uint32_t index, uint32_t epoch, sh_ref task, sh_verdict verdict)
     cbool sh_repair_hold(sh_repair *d, sh_ref r)
     void sh_repair_drop(sh_repair *d, sh_ref r)
     cbool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r)

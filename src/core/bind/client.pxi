@@ -128,6 +128,15 @@ cdef class Client:
         if not self.closed and not self.s.forked:
             sh_self_leave(&self.s)
 
+    def memory_limit(self, uint32_t class_id) -> int:
+        self.check()
+        return sh_class_memory(&self.s.seg, class_id)
+
+    def allow(self, uint64_t baseline, uint64_t allowance) -> None:
+        self.check()
+        sh_store_relaxed(&self.s.me.x_baseline, baseline)
+        sh_store_relaxed(&self.s.me.x_allowance, allowance)
+
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
         self.check()

@@ -134,6 +134,55 @@ cdef class NodeCore:
             if n < 64:
                 return out
 
+    def set_pressure_retries(self, uint32_t count, double pause_s) -> None:
+        self.d.pressed_max = min(count, 200)  # counted in a byte
+        self.d.pressed_pause_ns = <uint64_t>(pause_s * 1e9)
+
+    def running(self, bint limited_only=False) -> list:
+        cdef uint32_t i, high = sh_clients_high(&self.d.seg), role
+        cdef sh_client *c
+        cdef sh_slot *t
+        cdef uint64_t current, word, allowance
+        cdef sh_ref r
+        out = []
+        for i in range(1, high):
+            c = sh_client_at(&self.d.seg, i)
+            role = sh_load32_relaxed(&c.x_role)
+            if sh_load32_relaxed(&c.x_state) != SH_CLIENT_LIVE or (role != SH_ROLE_WORKER and role != SH_ROLE_ACTOR):
+                continue
+            current = sh_load_relaxed(&c.x_current)
+            allowance = sh_load_relaxed(&c.x_allowance)
+            if limited_only and allowance == 0:
+                continue
+            found = {
+                "index": i, "epoch": sh_load32_relaxed(&c.x_epoch), "pid": sh_load32_relaxed(&c.x_pid), "role": role,
+                "root": sh_load32_relaxed(&c.x_root), "class_id": sh_load32_relaxed(&c.x_class), "task": None, "key": None,
+                "attempt": 0, "max_retries": 0, "pressed": 0, "since_ns": sh_load_relaxed(&c.x_since_ns),
+                "allowance": allowance, "baseline": sh_load_relaxed(&c.x_baseline),
+            }
+            r = sh_ref_unpack(current)
+            if current != 0 and sh_slot_known(&self.d.seg, r.index):
+                t = sh_slot_at(&self.d.seg, r.index)
+                word = sh_load_acquire(&t.word)
+                if sh_word_generation(word) == r.generation and sh_word_state(word) == SH_TASK_RUNNING and sh_word_who(word) == i:
+                    found["task"] = (r.index, r.generation)
+                    found["key"] = PyBytes_FromStringAndSize(<char *>&t.fn_lo, 16)
+                    found["class_id"] = t.class_id
+                    found["attempt"] = sh_load32_relaxed(&t.x_attempt)
+                    found["max_retries"] = t.max_retries
+                    found["pressed"] = sh_load8_relaxed(&t.x_pressed)
+            if found["task"] is not None or role == SH_ROLE_ACTOR:
+                out.append(found)
+        return out
+
+    def condemn(self, uint32_t index, uint32_t epoch, tuple task, int verdict) -> bool:
+        cdef sh_ref r
+        cdef sh_status status
+        r.index, r.generation = task
+        with nogil:
+            status = sh_repair_condemn(self.d, index, epoch, r, <sh_verdict>verdict)
+        return status == SH_OK
+
     def hold(self, uint32_t index, uint32_t generation) -> bool:
         cdef sh_ref r
         cdef bint held

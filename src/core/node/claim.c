@@ -25,6 +25,7 @@ static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
   sh_store_relaxed(&self->me->x_current, (uint64_t)slot | ((uint64_t)sh_word_generation(claimed) << 32));
   sh_store32_relaxed(&self->me->x_depth, t->depth);
   self->busy_since_ns = sh_os_now_ns();
+  sh_store_relaxed(&self->me->x_since_ns, self->busy_since_ns);
   return SH_OK;
 }
 
@@ -209,7 +210,8 @@ static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
 }
 
 sh_status sh_next_try(sh_self *self, uint32_t *slot) {
-  if (sh_load32_relaxed(&self->seg.header->x_mode) != SH_MODE_RUNNING || sh_load32_relaxed(&self->me->x_fenced))
+  if (sh_load32_relaxed(&self->seg.header->x_mode) != SH_MODE_RUNNING || sh_load32_relaxed(&self->me->x_fenced) ||
+      atomic_load(&self->leaving))
     return SH_EMPTY;
   return self->role == SH_ROLE_ACTOR ? sh_claim_as_actor(self, slot) : claim_as_worker(self, slot);
 }
@@ -351,15 +353,22 @@ void sh_unclaim(sh_self *self, uint32_t slot) {
   sh_store_release(&self->me->op, 0);
 }
 
+/* Condemned for this task: the kill is on its way and must not hit another one. */
+static sh_status lost(sh_self *self, uint64_t word) {
+  if (sh_word_state(word) == SH_TASK_KILLING && sh_word_who(word) == self->index)
+    sh_self_leave(self);
+  return SH_LOST;
+}
+
 sh_status sh_commit(sh_self *self, uint32_t slot) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
   uint64_t running = sh_load_relaxed(&t->word);
   if (sh_word_state(running) != SH_TASK_RUNNING || sh_word_who(running) != self->index)
-    return SH_LOST;
+    return lost(self, running);
   uint64_t committed = sh_word(sh_word_generation(running), SH_TASK_COMMITTED, self->index, sh_word_tag(running));
   /* (K) the commit point: before it the fills are dropped, after it whoever finds the task finishes the seals. */
   if (!sh_cas(&t->word, &running, committed))
-    return SH_LOST;
+    return lost(self, running);
   for (uint32_t i = 0; i < t->n_returns; i++)
     sh_seal(self, sh_slot_return(&self->seg, t, i));
   sh_bump(&self->me->x_completed, 1);

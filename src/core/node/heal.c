@@ -75,7 +75,7 @@ static void look_at_slot(sh_repair *d, uint32_t i) {
   if (sound && unclaimed)
     sound = who == t->class_id && sh_known_class(d, who)->word != 0;
   if (sound && !unclaimed)
-    sound = sh_known_live(d, who) && who != 0; /* else nobody ends it */
+    sound = sh_known_live(d, who) && (who != 0 || state == SH_TASK_CLAIMED); /* else nobody ends it; 0: put off */
   if (!sound) {
     if (doubted_before(doubt, word))
       sh_quarantine_slot(d, i, word);

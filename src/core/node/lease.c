@@ -185,7 +185,8 @@ static bool has_task(sh_repair *d, uint32_t client) {
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_SLOT) * sh_pool_of(&d->seg, SH_POOL_SLOT)->chunk_records;
   for (uint32_t i = 0; i < end; i++) {
     uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, i)->word);
-    if ((sh_word_state(word) == SH_TASK_CLAIMED || sh_word_state(word) == SH_TASK_RUNNING) &&
+    uint32_t state = sh_word_state(word);
+    if ((state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING || state == SH_TASK_KILLING) &&
         sh_word_who(word) == client)
       return true;
   }

@@ -65,9 +65,11 @@ typedef struct sh_client {
   sh_a32 x_beat;                             /* changes while it spins: the tick tells a spinner from a stopped one */
   sh_a64 x_claimed_store, x_claimed_records; /* bytes of chunks and arenas it claimed, for the budget */
   sh_a64 x_submitted, x_completed, x_busy_ns, x_parks;
-  sh_a64 x_current;     /* packed slot it executes (last claimed), for `why` and listings */
-  sh_a64 x_room_wanted; /* bytes of the allocation that this client waits for; 0 = none */
-  uint64_t pad2[4];
+  sh_a64 x_current;               /* packed slot it executes (last claimed), for `why` and listings */
+  sh_a64 x_since_ns;              /* when it claimed that one */
+  sh_a64 x_allowance, x_baseline; /* private bytes it may hold now, 0 = any number; and held when that began to count */
+  sh_a64 x_room_wanted;           /* bytes of the allocation that this client waits for; 0 = none */
+  uint64_t pad2[1];
 } sh_client;
 _Static_assert(sizeof(sh_client) == 384, "layout is an ABI: bump SH_LAYOUT_VERSION");
 
@@ -99,6 +101,7 @@ static inline sh_ref sh_log_ref(uint64_t e) {
 #define SH_CLASS_LIVE 2U
 #define SH_CLASS_CLOSED 3U /* an actor that is gone, or a root that ended: nothing of it may be claimed */
 #define SH_MAX_DEMANDS 8U
+#define SH_KIND_MEMORY 1U /* counted in MiB; a lease that is enforced: x_allowance */
 typedef enum sh_class_kind { SH_CLASS_SEAT = 1, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR } sh_class_kind;
 
 typedef struct sh_class { /* written by the daemon, except the bits */
@@ -175,7 +178,9 @@ typedef struct sh_slot {
   uint32_t owner_node;
   uint64_t deadline_left_ns; /* remaining, never a clock value; 0 = none */
   uint64_t rebuild_cost_ns;  /* own duration + arguments' costs, filled at commit */
-  uint8_t hops, commit_state, priority, spare[5];
+  uint8_t hops, commit_state, priority;
+  sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
+  uint8_t spare[4];
   uint8_t inline_bytes[SH_SPEC_INLINE];
 } sh_slot;
 _Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");
@@ -205,6 +210,9 @@ static inline sh_ring *sh_ring_at(const sh_segment *s, uint32_t ring) {
 }
 static inline sh_slot *sh_slot_at(const sh_segment *s, uint32_t slot) {
   return (sh_slot *)sh_pool_record(s, sh_pool_of(s, SH_POOL_SLOT), slot);
+}
+static inline bool sh_slot_known(const sh_segment *s, uint32_t slot) {
+  return slot < sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT));
 }
 static inline sh_waiters sh_waiters_of(const sh_segment *s) {
   const sh_pool *p = sh_pool_of(s, SH_POOL_WAITER);
@@ -238,6 +246,16 @@ static inline bool sh_class_has_bits(const sh_segment *s, const sh_class *c) {
     if (sh_load_relaxed(&c->x_bits[w]))
       return true;
   return false;
+}
+
+/* Bytes of memory that a class demands, and may not exceed; 0: it demands none. */
+static inline uint64_t sh_class_memory(const sh_segment *s, uint32_t class_id) {
+  const sh_class *c = sh_class_at(s, class_id);
+  uint32_t n = sh_load32_relaxed(&c->n_demands);
+  for (uint32_t i = 0; i < n && i < SH_MAX_DEMANDS; i++)
+    if (sh_load32_relaxed(&c->demands[i].kind) == SH_KIND_MEMORY)
+      return ((uint64_t)sh_load32_relaxed(&c->demands[i].milli) * (1U << 20) + 999U) / 1000U;
+  return 0;
 }
 
 /* Words of the task-class bitmap that may hold a bit. */

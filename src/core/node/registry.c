@@ -31,6 +31,7 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
   sh_store_relaxed(&c->op, 0);
   sh_store_relaxed(&c->x_current, 0);
   sh_store_relaxed(&c->x_room_wanted, 0);
+  sh_store_relaxed(&c->x_allowance, 0);
   sh_store32_relaxed(&c->park.x_parked, 0);
   if (class_id >= 0 && d->actors[class_id].gpu_mask)
     sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
@@ -208,4 +209,13 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   sh_sweep_fail(d, of_root, root, false, &error);
   (void)sh_counts_work(&d->counts, SH_WORK_NS);
   pthread_mutex_unlock(&d->lock);
+}
+
+sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli) {
+  if (kind >= SH_MAX_KINDS)
+    return SH_INVALID;
+  pthread_mutex_lock(&d->lock);
+  d->capacity[kind] = milli;
+  pthread_mutex_unlock(&d->lock);
+  return SH_OK;
 }

@@ -17,6 +17,8 @@
 
 #define POKE_TAG UINT64_MAX
 #define WORK_PAUSE_MS 1 /* between two rounds of them: others want the lock too */
+#define PRESSED_MAX 15U
+#define PRESSED_PAUSE_NS 1000000000U
 
 static void lock(sh_repair *d) {
   pthread_mutex_lock(&d->lock);
@@ -93,6 +95,7 @@ static bool private_tables(sh_repair *d) {
   d->known_classes = calloc(SH_MAX_CLASSES, sizeof *d->known_classes);
   d->damaged_logs = calloc(SH_MAX_CLIENTS, sizeof *d->damaged_logs);
   d->leases = calloc(SH_MAX_CLIENTS, sizeof *d->leases);
+  d->verdicts = calloc(SH_MAX_CLIENTS, 1);
   d->progress = calloc(SH_MAX_CLIENTS, sizeof *d->progress);
   d->actors = calloc(SH_MAX_CLASSES, sizeof *d->actors);
   d->actor_waits = calloc(SH_MAX_CLASSES, 1);
@@ -110,8 +113,9 @@ static bool private_tables(sh_repair *d) {
     return false;
   d->entry_doubts = entries;
   d->slot_doubts = slots;
-  return d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases && d->progress &&
-         d->actors && d->actor_waits && d->starved_since && d->starved_told && d->ring_heads && d->backlog;
+  return d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases && d->verdicts &&
+         d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told && d->ring_heads &&
+         d->backlog;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
@@ -150,6 +154,8 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
   (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->poke_fd, &e);
   d->capacity[0] = 0;
+  d->pressed_max = PRESSED_MAX;
+  d->pressed_pause_ns = PRESSED_PAUSE_NS;
   return SH_OK;
 }
 
@@ -183,6 +189,8 @@ static bool round_once(sh_repair *d) {
     d->seen_pressure = pressure;
     sh_event_add(d, SH_EVENT_FLUSH, 0, 0, 0);
   }
+  if (d->n_put_off)
+    sh_sweep_put_back(d, now);
   sh_lease_run(d, now);
   if (ticks) {
     d->last_tick_ns = now;
@@ -283,6 +291,8 @@ void sh_repair_close(sh_repair *d) {
   free(d->known_classes);
   free(d->damaged_logs);
   free(d->leases);
+  free(d->verdicts);
+  free(d->put_off);
   free(d->progress);
   free(d->actors);
   free(d->actor_waits);
@@ -297,13 +307,22 @@ void sh_repair_close(sh_repair *d) {
   memset(d, 0, sizeof *d);
 }
 
-sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli) {
-  if (kind >= SH_MAX_KINDS)
+sh_status sh_repair_condemn(sh_repair *d, uint32_t index, uint32_t epoch, sh_ref task, sh_verdict verdict) {
+  if (index == 0 || index >= SH_MAX_CLIENTS || task.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
     return SH_INVALID;
   lock(d);
-  d->capacity[kind] = milli;
+  sh_status status = SH_LOST;
+  sh_a64 *at = &sh_slot_at(&d->seg, task.index)->word;
+  uint64_t word = sh_load_acquire(at);
+  if (sh_known_client(d, index)->x_epoch == epoch && sh_known_live(d, index) &&
+      sh_word_generation(word) == task.generation && sh_word_state(word) == SH_TASK_RUNNING &&
+      sh_word_who(word) == index &&
+      sh_cas(at, &word, sh_word(task.generation, SH_TASK_KILLING, index, sh_word_tag(word)))) {
+    d->verdicts[index] = (uint8_t)verdict;
+    status = SH_OK;
+  }
   unlock(d);
-  return SH_OK;
+  return status;
 }
 
 bool sh_repair_hold(sh_repair *d, sh_ref r) {

@@ -19,6 +19,7 @@
 #define SH_WORK_NS 5000000U  /* for releases in one round */
 #define SH_MAX_KINDS 64U     /* resource kinds of a node; 0 = gpu */
 #define SH_CPU_MILLI 1000U
+#define SH_WORK_NS 5000000U /* for releases in one round */
 
 typedef enum sh_event_kind {
   SH_EVENT_CLIENT_SWEPT = 1,   /* a = client, b = epoch, c = 0 */
@@ -27,6 +28,7 @@ typedef enum sh_event_kind {
   SH_EVENT_STARVED,            /* a = class id, b = milliseconds its oldest task has waited for resources */
   SH_EVENT_QUARANTINED,        /* a = pool or SH_DAMAGED_*, b = index */
   SH_EVENT_FLUSH,              /* a = a client that sits on references it dropped; 0 = all: the store is full */
+  SH_EVENT_LIMITED,            /* processes under a memory limit may have grown: measure them */
 } sh_event_kind;
 typedef struct sh_event {
   int64_t kind, a, b, c;
@@ -37,6 +39,18 @@ typedef struct sh_claims { /* what a lease or an actor holds */
   uint32_t cpu_milli;      /* 0 once given back by a parked get */
   uint32_t gpu_mask;
 } sh_claims;
+
+/* Why the daemon kills a worker: decides what becomes of the task in it. */
+typedef enum sh_verdict {
+  SH_VERDICT_NONE,
+  SH_VERDICT_LIMIT,   /* it holds more memory than it may: it fails, for it would do so again */
+  SH_VERDICT_PRESSURE /* the node runs out of memory: it is retried later, not at once, and has a count of its own */
+} sh_verdict;
+
+typedef struct sh_put_off { /* a task that waits for its next attempt; its word is CLAIMED by client 0 */
+  uint32_t slot, generation;
+  uint64_t due_ns;
+} sh_put_off;
 
 typedef struct sh_progress {            /* what the last tick saw of a client */
   uint64_t op, committed, told;         /* told: of the errors of which committed task */
@@ -71,6 +85,12 @@ struct sh_repair {
   sh_claims *leases;       /* by client */
   sh_claims *actors;       /* by class */
   uint8_t *actor_waits;    /* by class: reserve_actor was refused */
+  uint8_t *verdicts;       /* by client: sh_verdict, until it is swept */
+  sh_put_off *put_off;
+  uint32_t n_put_off, cap_put_off;
+  uint32_t pressed_max;      /* attempts that pressure may cost a task */
+  uint64_t pressed_pause_ns; /* before the first attempt after one; doubles with each further */
+  uint32_t n_ticks;
   uint32_t capacity[SH_MAX_KINDS], used[SH_MAX_KINDS];
   uint32_t gpu_used[32];    /* milli, by device */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
@@ -112,6 +132,9 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
 void sh_repair_end_root(sh_repair *d, uint32_t root);
 sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli);
 
+/* The task that this worker runs cannot commit any more: kill the worker. SH_LOST: it does not run that task (now). */
+sh_status sh_repair_condemn(sh_repair *d, uint32_t index, uint32_t epoch, sh_ref task, sh_verdict verdict);
+
 /* Keep an object on behalf of the daemon, and let it go. False: it is gone. */
 bool sh_repair_hold(sh_repair *d, sh_ref r);
 void sh_repair_drop(sh_repair *d, sh_ref r);
@@ -140,6 +163,8 @@ void sh_sweep_client(sh_repair *d, uint32_t client);
 void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
                    const sh_system_error *error);
 /* Hint every READY task; resolve those of closed classes. */
+/* Put tasks back whose pause is over. */
+void sh_sweep_put_back(sh_repair *d, uint64_t now_ns);
 void sh_sweep_rescan(sh_repair *d);
 void sh_sweep_orphans(sh_repair *d);
 void sh_lease_run(sh_repair *d, uint64_t now_ns);

@@ -75,6 +75,7 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   t->hops = 0;
   t->commit_state = SH_COMMIT_LOCAL;
   t->priority = call->priority;
+  sh_store8_relaxed(&t->x_pressed, 0);
 
   uint64_t head_bytes = call->n_returns > 1U ? 8ULL * call->n_returns : 0U;
   uint64_t spec_bytes = head_bytes + payload_bytes, loc = SH_LOC_NONE;

@@ -12,6 +12,10 @@
 #include "node/repair.h"
 #include "node/task.h"
 
+#include <stdlib.h>
+
+#define MAX_DOUBLINGS 5U /* of the pause before a task is run again */
+
 static uint32_t slots_in_use(const sh_segment *s) {
   return sh_pool_used_chunks(s, SH_POOL_SLOT) * sh_pool_of(s, SH_POOL_SLOT)->chunk_records;
 }
@@ -93,12 +97,56 @@ static void back_to_ready(sh_repair *d, uint32_t slot, uint64_t word) {
   sh_store_release(op, 0);
 }
 
+/* Ready again after a pause that doubles with each attempt it lost to memory. Until then the task is the daemon's: a scan
+ * that ends its class or job fails it. First the list, then the word: an interrupted sweep comes here again. */
+static void put_off(sh_repair *d, uint32_t slot, uint64_t word, uint32_t pressed) {
+  if (d->n_put_off == d->cap_put_off) {
+    uint32_t cap = d->cap_put_off ? d->cap_put_off * 2U : 64U;
+    sh_put_off *grown = realloc(d->put_off, cap * sizeof *grown);
+    if (!grown) {
+      back_to_ready(d, slot, word);
+      return;
+    }
+    d->put_off = grown;
+    d->cap_put_off = cap;
+  }
+  uint64_t pause = d->pressed_pause_ns << (pressed <= MAX_DOUBLINGS ? pressed - 1U : MAX_DOUBLINGS);
+  d->put_off[d->n_put_off++] =
+      (sh_put_off){.slot = slot, .generation = sh_word_generation(word), .due_ns = sh_os_now_ns() + pause};
+  sh_store_release(&sh_slot_at(&d->seg, slot)->word,
+                   sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word)));
+}
+
+void sh_sweep_put_back(sh_repair *d, uint64_t now_ns) {
+  for (uint32_t i = 0; i < d->n_put_off;) {
+    sh_put_off p = d->put_off[i];
+    if (p.due_ns > now_ns) {
+      i++;
+      continue;
+    }
+    d->put_off[i] = d->put_off[--d->n_put_off];
+    uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, p.slot)->word);
+    if (sh_word_generation(word) == p.generation && sh_word_state(word) == SH_TASK_CLAIMED && sh_word_who(word) == 0)
+      back_to_ready(d, p.slot, word);
+  }
+}
+
+/* A crash costs one of max_retries; the daemon's verdict about memory has its own rules. */
 static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
+  sh_verdict verdict = d->verdicts[sh_word_who(word)];
   uint32_t attempt = sh_load32_relaxed(&t->x_attempt) + 1U;
-  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && attempt <= t->max_retries;
+  uint32_t pressed = (uint32_t)sh_load8_relaxed(&t->x_pressed) + (verdict == SH_VERDICT_PRESSURE ? 1U : 0U);
+  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && verdict != SH_VERDICT_LIMIT;
+  if (verdict == SH_VERDICT_PRESSURE)
+    retry = retry && t->max_retries > 0 && pressed <= d->pressed_max;
+  else
+    retry = retry && attempt - pressed <= t->max_retries;
   if (!retry) {
-    fail_owned(d, slot, word, error);
+    sh_system_error told = *error;
+    if (verdict != SH_VERDICT_NONE)
+      told.code = SH_ERR_OUT_OF_MEMORY;
+    fail_owned(d, slot, word, &told);
     return;
   }
   sh_call_view call;
@@ -106,7 +154,11 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
   for (uint32_t i = 0; i < call.n_returns; i++)
     sh_counts_unfill(&d->counts, sh_view_return(&call, i));
   sh_store32_relaxed(&t->x_attempt, attempt);
-  back_to_ready(d, slot, word);
+  sh_store8_relaxed(&t->x_pressed, (uint8_t)pressed);
+  if (verdict == SH_VERDICT_PRESSURE)
+    put_off(d, slot, word, pressed);
+  else
+    back_to_ready(d, slot, word);
 }
 
 static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *error) {
@@ -321,6 +373,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   k->x_pid = 0;
   k->x_state = SH_CLIENT_FREE;
   (void)sh_publish_client(d, client);
+  d->verdicts[client] = SH_VERDICT_NONE;
   d->sweeps++;
   sh_event_add(d, SH_EVENT_CLIENT_SWEPT, client, epoch, 0);
   sh_wake_worker(&d->seg);

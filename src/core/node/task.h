@@ -5,6 +5,7 @@
  *   FREE -> BUILDING(submitter) -> READY(class) <-> WAITING(class, n-th wait)
  *                                   READY -> CLAIMED(worker) -> RUNNING(worker) -> COMMITTED(worker) -> FREE
  *                                            CLAIMED -> WAITING (an argument is missing)   RUNNING -> KILLING(worker)
+ *   (put off: CLAIMED(daemon), until it is READY again)
  *
  *   BUILDING   only the submitter knows it; dies with it
  *   READY      some ring holds a hint for it, or somebody's intent word names it
@@ -12,6 +13,7 @@
  *   CLAIMED    arguments are being looked at; no user code has run: a death puts it back with the same attempt
  *   RUNNING    user code may have run: a death costs an attempt
  *   COMMITTED  the values are final: whoever finds it finishes the seals
+ *   KILLING    the daemon ends the worker for this task: it cannot commit, and the worker takes no other
  */
 #ifndef SH_NODE_TASK_H
 #define SH_NODE_TASK_H
@@ -61,7 +63,8 @@ void sh_idle_withdraw(sh_self *self);
 /* Spin for work, at most SH_SPIN_NS. True if there may be some. Without the lock. */
 bool sh_spin_next(sh_self *self);
 
-/* Commit a RUNNING task whose returns are filled, seal them and let the slot go. SH_LOST: it was killed; nothing is sealed. */
+/* Commit a RUNNING task whose returns are filled, seal them and let the slot go. SH_LOST: it was killed; nothing is
+ * sealed, and this process takes no more work. */
 sh_status sh_commit(sh_self *self, uint32_t slot);
 
 /* Put a claimed task back, as if it had never been claimed (worker exits, inline run refused). */

@@ -15,6 +15,8 @@
 #include <limits.h>
 #include <string.h>
 
+#define TICKS_PER_SECOND (1000000000U / SH_TICK_NS)
+
 /* A process that is stopped computes nothing: its seat is for those who wait for one. -> seats that came free. */
 static uint32_t take_seats_of_the_stopped(sh_repair *d) {
   uint32_t n = 0, high = d->clients_high;
@@ -228,7 +230,17 @@ static void ask_to_flush(sh_repair *d, uint32_t client, sh_progress *seen) {
     sh_event_add(d, SH_EVENT_FLUSH, client, 0, 0);
 }
 
+/* The front end measures processes under a memory limit; this says when: at each tick while one of them computes, and once a
+ * second for those that only wait, which threads of their own may still let grow. */
+static bool may_have_grown(sh_repair *d, uint32_t client) {
+  if (sh_load_relaxed(&sh_client_at(&d->seg, client)->x_allowance) == 0)
+    return false;
+  return d->n_ticks % TICKS_PER_SECOND == 0 || sh_load8_relaxed(sh_run_state_of(&d->seg, client)) != SH_RUN_PARKED;
+}
+
 void sh_tick(sh_repair *d) {
+  bool measure = false;
+  d->n_ticks++;
   sh_a32 *clock = &d->seg.header->x_clock;
   sh_store32_relaxed(clock, sh_load32_relaxed(clock) + 1U);
   sh_heal(d);
@@ -240,7 +252,10 @@ void sh_tick(sh_repair *d) {
     help_commit(d, client, &d->progress[client]);
     help_parking(d, client, &d->progress[client]);
     ask_to_flush(d, client, &d->progress[client]);
+    measure = measure || may_have_grown(d, client);
   }
+  if (measure)
+    sh_event_add(d, SH_EVENT_LIMITED, 0, 0, 0);
   help_classes(d);
   if (d->short_of_leases)
     d->repairs += sh_lease_revoke(d);

@@ -47,6 +47,7 @@ typedef enum sh_error_code {
   SH_ERR_ROOT_ENDED,
   SH_ERR_STORE_FULL,
   SH_ERR_DAMAGED,
+  SH_ERR_OUT_OF_MEMORY, /* the daemon ended the task's process for the memory it held */
 } sh_error_code;
 
 /* An error that the core itself seals: plain numbers, explained by the front end. */

@@ -21,18 +21,21 @@ from shoal._core._node import (
     EVENT_ACTOR_UNREFERENCED,
     EVENT_CLIENT_SWEPT,
     EVENT_FLUSH,
+    EVENT_LIMITED,
     EVENT_NEED_WORKERS,
     EVENT_QUARANTINED,
     EVENT_STARVED,
     ROLE_DRIVER,
     NodeCore,
 )
-from shoal.config import log_dir
+from shoal.config import log_dir, memory_config
+from shoal.memory import Meter
 from shoal.node.actors import Actors
 from shoal.node.connections import UNREGISTERED, Connection
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
+from shoal.node.memory_guard import MemoryGuard
 from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
@@ -94,6 +97,7 @@ class Daemon:
         self._starvation = Starvation(self._ledger)
         self._damage_told = False
         self._spiller = make_spiller(self._core, settings, store_bytes, self._warn_everybody)
+        self._memory = MemoryGuard(self._core, self._pool, self._jobs, Meter(), memory_config())
         self._requests = Requests(
             Node(
                 self._core,
@@ -123,6 +127,7 @@ class Daemon:
         loop.add_reader(self._core.event_fd, self._drain_events)
         self._port.open()
         self._spiller.start()
+        self._memory.start()
         if starter is not None:
             self._connect_driver(starter, is_starter=True)
         self._listen()
@@ -236,6 +241,7 @@ class Daemon:
     # -- events
 
     def _drain_events(self) -> None:
+        is_measuring = False
         for kind, a, b, c in self._core.drain_events():
             if kind == EVENT_CLIENT_SWEPT:
                 self._client_swept(a, b)
@@ -253,6 +259,10 @@ class Daemon:
                 self._warn_of_starvation(a, b / 1000)
             elif kind == EVENT_QUARANTINED:
                 self._warn_of_damage()
+            elif kind == EVENT_LIMITED:
+                is_measuring = True
+        if is_measuring and not self._stopping.is_set():
+            self._memory.measure()
 
     def _client_swept(self, index: int, epoch: int) -> None:
         driver = next((job for job in self._jobs if job.driver.key == (index, epoch)), None)
@@ -304,6 +314,7 @@ class Daemon:
             self._pool.exited(report.pid, report.status)
 
     def _process_ended(self, process: WorkerProcess) -> None:
+        self._memory.explain(process)
         if process.key != UNREGISTERED:
             self._deaths.record(process.death(self._log_path), client_key(*process.key))
         self._actors.process_ended(process)
@@ -329,6 +340,7 @@ class Daemon:
 
     async def _end(self) -> None:
         loop = asyncio.get_running_loop()
+        self._memory.stop()
         if self._listener is not None:
             loop.remove_reader(self._listener)
             self._listener.close()

@@ -119,13 +119,20 @@ def start_node(
     object_store_memory: int | None = None,
     object_spilling_directory: str | None = None,
     object_spilling_limit: int | None = None,
+    memory: int | None = None,
 ) -> Connection:
     """Start a node that ends with this driver. None: as the machine has it; the store takes 30 % of memory.
 
     Raises NodeStartError.
     """
     settings = NodeSettings(
-        num_cpus, num_gpus, dict(resources or {}), object_store_memory, object_spilling_directory, object_spilling_limit
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        resources=dict(resources or {}),
+        object_store_memory=object_store_memory,
+        object_spilling_directory=object_spilling_directory,
+        object_spilling_limit=object_spilling_limit,
+        memory=memory,
     )
     ours, theirs = socket.socketpair()
     output_fd = os.memfd_create("shoal-daemon-output", os.MFD_CLOEXEC)

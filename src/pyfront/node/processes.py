@@ -12,6 +12,7 @@ from contextlib import suppress
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
+MOST_EXPENDABLE = "1000"
 NAME_BYTES = 15  # what the kernel keeps of a name
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,6 +38,12 @@ def die_with_parent(parent: int, signal_number: int) -> None:
     _prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def be_the_kernels_first_choice() -> None:
+    """When memory runs out, let the kernel end this process rather than the daemon, the zygote or a driver."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(MOST_EXPENDABLE)
 
 
 def descendants(root: int) -> list[int]:

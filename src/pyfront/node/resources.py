@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the node has, and the numbers under which the core knows it. Pure, but for `detect`.
 
-The core counts in thousandths and knows kinds by number: -1 = CPU, 0 = GPU, then memory and custom kinds in the order
+The core counts in thousandths and knows kinds by number: -1 = CPU, 0 = GPU, 1 = memory, then custom kinds in the order
 in which they are first heard of. `memory` is counted in MiB.
 """
 
@@ -14,11 +14,11 @@ from glob import glob
 from typing import NamedTuple
 
 from shoal.config import visible_gpus
+from shoal.memory import MIB, Meter
 from shoal.node.settings import NodeSettings
 
 CPU, GPU, MEMORY = "CPU", "GPU", "memory"
-CPU_KIND, GPU_KIND = -1, 0
-MIB = 1 << 20
+CPU_KIND, GPU_KIND, MEMORY_KIND = -1, 0, 1
 MAX_MILLI = 0xFFFF_FFFF
 STORE_FRACTION = 0.3
 MIN_STORE_BYTES = 64 * MIB
@@ -45,7 +45,7 @@ class Ledger:
 
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self.capacity = dict(capacity)
-        self._kinds = {CPU: CPU_KIND, GPU: GPU_KIND}
+        self._kinds = {CPU: CPU_KIND, GPU: GPU_KIND, MEMORY: MEMORY_KIND}
         for name in self.capacity:
             self._number(name)
 
@@ -98,7 +98,7 @@ def _show(name: str, amount: float) -> str:
 
 
 def _advice(name: str) -> str:
-    return {CPU: "num_cpus=...", GPU: "num_gpus=..."}.get(name, f"resources={{{name!r}: ...}}")
+    return {CPU: "num_cpus=...", GPU: "num_gpus=...", MEMORY: "memory=..."}.get(name, f"resources={{{name!r}: ...}}")
 
 
 def node_capacity(settings: NodeSettings, machine: Machine) -> tuple[dict[str, float], int]:
@@ -109,7 +109,7 @@ def node_capacity(settings: NodeSettings, machine: Machine) -> tuple[dict[str, f
     capacity: dict[str, float] = {
         CPU: machine.n_cpus if settings.num_cpus is None else settings.num_cpus,
         GPU: machine.n_gpus if settings.num_gpus is None else settings.num_gpus,
-        MEMORY: max(0, machine.memory_bytes - store),
+        MEMORY: max(0, machine.memory_bytes - store) if settings.memory is None else settings.memory,
         **settings.resources,
     }
     return {name: float(amount) for name, amount in capacity.items() if amount or name == CPU}, store
@@ -119,15 +119,14 @@ def node_capacity(settings: NodeSettings, machine: Machine) -> tuple[dict[str, f
 
 
 def detect() -> Machine:
-    """CPUs by affinity and quota, memory by RAM and limit, GPUs by CUDA_VISIBLE_DEVICES or device files."""
+    """CPUs by affinity and quota, memory by RAM and control group, GPUs by CUDA_VISIBLE_DEVICES or device files."""
     n_cpus = len(os.sched_getaffinity(0))
     quota = _cpu_quota()
     if quota is not None:
         n_cpus = min(n_cpus, max(1, int(quota)))
-    ram = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     names = visible_gpus()
     n_gpus = len(glob("/dev/nvidia[0-9]*")) if names is None else len([name for name in names if name != "-1"])
-    return Machine(n_cpus, n_gpus, min(ram, _memory_limit() or ram))
+    return Machine(n_cpus, n_gpus, Meter().limit[0])
 
 
 def _cpu_quota() -> float | None:
@@ -140,14 +139,6 @@ def _cpu_quota() -> float | None:
     if quota_us is None or period_us is None or int(quota_us) <= 0:
         return None
     return float(quota_us) / float(period_us)
-
-
-def _memory_limit() -> int | None:
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        text = _read(path)
-        if text is not None and text != "max":
-            return int(text)
-    return None
 
 
 def _read(path: str) -> str | None:

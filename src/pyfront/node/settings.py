@@ -11,10 +11,11 @@ class NodeSettings(msgspec.Struct, frozen=True):
 
     num_cpus: int | None = None
     num_gpus: int | None = None
-    resources: dict[str, float] = {}  # custom ones, and `memory` in bytes
+    resources: dict[str, float] = {}  # custom ones
     object_store_memory: int | None = None  # bytes
     object_spilling_directory: str | None = None
     object_spilling_limit: int | None = None  # bytes; 0: never spill
+    memory: int | None = None  # bytes that tasks and actors may demand together
 
 
 def to_argument(settings: NodeSettings) -> str:

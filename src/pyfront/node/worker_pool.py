@@ -24,7 +24,7 @@ from shoal.node.connections import UNREGISTERED, Connection
 from shoal.node.jobs import Job
 from shoal.node.logs import WorkerOutput
 from shoal.node.processes import describe_status
-from shoal.protocol.messages import ActorOrder, Death, NodeConfig, StartOrder, Welcome, ZygoteOrder
+from shoal.protocol.messages import ActorOrder, Death, MemoryEnd, NodeConfig, StartOrder, Welcome, ZygoteOrder
 
 HANG_UP_GRACE_S = 1.0  # between a worker's closing its link and being killed for it
 
@@ -50,6 +50,7 @@ class WorkerProcess:
     is_condemned: bool = False  # to be killed, as soon as it exists
     reason: str = ""  # why it ends, in the words of whoever ended it
     payload: bytes = b""
+    memory: MemoryEnd | None = None  # that it ends for want of memory
 
     def death(self, log_path: str | None = None) -> Death:
         """How it ended."""
@@ -63,6 +64,7 @@ class WorkerProcess:
             log_path=log_path,
             reason=self.reason,
             payload=self.payload,
+            memory=self.memory,
         )
 
 
@@ -114,6 +116,10 @@ class WorkerPool:
     def of_connection(self, connection: Connection) -> WorkerProcess | None:
         """The process at the other end."""
         return self._registered.get(connection.key)
+
+    def of_client(self, index: int, epoch: int) -> WorkerProcess | None:
+        """The process that has this client record."""
+        return self._registered.get((index, epoch))
 
     def __iter__(self) -> Iterator[WorkerProcess]:
         return iter([*self._ordered.values(), *self._running.values()])

@@ -136,6 +136,7 @@ class Zygote:
     def _leave(self) -> None:
         """In a child: drop everything that is the zygote's."""
         os.setsid()
+        processes.be_the_kernels_first_choice()
         processes.die_with_parent(self._pid, signal.SIGKILL)
         set_wakeup_fd(-1)
         for number, handler in DEFAULTS:

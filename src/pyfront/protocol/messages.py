@@ -106,6 +106,21 @@ class ActorInfo(Reply, frozen=True):
     class_name: str
 
 
+class MemoryEnd(msgspec.Struct, frozen=True):
+    """That memory was the reason of a process's end."""
+
+    cause: str  # one of the constants below
+    name: str  # of the task or actor
+    peak_bytes: int  # private; 0: not known
+    limit_bytes: int  # 0: it had none
+    node: str  # state of the node, in words
+    n_ended: int = 0  # attempts of this task that PRESSURE ended, this one included
+
+    LIMIT: ClassVar[str] = "limit"  # it held more than `memory=`
+    PRESSURE: ClassVar[str] = "pressure"  # the node ran short
+    KERNEL: ClassVar[str] = "kernel"  # probably the kernel's choice
+
+
 class Death(Reply, frozen=True):
     """How a process ended. Unknown parts are None, zero or empty."""
 
@@ -117,6 +132,7 @@ class Death(Reply, frozen=True):
     log_path: str | None = None
     reason: str = ""  # what the process or the daemon said about it
     payload: bytes = b""  # the error that an actor's constructor raised, as the worker wrote it
+    memory: MemoryEnd | None = None
 
 
 class RefLocation(Reply, frozen=True):

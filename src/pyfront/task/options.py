@@ -23,7 +23,7 @@ class TaskOptions(NamedTuple):
     num_cpus: float = 1
     num_gpus: float = 0
     resources: Mapping[str, float] = {}
-    memory: float = 0  # bytes
+    memory: float = 0  # bytes: demanded, and the most it may hold
     num_returns: int = 1
     max_retries: int = 3  # on death of the worker; -1: without end
     name: str | None = None
@@ -133,6 +133,7 @@ def check_init(
     resources: Mapping[str, float] | None,
     object_store_memory: int | None,
     namespace: object,
+    memory: int | None = None,
 ) -> None:
     """Refuse bad options of `init`; raises as `merge_task`."""
     for option, value in later.items():
@@ -145,8 +146,9 @@ def check_init(
     for option, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
         if amount is not None and amount != int(amount):
             raise ValueError(f"{option}={amount}: a node has a whole number of them")
-    if object_store_memory is not None and _integer("object_store_memory", object_store_memory) <= 0:
-        raise ValueError(f"object_store_memory must be a positive number of bytes, not {object_store_memory}")
+    for option, n_bytes in (("object_store_memory", object_store_memory), ("memory", memory)):
+        if n_bytes is not None and _integer(option, n_bytes) <= 0:
+            raise ValueError(f"{option} must be a positive number of bytes, not {n_bytes}")
     if namespace is not None and not (isinstance(namespace, str) and namespace):
         raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
 

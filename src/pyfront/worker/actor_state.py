@@ -17,6 +17,7 @@ from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import encode_error
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
+from shoal.worker.allowance import Allowance
 from shoal.worker.outcome import Outcomes, let_go
 
 CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
@@ -35,6 +36,7 @@ class ActorState:
         outcomes: Outcomes,
         calls: NodeCalls,
         accelerators: Accelerators,
+        allowance: Allowance | None = None,
     ) -> None:
         self.class_name = class_name
         self.is_over = False  # no further call may start
@@ -45,6 +47,7 @@ class ActorState:
         self._outcomes = outcomes
         self._calls = calls
         self._accelerators = accelerators
+        self._allowance = allowance
         self._methods: dict[bytes, Callable[..., Any]] = {}
         self._instance: object = None
 
@@ -89,6 +92,15 @@ class ActorState:
 
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal a call's error. A constructor's error and `sys.exit` end the actor: `is_over` is true afterwards."""
+        if self._allowance is None:
+            self._seal(task, name, error, own_frames)
+            return
+        try:
+            self._seal(task, name, self._allowance.explain(error, name), own_frames)
+        finally:
+            self._allowance.enforce()
+
+    def _seal(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         if task.creates_actor:
             frames = own_frames + CONSTRUCTOR_FRAMES
             payload = self._outcomes.payload(name, error, frames)

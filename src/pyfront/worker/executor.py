@@ -9,6 +9,7 @@ from shoal._core._node import Client, Task
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
 from shoal.task.running import last_call
+from shoal.worker.allowance import Allowance
 from shoal.worker.outcome import Outcomes
 
 OWN_FRAMES = 1  # of a traceback: `run` below
@@ -18,12 +19,13 @@ def run_tasks(
     client: Client,
     functions: FunctionTable,
     accelerators: Accelerators,
+    allowance: Allowance,
     node: str,
     idle_exit_s: float | None = None,
 ) -> None:
     """Run tasks until this worker is told to exit, or finds nothing to do for `idle_exit_s` seconds (None: ever)."""
     next_task = client.next_task
-    run = _runner(client, functions, accelerators, Outcomes(client, node))
+    run = _runner(client, functions, accelerators, allowance, Outcomes(client, node))
     client.run_inline = _inline(client, run)
     while True:
         task = next_task(idle_exit_s)
@@ -49,17 +51,19 @@ def _inline(client: Client, run: Callable[[Task], None]) -> Callable[[Task], Non
 
 
 def _runner(
-    client: Client, functions: FunctionTable, accelerators: Accelerators, outcomes: Outcomes
+    client: Client, functions: FunctionTable, accelerators: Accelerators, allowance: Allowance, outcomes: Outcomes
 ) -> Callable[[Task], None]:
     find, load = functions.find, functions.load
     returned = outcomes.returned
     set_current = client.set_current
     class_id = -1
     has_accelerators = False
+    limit = 0
 
     def run(task: Task) -> None:
-        nonlocal class_id, has_accelerators
+        nonlocal class_id, has_accelerators, limit
         name = "a task"
+        is_limited = False
         set_current(task)
         try:
             key = task.key
@@ -69,12 +73,18 @@ def _runner(
             if has_accelerators or task.class_id != class_id:
                 class_id = task.class_id
                 has_accelerators = accelerators.show(task.lease)
+                limit = client.memory_limit(class_id)
+            if limit:
+                is_limited = True
+                allowance.begin(limit)
             args, kwargs = task.load()
             returned(task, name, function(*args, **kwargs))
         except BaseException as error:
-            outcomes.raised(task, name, error, OWN_FRAMES)
+            outcomes.raised(task, name, allowance.explain(error, name) if is_limited else error, OWN_FRAMES)
         finally:
             last_call.task = None
             set_current(None)
+            if is_limited and allowance.end():
+                client.leave()  # the next one should not begin with what this one left
 
     return run

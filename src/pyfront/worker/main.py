@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -11,11 +12,13 @@ import msgspec
 from shoal._core._node import Client
 from shoal.hooks import set_hooks
 from shoal.link import Link
+from shoal.memory import Meter
 from shoal.protocol.messages import ActorOrder, StartOrder, Welcome
 from shoal.runtime import Runtime, install
 from shoal.task.accelerators import Accelerators
 from shoal.task.running import running
 from shoal.worker.actor_state import ActorState
+from shoal.worker.allowance import Allowance
 from shoal.worker.executor import run_tasks
 from shoal.worker.outcome import Outcomes
 from shoal.worker.streams import flush_output, name_output
@@ -27,15 +30,16 @@ def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None
     set_hooks(client, runtime.calls)
     install(runtime)
     accelerators = runtime.accelerators = Accelerators(int(welcome.config.resources.get("GPU", 0)))
+    allowance = Allowance(client, Meter())
     gc.freeze()  # what the zygote imported lives as long as the process: collections need not look at it
     try:
         if order.actor is None:
             name_output(_name_of_running)
-            run_tasks(client, runtime.functions, accelerators, welcome.config.node_id, order.idle_exit_s)
+            run_tasks(client, runtime.functions, accelerators, allowance, welcome.config.node_id, order.idle_exit_s)
         else:
             name = order.actor.name or order.actor.class_name
             name_output(partial(str, name))
-            _be_actor(runtime, order.actor, accelerators)
+            _be_actor(runtime, order.actor, accelerators, allowance)
     finally:
         flush_output()
 
@@ -45,8 +49,12 @@ def _name_of_running() -> str:
     return "" if here is None else here.name
 
 
-def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators) -> None:
+def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, allowance: Allowance) -> None:
     client = runtime.client
+    serve = _host(runtime, order)
+    limit = client.memory_limit(order.class_id)
+    if limit:
+        allowance.begin(limit)  # for good: the constructor counts, and what it leaves
     runtime.actor = order
     if order.record:
         runtime.functions.learn(order.cls_key, order.record)
@@ -58,23 +66,25 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators) -
         outcomes=Outcomes(client, runtime.node_id),
         calls=runtime.calls,
         accelerators=accelerators,
+        allowance=allowance if limit else None,
     )
+    serve(state)
+
+
+def _host(runtime: Runtime, order: ActorOrder) -> Callable[[ActorState], None]:
+    """What runs the actor's calls, with all that it needs imported: it does not count against the actor's memory."""
+    client, max_concurrency = runtime.client, order.max_concurrency
     if order.is_async:
-        _serve_async(runtime, state, order.max_concurrency)
-    elif order.max_concurrency > 1:
+        from shoal.asyncio_bridge import bridge_of
+        from shoal.worker.async_host import AsyncHost
+        from shoal.worker.loop_selector import run_loop
+
+        bridge = bridge_of(runtime)
+        return lambda state: run_loop(bridge, AsyncHost(client, state, bridge, max_concurrency).serve())
+    if max_concurrency > 1:
         from shoal.worker.thread_host import ThreadHost
 
-        ThreadHost(client, state, order.max_concurrency).serve()
-    else:
-        from shoal.worker.sync_host import serve_one_at_a_time
+        return lambda state: ThreadHost(client, state, max_concurrency).serve()
+    from shoal.worker.sync_host import serve_one_at_a_time
 
-        serve_one_at_a_time(client, state)
-
-
-def _serve_async(runtime: Runtime, state: ActorState, max_concurrency: int) -> None:
-    from shoal.asyncio_bridge import bridge_of
-    from shoal.worker.async_host import AsyncHost
-    from shoal.worker.loop_selector import run_loop
-
-    bridge = bridge_of(runtime)
-    run_loop(bridge, AsyncHost(runtime.client, state, bridge, max_concurrency).serve())
+    return lambda state: serve_one_at_a_time(client, state)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.node.resources import MIB, Ledger, Machine, detect, from_milli, node_capacity, to_milli
+from shoal.memory import MIB
+from shoal.node.resources import Ledger, Machine, detect, from_milli, node_capacity, to_milli
 from shoal.node.settings import NodeSettings, from_argument, to_argument
 
 MACHINE = Machine(n_cpus=4, n_gpus=1, memory_bytes=1000 * MIB)
@@ -22,6 +23,8 @@ def test_settings_win_and_zero_is_a_setting() -> None:
     capacity, store = node_capacity(from_argument(to_argument(settings)), MACHINE)
     assert store == 100 * MIB
     assert capacity == {"CPU": 0.0, "memory": float(900 * MIB), "camera": 2.0}
+    capacity, _ = node_capacity(from_argument(to_argument(NodeSettings(memory=5 * MIB))), MACHINE)
+    assert capacity["memory"] == float(5 * MIB)
 
 
 def test_a_shape_names_kinds_by_number_and_keeps_them() -> None:

@@ -115,5 +115,7 @@ def test_init_refuses_unknown_options_and_accepts_idle_ones() -> None:
         check_init({"include_dashboard": True}, None, None, None, None, None)
     with pytest.raises(ValueError, match="whole number"):
         check_init({}, 1.5, None, None, None, None)
+    with pytest.raises(ValueError, match="memory must be a positive"):
+        check_init({}, None, None, None, None, None, 0)
     with pytest.raises(ValueError, match="object_store_memory"):
         check_init({}, None, None, None, 0, None)
