@@ -23,7 +23,9 @@ class Allowance:
     def __init__(self, client: Client, meter: Meter) -> None:
         self._client = client
         self._meter = meter
-        self._first_bytes: int | None = None  # held when the first limit began: to measure costs, and most never have one
+        self._first_bytes: int | None = (
+            None  # held when the first limit began: to measure costs, and most never have one
+        )
         self._usual, self._hard = resource.getrlimit(resource.RLIMIT_DATA)
         self._baseline = 0
         self._limit = 0
