@@ -48,6 +48,9 @@ format: $(ENVS)/dev ## Put all sources into the form that check asks for
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
 
+chaos: build ## Faults by the thousand: kills, Ctrl-C, forks (at most an hour; ARGS="-k NAME", SHOAL_SEED=n)
+	SHOAL_LONG=1 $(PYTEST) -m "" --capture=fd -rs tests/chaos $(ARGS)
+
 san: build ## Sanitizers and the full crash harness (long)
 	for variant in $(C_VARIANTS); do SHOAL_C_VARIANT=$$variant $(PYTEST) -m "" tests/core/test_c_programs.py; done
 	scripts/under_asan $(PYTEST) -m "" --timeout 900 --ignore tests/core/test_c_programs.py $(ARGS)
@@ -73,4 +76,4 @@ $(ENVS)/%: $(ENVS)/build
 	@touch $@
 
 .PRECIOUS: $(ENVS)/%
-.PHONY: help demo build debug test bench growth check format san wheel clean
+.PHONY: help demo build debug test bench growth check format chaos san wheel clean

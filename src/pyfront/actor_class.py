@@ -78,28 +78,30 @@ class ActorClass(Generic[T]):
         if self._methods is None:
             self._methods = methods_of(self.__wrapped__)
         methods, is_async = self._methods
-        class_id = runtime.calls.create_actor(
-            key=self._key(runtime),
-            name=options.name,
-            namespace=options.namespace or runtime.namespace,
-            class_name=name,
-            resources=options.demands(),
-            max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
-            is_async=is_async,
-            methods=methods,
-        )
-        construct = Caller(
-            lambda: CallTemplate(
-                runtime.client, key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True
-            )
-        )
+        ticket = runtime.calls.take_ticket()
         try:
+            class_id = runtime.calls.create_actor(
+                ticket=ticket,
+                key=self._key(runtime),
+                name=options.name,
+                namespace=options.namespace or runtime.namespace,
+                class_name=name,
+                resources=options.demands(),
+                max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
+                is_async=is_async,
+                methods=methods,
+            )
+            construct = Caller(
+                lambda: CallTemplate(
+                    runtime.client, key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True
+                )
+            )
             ref: ObjectRef[Any] = construct(*args, **kwargs)
-        except BaseException:
-            runtime.calls.kill_actor(class_id)
+            runtime.client.share(ref)  # whoever finds the actor by name holds it too
+            runtime.calls.register_actor_handle(class_id, ref)
+        except BaseException:  # Ctrl-C too, anywhere: nobody would have a handle to end the actor by
+            runtime.calls.abandon_actor(ticket)
             raise
-        runtime.client.share(ref)  # whoever finds the actor by name holds it too
-        runtime.calls.register_actor_handle(class_id, ref)
         return handle_of(ref, class_id, name, methods)
 
     def _key(self, runtime: Runtime) -> FunctionKey:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shoal import runtime
 from shoal.config import driver_config
+from shoal.errors import NodeStartError, ShoalError
 
 if TYPE_CHECKING:
     from shoal.node.launch import Connection
@@ -39,6 +40,15 @@ _connection: Connection | None = None
 
 def connect(options: NodeOptions) -> Runtime:
     """Connect this process. Raises NodeStartError, NodeNotFoundError, ValueError for conflicting options."""
+    try:
+        return _connect(options)
+    except OSError as error:
+        if isinstance(error, ShoalError):
+            raise
+        raise NodeStartError(f"this process cannot connect: {error}") from error  # no files left to open, say
+
+
+def _connect(options: NodeOptions) -> Runtime:
     global _connection
     from shoal.hooks import set_hooks
     from shoal.log_printer import LogPrinter
@@ -69,29 +79,43 @@ def connect(options: NodeOptions) -> Runtime:
     else:
         _refuse_node_options(options, address)
         connection = attach_node(hello, address)
-    is_printing = config.is_log_to_driver if options.log_to_driver is None else options.log_to_driver
-    connection.link.on_push = LogPrinter(is_printing=is_printing, is_colour_allowed=config.is_colour_allowed)
-    connection.link.start()
-    made = runtime.Runtime(connection.client, connection.link, connection.welcome, is_driver=True)
-    set_hooks(connection.client, made.calls)
-    _connection = connection
-    runtime.install(made)
-    atexit.register(disconnect)
+    try:
+        is_printing = config.is_log_to_driver if options.log_to_driver is None else options.log_to_driver
+        connection.link.on_push = LogPrinter(is_printing=is_printing, is_colour_allowed=config.is_colour_allowed)
+        connection.link.start()
+        made = runtime.Runtime(connection.client, connection.link, connection.welcome, is_driver=True)
+        set_hooks(connection.client, made.calls)
+        _connection = connection
+        runtime.install(made)
+        atexit.register(disconnect)
+    except BaseException:  # of a signal's handler, say: half a connection is of no use to anybody
+        if _connection is connection:
+            _forget()
+        connection.give_up()
+        raise
     return made
 
 
 def disconnect() -> None:
     """End the connection, and the node if this process started it. No effect without one, or in a forked child."""
     global _connection
-    connection, _connection = _connection, None
-    ended = runtime.connection
+    connection, ended = _connection, runtime.connection
     if connection is None or ended is None:
+        _connection = None
         return
+    try:
+        connection.close()
+    finally:  # a signal's handler may have interrupted it: then the connection has been given up
+        _forget()
+        if ended.bridge is not None:
+            ended.bridge.close()
+
+
+def _forget() -> None:
+    global _connection
     runtime.install(None)
     atexit.unregister(disconnect)
-    connection.close()
-    if ended.bridge is not None:
-        ended.bridge.close()
+    _connection = None
 
 
 def _refuse_node_options(options: NodeOptions, address: str) -> None:

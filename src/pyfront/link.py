@@ -10,6 +10,7 @@ After `os.fork` the child's copy is closed at once: the connection stays the par
 from __future__ import annotations
 
 import array
+import errno
 import os
 import socket
 import threading
@@ -40,6 +41,8 @@ R = TypeVar("R", bound=Reply)
 
 HELLO_ID = 1
 WELCOME_DESCRIPTORS = 2
+WHOLE_BYTES = 16384  # the kernel takes a message up to here at once or, if a signal comes first, not at all
+READER_END_S = 1.0  # it ends at once; but a joiner that a signal interrupts may leave the lock it joins by taken
 DESCRIPTOR_BYTES = array.array("i").itemsize
 
 _links: dict[int, ref[Link]] = {}  # those that are not closed, for a forked child to let go of
@@ -67,9 +70,11 @@ class Link:
         on_lost: Callable[[], None] | None = None,
     ) -> None:
         self._sock = sock
+        self._identity = _identity(sock.fileno())
         self.on_push = on_push
         self.on_flush = on_flush
         self.on_lost = on_lost
+        self.on_broken: Callable[[], None] | None = None  # before `on_lost`, when user code has closed our descriptor
         self._pid = os.getpid()
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
         self._last_id = HELLO_ID
@@ -78,16 +83,15 @@ class Link:
         self._reading = threading.Lock()  # held while it runs
         self._is_closed = False
         self._is_lost = False
+        self._is_broken = False  # somebody closed our descriptor; its number may be another file's by now
         number = id(self)
         _links[number] = ref(self, lambda _: _links.pop(number, None))
 
     def hello(self, message: Hello, timeout_s: float) -> tuple[Welcome, int, int]:
         """Introduce a driver -> (welcome, segment fd, poke fd). Raises NodeStartError."""
-        try:
-            self._sock.settimeout(timeout_s)
+        self._sock.settimeout(timeout_s)
+        with suppress(OSError):  # it has hung up, and may have said why
             self._sock.sendall(encode_frame(HELLO_ID, encode(message)))
-        except OSError as error:
-            raise NodeStartError(f"the daemon closed the connection before it answered ({error})") from error
         return self.receive_welcome(timeout_s)
 
     def receive_welcome(self, timeout_s: float | None = None) -> tuple[Welcome, int, int]:
@@ -111,7 +115,10 @@ class Link:
         if isinstance(message, Welcome) and len(descriptors) == WELCOME_DESCRIPTORS:
             return message, descriptors[0], descriptors[1]
         _close_all(descriptors)
-        said = message.text if isinstance(message, Refused) else "the daemon went away before it answered"
+        if isinstance(message, Welcome):
+            said = "this process may open no more files: close some, or raise its limit (ulimit -n)"
+        else:
+            said = message.text if isinstance(message, Refused) else "the daemon went away before it answered"
         raise NodeStartError(f"the node did not take this process: {said}")
 
     def start(self) -> None:
@@ -129,23 +136,13 @@ class Link:
         self._check_usable()
         body = encode(message)
         box: SimpleQueue[DaemonMessage | None] = SimpleQueue()
-        with self._lock:
-            self._start_reader()
-            request_id = self._take_id()
-            frame = encode_frame(request_id, body)
-            self._waiting[request_id] = box
-            try:
-                if not self._is_lost:  # set before the reader answers what waits, so either it or this sees the other
-                    self._sock.sendall(frame)
-            except OSError as error:
-                self._waiting.pop(request_id, None)
-                raise self._gone() from error
         try:
+            self._post(body, box)
             reply = None if self._is_lost else box.get(timeout=timeout_s)
+        except OSError as error:
+            raise self._gone() from error
         except Empty:
             raise TimeoutError(f"the node's daemon did not answer within {timeout_s} s") from None
-        finally:
-            self._waiting.pop(request_id, None)
         if reply is None:
             raise self._gone()
         if isinstance(reply, Refused):
@@ -153,6 +150,12 @@ class Link:
             refusal.kind = reply.kind
             raise refusal
         return cast(R, reply)  # the daemon answers a request with the reply that its type names
+
+    def tell(self, message: Request[R]) -> None:
+        """Ask for something and do not wait for the reply. Of a connection that has ended: no effect."""
+        if self.is_usable:
+            with suppress(OSError):  # the daemon is gone, and what it was to be told with it
+                self._post(encode(message), None)
 
     def wait_lost(self, timeout_s: float) -> bool:
         """Read on until the daemon hangs up, so that its last pushes arrive. False if it does not in time."""
@@ -162,13 +165,17 @@ class Link:
 
     def close(self) -> None:
         """End the connection. Waiting requests raise NotConnectedError. Any thread; repeating it has no effect."""
-        if self._is_closed or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
             return
-        self._is_closed = True
+        self._is_closed = True  # and each step again, should a signal have interrupted an earlier attempt
+        if self._is_broken or _identity(self._sock.fileno()) != self._identity:
+            self._sock.detach()  # the reader sleeps in the kernel, on the file that has no number any more
+            _links.pop(id(self), None)
+            return
         with suppress(OSError):  # the daemon was faster
             self._sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, which a mere close would not
         if self._reader not in (0, threading.get_ident()):
-            self._join_reader()
+            self._join_reader(READER_END_S)
         self._sock.close()
         _links.pop(id(self), None)
 
@@ -189,9 +196,37 @@ class Link:
             raise self._gone()
 
     def _gone(self) -> ShoalError:
+        if self._is_broken:
+            return NotConnectedError(
+                "the descriptors of this process's connection were closed by somebody else (os.closerange? a library "
+                "that makes daemons?); call shoal.shutdown() and shoal.init() again"
+            )
         if self._is_closed:
             return NotConnectedError("the connection to the node was closed; call shoal.init() again")
         return NodeDiedError("the node's daemon is gone, and its workers and objects with it; call shoal.init() again")
+
+    def _post(self, body: bytes, box: SimpleQueue[DaemonMessage | None] | None) -> None:
+        """Send one frame whole. A signal's handler may raise at any point of it, and the stream stays in step."""
+        with self._lock:
+            self._start_reader()
+            request_id = self._take_id()
+            if box is not None:
+                self._waiting[request_id] = box  # taken out by the reply, which comes even if nobody waits any more
+            if self._is_lost:  # set before the reader answers what waits, so either it or this sees the other
+                return
+            if _identity(self._sock.fileno()) != self._identity:
+                self._break()
+                raise OSError(errno.EBADF, "the descriptor is not ours any more")
+            frame = encode_frame(request_id, body)
+            if len(frame) <= WHOLE_BYTES:
+                self._sock.sendall(frame)
+                return
+        threading.Thread(target=self._send_long, args=(frame,), name="shoal-send", daemon=True).start()
+
+    def _send_long(self, frame: bytes) -> None:
+        """On a thread of its own, where no signal interrupts."""
+        with suppress(OSError), self._lock:  # if the daemon is gone, the reader tells who waits
+            self._sock.sendall(frame)
 
     def _take_id(self) -> int:
         self._last_id = self._last_id % MAX_REQUEST_ID + 1
@@ -207,11 +242,17 @@ class Link:
                 self._reading.release()
                 raise
 
-    def _join_reader(self, timeout_s: float = -1) -> bool:
+    def _join_reader(self, timeout_s: float) -> bool:
         if not self._reading.acquire(timeout=timeout_s):
             return False
         self._reading.release()
         return True
+
+    def _break(self) -> None:
+        self._is_broken = self._is_lost = True
+        for callback in (self.on_broken, self.on_lost):
+            if callback is not None:
+                callback()
 
     def _read_all(self) -> None:
         try:
@@ -240,8 +281,8 @@ class Link:
             if self.on_push is not None:
                 self.on_push(message)
             return
-        box = self._waiting.get(request_id)
-        if box is not None:  # None: its waiter was interrupted
+        box = self._waiting.pop(request_id, None)
+        if box is not None:  # None: nobody waits for this reply
             box.put(message)
 
     def _receive(self, size: int) -> bytearray:
@@ -258,6 +299,15 @@ class Link:
         self._is_closed = True
         self._reader = 0
         self._sock.close()
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    """What a descriptor stands for; None: nothing."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def receive_descriptors(sock: socket.socket, size: int, max_descriptors: int) -> tuple[bytes, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ from shoal.errors import (
 from shoal.ids import FunctionKey
 from shoal.link import Link, RequestRefused
 from shoal.protocol.messages import (
+    AbandonActor,
     AvailableResources,
     ClusterResources,
     CreateActor,
@@ -80,6 +82,7 @@ class NodeCalls:
     def __init__(self, link: Link, session: str) -> None:
         self._link = link
         self._session = session.encode()  # of the node: ids of objects repeat from one node to the next
+        self._tickets = count(1)
 
     def put_function(self, key: FunctionKey, blob: bytes, name: str) -> None:
         """Store a function's record."""
@@ -96,9 +99,14 @@ class NodeCalls:
         _warn(reply.warning)
         return reply.class_id
 
+    def take_ticket(self) -> int:
+        """A number for one creation of an actor, by which it can be broken off at any point."""
+        return next(self._tickets)
+
     def create_actor(
         self,
         *,
+        ticket: int,
         key: FunctionKey,
         name: str | None,
         namespace: str,
@@ -119,10 +127,15 @@ class NodeCalls:
                 meta=msgspec.msgpack.encode(methods),
                 name=name,
                 namespace=namespace,
+                ticket=ticket,
             )
         )
         _warn(reply.warning)
         return reply.class_id
+
+    def abandon_actor(self, ticket: int) -> None:
+        """Break a creation off: the actor, should it exist, ends. Waits for nothing and raises nothing."""
+        self._link.tell(AbandonActor(ticket=ticket))
 
     def register_actor_handle(self, class_id: int, ref: ObjectRef[Any]) -> None:
         """Tell which object is the actor's handle: from now on it can be found by name."""

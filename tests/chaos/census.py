@@ -87,6 +87,7 @@ class Census:
         self.memory = private_bytes(self._daemon)
 
     def held(self) -> dict[str, float]:
+        runtime.connected().client.flush()  # what this driver dropped last is not held any more
         counters = runtime.connected().calls.counters()
         return {name: counters[name] for name in HELD}
 

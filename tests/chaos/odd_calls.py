@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks that send anything around, and the question whether the node is as good as before."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import shoal
 
+from .limits import within
+
+SOON_S = 2.0
+
 
 def soon_s() -> float:
     """Two seconds of a machine that has nothing else to do."""
-    return 2.0 * max(1.5, 1.5 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    return within(SOON_S)
 
 
 @shoal.remote(max_retries=0)

@@ -2,6 +2,8 @@
 """A client's link: replies reach those who asked, pushes the callback, and the end of either side everybody."""
 
 import os
+import select
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ import pytest
 
 from shoal.errors import ForkedProcessError, NodeDiedError, NodeStartError, NotConnectedError
 from shoal.link import Link, RequestRefused
+from shoal.node.connections import refuse
 from shoal.protocol.framing import HEADER, MAX_BODY_BYTES, PUSH_ID, FrameDecoder, encode_frame
 from shoal.protocol.messages import (
     Amounts,
@@ -21,6 +24,7 @@ from shoal.protocol.messages import (
     Hello,
     NodeConfig,
     Push,
+    PutFunction,
     Refused,
     Reply,
     Warn,
@@ -240,3 +244,49 @@ def test_a_forked_child_has_no_link_and_takes_none_away(daemon: FakeDaemon, link
     asking = Asking(link)
     daemon.say(daemon.hear()[0], FunctionBlob(b"", "f"))
     assert asking.result() == FunctionBlob(b"", "f")
+
+
+def test_an_interrupted_request_leaves_the_stream_in_step(daemon: FakeDaemon, link: Link) -> None:
+    """However long the message, and however much of it the daemon has taken when the signal comes."""
+
+    def interrupt() -> None:
+        assert select.select([daemon.sock], [], [], TIMEOUT_S)[0]  # it is on its way
+        os.kill(os.getpid(), signal.SIGINT)
+
+    link.start()
+    for size in (10, 5 << 20):
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises(KeyboardInterrupt):
+            link.request(PutFunction(key=b"k", blob=bytes(size), name="f"))
+        interrupter.join()
+        request_id, heard = daemon.hear()
+        assert isinstance(heard, PutFunction)
+        assert len(heard.blob) == size
+        daemon.say(request_id, Amounts({"late": 1.0}))  # nobody waits for it
+        asking = Asking(link, b"next")
+        request_id, heard = daemon.hear()
+        assert heard == GetFunction(b"next")
+        daemon.say(request_id, FunctionBlob(b"blob", "f"))
+        assert asking.result() == FunctionBlob(b"blob", "f")
+    assert not link._waiting
+
+
+def test_what_is_told_waits_for_no_reply(daemon: FakeDaemon, link: Link) -> None:
+    link.tell(ClusterResources())
+    request_id, heard = daemon.hear()
+    assert heard == ClusterResources()
+    daemon.say(request_id, Amounts({"CPU": 2.0}))
+    asking = Asking(link)
+    request_id, _ = daemon.hear()
+    daemon.say(request_id, FunctionBlob(b"blob", "f"))
+    assert asking.result() == FunctionBlob(b"blob", "f")
+    daemon.sock.close()
+    link.wait_lost(TIMEOUT_S)
+    link.tell(ClusterResources())
+
+
+def test_a_daemon_that_refuses_before_it_listens_is_heard(daemon: FakeDaemon, link: Link) -> None:
+    refuse(daemon.sock, Refused.FULL, "no room")
+    with pytest.raises(NodeStartError, match="no room"):
+        link.hello(HELLO, TIMEOUT_S)

@@ -42,6 +42,7 @@ uint64_t sh_os_memory_available(void);
 /* CPUs this process may use: affinity, then the cgroup's quota. At least 1. */
 uint32_t sh_os_cores(void);
 
+bool sh_os_is_eventfd(int fd); /* open, and still what it was made as */
 int sh_os_eventfd(void);
 void sh_os_eventfd_signal(int fd);
 uint64_t sh_os_eventfd_drain(int fd);

@@ -201,6 +201,11 @@ int sh_os_eventfd(void) {
   return fd >= 0 ? fd : -errno;
 }
 
+bool sh_os_is_eventfd(int fd) {
+  uint64_t none;
+  return read(fd, &none, 0) < 0 && errno == EINVAL; /* an eventfd takes no read of less than eight bytes */
+}
+
 void sh_os_eventfd_signal(int fd) {
   uint64_t one = 1;
   ssize_t rc = write(fd, &one, sizeof one); /* EAGAIN: already readable, which is all that is wanted */

@@ -15,6 +15,7 @@ cdef extern from "base/os.h" nogil:
     int sh_os_eventfd()
     int sh_os_punch(int fd, uint64_t offset, uint64_t n_bytes)
     int sh_os_futex_wait(void *word, uint32_t expected, uint64_t timeout_ns)
+    bint sh_os_is_eventfd(int fd)
     void sh_os_eventfd_signal(int fd)
     int sh_os_protect(void *p, uint64_t n_bytes, cbool writable)
 
@@ -115,7 +116,7 @@ cdef extern from "node/repair.h" nogil:
         sh_segment seg
         sh_client *me
         uint32_t index, epoch, role
-        cbool forked, open, lacks_room
+        cbool forked, open, lost, lacks_room
         sh_local *local
         sh_id128 task_id
         uint32_t task_counter, put_counter, depth, root, n_dead

@@ -85,9 +85,9 @@ cdef class Client:
             sh_listener_stop(self.listener)
         self.listener = NULL
         self.s.open = False
-        close(self.poke_fd)
-        if self.eventfd >= 0:
-            close(self.eventfd)
+        for fd in (self.poke_fd, self.eventfd):
+            if sh_os_is_eventfd(fd):  # or somebody else closed it, and its number is another file's
+                close(fd)
 
     cdef int check(self) except -1:
         if self.closed or not self.s.open:
@@ -96,6 +96,13 @@ cdef class Client:
             raise _status.Forked("this client belongs to the parent process; call shoal.init() in the child to get its own")
         if self.s.n_dead:
             sh_ref_flush(&self.s)
+        return 0
+
+    cdef int check_alive(self) except -1:
+        # For calls that give the node something. What it has resolved already can be read after its end.
+        self.check()
+        if self.s.lost:
+            raise _status.Fenced("the node's daemon is gone, and its workers and objects with it; call shoal.init() again")
         return 0
 
     @property
@@ -154,7 +161,7 @@ cdef class Client:
 
     def put(self, value) -> ObjectRef:
         cdef list rows = []
-        self.check()
+        self.check_alive()
         cdef Encoded e = _encode(self, value, rows)
         return self._put(e)
 
@@ -213,7 +220,7 @@ cdef class Client:
     def create(self, uint64_t nbytes) -> Buffer:
         """An unsealed object of nbytes: a Buffer with writable `.view`, one page into its payload."""
         cdef Buffer b = Buffer.__new__(Buffer)
-        self.check()
+        self.check_alive()
         cdef sh_status status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
         cdef uint64_t until = 0
         while status == SH_FULL and _wait_for_room(self, PAGE + nbytes, &until):

@@ -29,7 +29,7 @@ cdef bint _wait_for_room(Client self, uint64_t n_bytes, uint64_t *until) except 
         with nogil:
             status = sh_park_any(&self.s, self.room_seq, until[0], slice_ns)
         PyErr_CheckSignals()
-        self.check()
+        self.check_alive()
     except BaseException:
         _got_room(self)
         raise

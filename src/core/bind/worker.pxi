@@ -48,7 +48,12 @@ cdef bint _is_big(object value):
         return PyBytes_GET_SIZE(value) >= BIG_ARGUMENT
     if kind is int or kind is float or kind is str or kind is bool or value is None or kind is ObjectRef:
         return False
-    size = getattr(value, "nbytes", None) if hasattr(value, "__array_interface__") or kind is memoryview else None
+    if kind is not memoryview and not hasattr(kind, "__array_interface__"):  # of its class: an object may answer anything
+        return False
+    try:
+        size = value.nbytes
+    except Exception:
+        return False
     return type(size) is int and size >= BIG_ARGUMENT
 
 
@@ -108,7 +113,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
     cdef uint64_t until = 0
     cdef sh_ref one
     cdef sh_ref *returns = &one
-    client.check()
+    client.check_alive()
     if args or kwargs:
         e = _encode_call(client, args, kwargs)
         payload_bytes = e.total
@@ -270,6 +275,8 @@ cdef object _next_task(Client client, object timeout_s):
             return _task(client, slot)
         if sh_should_exit(&client.s):
             return None
+        if not sh_os_is_eventfd(client.poke_fd):
+            raise _status.CoreError("a descriptor of the node's was closed in this process by somebody else: it cannot go on")
         was_idle = True
         with nogil:
             found = sh_spin_next(&client.s)

@@ -34,6 +34,7 @@ class Actor:
     order: ActorOrder
     job: Job
     creator: Connection
+    ticket: int  # the creator's number for it
     is_possible: bool  # the node has, in all, what it demands
     process: WorkerProcess | None = None  # None: queued
     handle: tuple[int, int] | None = None  # entry of the handle object; None: its constructor is not called yet
@@ -85,7 +86,7 @@ class Actors:
             asked.meta,
             _short_record(job, asked.cls_key),
         )
-        actor = self._actors[order.class_id] = Actor(order, job, creator, is_possible)
+        actor = self._actors[order.class_id] = Actor(order, job, creator, asked.ticket, is_possible)
         if order.name is not None:
             self._names[namespace, order.name] = actor
         if self._core.reserve_actor(order.class_id):
@@ -159,6 +160,12 @@ class Actors:
         for class_id, actor in list(self._actors.items()):
             if actor.creator is creator and actor.handle is None:
                 self.end(class_id, f"its creator (pid {creator.pid}) died before calling the constructor")
+
+    def abandon(self, creator: Connection, ticket: int) -> None:
+        """A creation was broken off: nobody got the handle. No effect if it had not begun."""
+        for class_id, actor in list(self._actors.items()):
+            if actor.creator is creator and actor.ticket == ticket:
+                self.end(class_id, f"its creation by pid {creator.pid} was broken off")
 
     def end_job(self, job: Job) -> None:
         """Kill the actors of a job that has ended."""

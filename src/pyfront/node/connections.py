@@ -34,6 +34,13 @@ SLOW_BYTES = 1 << 20  # unsent; beyond it a client is not sent lines of output
 UNREGISTERED = (0, 0)  # the daemon's own record: no client has it
 
 
+def refuse(sock: socket.socket, kind: str, text: str) -> None:
+    """Answer a stranger's first message before it is read, and hang up. Owns the socket."""
+    with sock, suppress(OSError):  # it is gone already
+        sock.setblocking(False)
+        sock.send(encode_frame(PUSH_ID, encode(Refused(kind, text))))
+
+
 class Connection(asyncio.Protocol):
     """One client. `answer` and `lost` are the daemon's; `job` is set when the client is registered."""
 

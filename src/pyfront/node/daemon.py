@@ -31,8 +31,9 @@ from shoal._core._node import (
 from shoal.config import log_dir, memory_config
 from shoal.memory import Meter
 from shoal.node.actors import Actors
-from shoal.node.connections import UNREGISTERED, Connection
+from shoal.node.connections import UNREGISTERED, Connection, refuse
 from shoal.node.deaths import Deaths, client_key
+from shoal.node.descriptors import OF_DRIVER, Descriptors
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
@@ -91,12 +92,17 @@ class Daemon:
         self._log_path = log_file.path if log_file else None
         self._jobs = Jobs(self._core.drop, log_file)
         self._port = ZygotePort(zygote_sock, self._take_report, self._zygote_lost)
-        self._pool = WorkerPool(self._core, self._config, self._port.send, self._connect_worker, self._process_ended)
+        self._descriptors = Descriptors()
+        self._pool = WorkerPool(
+            self._core, self._config, self._port.send, self._connect_worker, self._process_ended, self._descriptors
+        )
         self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
         self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
         self._starvation = Starvation(self._ledger)
         self._damage_told = False
-        self._spiller = make_spiller(self._core, settings, store_bytes, self._warn_everybody)
+        self._spiller = make_spiller(
+            self._core, settings, store_bytes, self._warn_everybody, self._descriptors.n_spill_files
+        )
         self._memory = MemoryGuard(self._core, self._pool, self._jobs, Meter(), memory_config())
         self._requests = Requests(
             Node(
@@ -129,6 +135,7 @@ class Daemon:
         self._spiller.start()
         self._memory.start()
         if starter is not None:
+            self._descriptors.take(OF_DRIVER)
             self._connect_driver(starter, is_starter=True)
         self._listen()
         try:
@@ -144,21 +151,24 @@ class Daemon:
 
     def _accept(self) -> None:
         assert self._listener is not None
-        with suppress(OSError):
+        with suppress(OSError):  # whoever knocked is gone
             sock, _ = self._listener.accept()
+            if not self._descriptors.take(OF_DRIVER):
+                refuse(sock, Refused.FULL, self._descriptors.shortage)
+                return
             self._connect_driver(sock, is_starter=False)
 
     def _connect_driver(self, sock: socket.socket, is_starter: bool) -> None:
         try:
             peer = peer_of(sock)
         except OSError:
-            sock.close()
+            self._drop(sock)
             if is_starter:
                 self._stop()
             return
         if peer.uid != os.getuid():
             os.close(peer.pidfd)
-            sock.close()
+            self._drop(sock)
             return
 
         def welcome(connection: Connection, hello: Hello) -> None:
@@ -166,10 +176,15 @@ class Daemon:
 
         def lost(connection: Connection) -> None:
             os.close(peer.pidfd)
+            self._descriptors.give(OF_DRIVER)
             self._driver_lost(connection, is_starter)
 
         connection = Connection(sock, peer.pid, self._requests.answer, lost, welcome)
         self._open(connection)
+
+    def _drop(self, sock: socket.socket) -> None:
+        sock.close()
+        self._descriptors.give(OF_DRIVER)
 
     def _connect_worker(self, sock: socket.socket, pid: int) -> Connection:
         connection = Connection(sock, pid, self._requests.answer, self._worker_lost)

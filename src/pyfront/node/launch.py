@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -51,19 +53,28 @@ class DaemonProcess:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def wait_gone(self) -> None:
-        """Until the process has ended; kills it when it takes too long. Once, in the process that started it."""
+        """Until the process has ended; kills it when it takes too long. In the process that started it."""
         if not self._wait(END_TIMEOUT_S):
             self.kill()
             self._wait(KILL_TIMEOUT_S)
         with suppress(ChildProcessError):  # the program reaps all its children itself
             os.waitpid(self.pid, os.WNOHANG)
-        os.close(self._pidfd)
-        os.close(self._output_fd)
+        for name in ("_pidfd", "_output_fd"):
+            fd = getattr(self, name)
+            setattr(self, name, -1)
+            if fd >= 0:
+                os.close(fd)
+
+    def wait_gone_later(self) -> None:
+        """`wait_gone` on a thread, for a caller in a hurry: the node ends because its starter has hung up."""
+        with suppress(RuntimeError):  # no more threads: the interpreter is about to exit
+            threading.Thread(target=self.wait_gone, name="shoal-reaper", daemon=True).start()
 
     def _wait(self, limit_s: float) -> bool:
         poll = select.poll()
-        poll.register(self._pidfd, select.POLLIN)
-        return bool(poll.poll(limit_s * 1000))
+        if self._pidfd >= 0:
+            poll.register(self._pidfd, select.POLLIN)
+        return self._pidfd < 0 or bool(poll.poll(limit_s * 1000))
 
 
 class Connection:
@@ -85,21 +96,35 @@ class Connection:
     def close(self) -> None:
         """Disconnect; stop the node and wait for its end if it was started here. Repeating it has no effect.
 
-        In a forked child nothing happens: the connection is the parent's.
+        In a forked child nothing happens: the connection is the parent's. When a signal's handler raises meanwhile, the
+        connection is given up at once, and the node ends without being waited for.
         """
         if self._is_closed or os.getpid() != self._owner:
             return
+        try:
+            if self._daemon is not None:
+                self.link.on_lost = None  # it is meant to go
+                self._ask_to_stop(self._daemon)
+                self.client.node_lost()  # nothing of it needs to be let go of
+            self.client.close()
+            if self._daemon is not None:
+                self.link.wait_lost(END_TIMEOUT_S)  # what the workers printed last is on its way
+            self.link.close()
+            if self._daemon is not None:
+                self._daemon.wait_gone()
+        except BaseException:
+            self.give_up()
+            raise
         self._is_closed = True
-        if self._daemon is not None:
-            self.link.on_lost = None  # it is meant to go
-            self._ask_to_stop(self._daemon)
-            self.client.node_lost()  # nothing of it needs to be let go of
+
+    def give_up(self) -> None:
+        """Hang up and wait for nothing. A node that was started here ends by itself, because its starter is gone."""
+        self.link.on_lost = None
         self.client.close()
-        if self._daemon is not None:
-            self.link.wait_lost(END_TIMEOUT_S)  # what the workers printed last is on its way
         self.link.close()
         if self._daemon is not None:
-            self._daemon.wait_gone()
+            self._daemon.wait_gone_later()
+        self._is_closed = True
 
     def _ask_to_stop(self, daemon: DaemonProcess) -> None:
         try:
@@ -134,28 +159,48 @@ def start_node(
         object_spilling_limit=object_spilling_limit,
         memory=memory,
     )
-    ours, theirs = socket.socketpair()
-    output_fd = os.memfd_create("shoal-daemon-output", os.MFD_CLOEXEC)
     try:
-        pid = boot.spawn(
-            "shoal.node.main", [to_argument(settings)], theirs.fileno(), output_fd, daemon_environment(), is_bare=True
-        )
+        ours, daemon = _execute_daemon(settings)
     except OSError as error:
-        ours.close()
-        os.close(output_fd)
-        raise NodeStartError(f"{sys.executable} could not be executed: {error}") from error
-    finally:
-        theirs.close()
-    daemon = DaemonProcess(pid, output_fd)
+        raise NodeStartError(f"the node's daemon ({sys.executable}) could not be executed: {error}") from error
     try:
         return _connect(ours, hello, daemon)
-    except BaseException as error:
+    except NodeStartError as error:
         ours.close()
         daemon_output = daemon.output()
         daemon.wait_gone()
-        if isinstance(error, NodeStartError) and daemon_output:
+        if daemon_output:
             raise NodeStartError(f"{error}\nThe daemon's last output:\n{daemon_output}") from error
         raise
+    except BaseException:  # a signal's handler: whoever presses Ctrl-C does not want to wait for the node's end
+        ours.close()
+        daemon.wait_gone_later()
+        raise
+
+
+def _execute_daemon(settings: NodeSettings) -> tuple[socket.socket, DaemonProcess]:
+    """Execute the daemon -> this driver's end of its socket, its process. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            output_fd = os.memfd_create("shoal-daemon-output", os.MFD_CLOEXEC)
+        except OSError:
+            ours.close()
+            raise
+        try:
+            pid = boot.spawn(
+                "shoal.node.main",
+                [to_argument(settings)],
+                theirs.fileno(),
+                output_fd,
+                daemon_environment(),
+                is_bare=True,
+            )
+            return ours, DaemonProcess(pid, output_fd)
+        except OSError:  # a daemon that runs already ends, because its starter has hung up
+            ours.close()
+            os.close(output_fd)
+            raise
 
 
 def attach_node(hello: Hello, address: str) -> Connection:
@@ -167,6 +212,8 @@ def attach_node(hello: Hello, address: str) -> Connection:
     try:
         sock = connect(path)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise NodeStartError(f"this process cannot be connected: {error}") from error
         raise NodeNotFoundError(f"no node answers at {path}: {error}; start one with shoal.init()") from error
     try:
         return _connect(sock, hello, None)
@@ -195,6 +242,8 @@ def _connect(sock: socket.socket, hello: Hello, daemon: DaemonProcess | None) ->
     welcome, segment_fd, poke_fd = link.hello(hello, WELCOME_TIMEOUT_S)
     try:
         client = Client(segment_fd, poke_fd, welcome.index, welcome.epoch)
+    except OSError as error:
+        raise NodeStartError(f"this process cannot be connected: {error}") from error
     finally:  # it has mapped the one and duplicated the other
         os.close(segment_fd)
         os.close(poke_fd)

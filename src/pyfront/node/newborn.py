@@ -18,6 +18,7 @@ from shoal.protocol.messages import StartOrder, Welcome
 if TYPE_CHECKING:
     from shoal.link import Link
 
+BROKEN = 71  # exit code of a process whose user code closed what is not its own (EX_OSERR)
 STILLBORN = 70  # exit code of a process that never got as far as its main function (EX_SOFTWARE)
 
 
@@ -55,6 +56,7 @@ def live(birth: Birth) -> NoReturn:
         from shoal.worker.main import run
 
         link, client, welcome = attach(link_fd, Client)
+        link.on_broken = _end_broken
         link.start()
         code = 1
         run(link, client, welcome, order)
@@ -78,6 +80,13 @@ def attach(link_fd: int, open_client: Callable[[int, int, int, int], C]) -> tupl
     os.close(poke_fd)
     link.on_flush = client.flush
     return link, client, welcome
+
+
+def _end_broken() -> None:
+    """The task in hand is retried elsewhere, or fails with these words."""
+    sys.stderr.write("shoal: the descriptors of this worker's connection to its node were closed by somebody else\n")
+    sys.stderr.flush()
+    os._exit(BROKEN)
 
 
 def _take_streams(stdout_fd: int, stderr_fd: int) -> None:

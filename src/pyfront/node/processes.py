@@ -33,11 +33,10 @@ def adopt_orphans() -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def die_with_parent(parent: int, signal_number: int) -> None:
-    """Have the kernel send this process a signal when its parent dies. Exits at once if the parent is dead already."""
+def die_with_parent(parent: int, signal_number: int) -> bool:
+    """Have the kernel send this process a signal when its parent dies. False: the parent is dead already."""
     _prctl(PR_SET_PDEATHSIG, signal_number)
-    if os.getppid() != parent:
-        os._exit(1)
+    return os.getppid() == parent
 
 
 def be_the_kernels_first_choice() -> None:

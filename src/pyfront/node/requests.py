@@ -57,6 +57,7 @@ class Requests:
             m.RegisterActorHandle: self._register_actor_handle,
             m.GetActor: self._get_actor,
             m.KillActor: self._kill_actor,
+            m.AbandonActor: self._abandon_actor,
             m.ExitReason: self._exit_reason,
             m.DescribeDeath: self._describe_death,
             m.ExportRef: self._export_ref,
@@ -119,6 +120,10 @@ class Requests:
 
     async def _kill_actor(self, asker: Connection, message: m.KillActor) -> m.Reply:
         self._node.actors.end(message.class_id, "it was killed by shoal.kill()")
+        return m.Ok()
+
+    async def _abandon_actor(self, asker: Connection, message: m.AbandonActor) -> m.Reply:
+        self._node.actors.abandon(asker, message.ticket)
         return m.Ok()
 
     # -- deaths

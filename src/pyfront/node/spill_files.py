@@ -31,7 +31,7 @@ PAGE = 4096  # O_DIRECT's alignment of addresses, offsets and sizes
 ALIGN = 64  # of values within one write
 STAGING_BYTES = 4 << 20
 FILE_BYTES = 1 << 30
-MAX_FILES = 64
+MAX_FILES = 64  # a daemon with few descriptors gives fewer (shoal.node.descriptors)
 SPARE_FRACTION = 0.05  # of the file system: not ours to fill
 # What new values leave free beside, so that there is room to swap when all of it is in use: before a value can come
 # back to a full memory others must go. An eighth, at most so much; at least what an arena of the store holds, because

@@ -352,7 +352,9 @@ class Spiller:
         task.add_done_callback(self._tasks.discard)
 
 
-def make_spiller(core: NodeCore, settings: NodeSettings, store_bytes: int, warn: Callable[[str], None]) -> Spiller:
+def make_spiller(
+    core: NodeCore, settings: NodeSettings, store_bytes: int, warn: Callable[[str], None], max_files: int
+) -> Spiller:
     """The spiller of a node with these settings; what they leave open the environment says."""
     limit = spill_limit() if settings.object_spilling_limit is None else settings.object_spilling_limit
     folder = settings.object_spilling_directory or spill_dir()
@@ -360,7 +362,7 @@ def make_spiller(core: NodeCore, settings: NodeSettings, store_bytes: int, warn:
     def open_files() -> SpillFiles:
         from shoal.node.spill_files import SpillFiles, default_folder
 
-        return SpillFiles(folder or default_folder(), limit)
+        return SpillFiles(folder or default_folder(), limit, max_files=max_files)
 
     return Spiller(SpillCore(core), None if limit == 0 else open_files, store_bytes, store_wait_s(), warn)
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from shoal._core import status
 from shoal._core._node import ROLE_ACTOR, ROLE_WORKER, NodeCore
 from shoal.node.connections import UNREGISTERED, Connection
+from shoal.node.descriptors import OF_ORDER, OF_WORKER, Descriptors
 from shoal.node.jobs import Job
 from shoal.node.logs import WorkerOutput
 from shoal.node.processes import describe_status
@@ -37,9 +38,9 @@ class WorkerProcess:
     job: Job
     actor: ActorOrder | None
     is_spare: bool  # leaves by itself when there is little to do
-    link: socket.socket
-    stdout_fd: int
-    stderr_fd: int
+    link: socket.socket | None = None  # None, like the pipes: there were no descriptors for it
+    stdout_fd: int = -1
+    stderr_fd: int = -1
     pid: int = 0
     pidfd: int = -1
     key: tuple[int, int] = UNREGISTERED  # (client index, epoch)
@@ -78,8 +79,10 @@ class WorkerPool:
         order: Callable[[ZygoteOrder, list[int]], None],
         connect: Callable[[socket.socket, int], Connection],
         ended: Callable[[WorkerProcess], None],
+        descriptors: Descriptors,
     ) -> None:
         self._core = core
+        self._descriptors = descriptors
         self._config = config
         self._order = order
         self._connect = connect
@@ -93,10 +96,13 @@ class WorkerPool:
     def start(self, job: Job, actor: ActorOrder | None = None, *, idle_exit_s: float | None = None) -> WorkerProcess:
         """Ask for one more worker of this job, or for an actor's process."""
         self._last_number += 1
-        ours, theirs = socket.socketpair()
-        (stdout, stdout_end), (stderr, stderr_end) = os.pipe(), os.pipe()
-        process = WorkerProcess(self._last_number, job, actor, idle_exit_s is not None, ours, stdout, stderr)
+        process = WorkerProcess(self._last_number, job, actor, idle_exit_s is not None)
         self._ordered[process.number] = process
+        if not self._descriptors.take(OF_ORDER):
+            asyncio.get_running_loop().call_soon(self.not_started, process.number, self._descriptors.shortage)
+            return process
+        process.link, theirs = socket.socketpair()
+        (process.stdout_fd, stdout_end), (process.stderr_fd, stderr_end) = os.pipe(), os.pipe()
         order = StartOrder(process.number, job.root, job.hello.cwd, job.hello.sys_path, actor, idle_exit_s)
         self._order(order, [theirs.detach(), stdout_end, stderr_end])
         return process
@@ -129,6 +135,7 @@ class WorkerPool:
     def started(self, number: int, pid: int, pidfd: int) -> None:
         """An order was executed. Takes the pidfd over."""
         process = self._ordered.pop(number)
+        self._descriptors.give(OF_ORDER - OF_WORKER)
         process.pid, process.pidfd = pid, pidfd
         self._running[number] = self._alive[pid] = process
         name = process.actor.class_name if process.actor else ""
@@ -150,9 +157,11 @@ class WorkerPool:
         """An order failed."""
         process = self._ordered.pop(number)
         process.reason = process.reason or text
-        process.link.close()
-        os.close(process.stdout_fd)
-        os.close(process.stderr_fd)
+        if process.link is not None:
+            process.link.close()
+            os.close(process.stdout_fd)
+            os.close(process.stderr_fd)
+            self._descriptors.give(OF_ORDER)
         self._ended(process)
 
     def exited(self, pid: int, wait_status: int) -> None:
@@ -181,6 +190,7 @@ class WorkerPool:
     # -- inside
 
     def _welcome(self, process: WorkerProcess) -> None:
+        assert process.link is not None
         connection = self._connect(process.link, process.pid)
         connection.job, connection.key = process.job, process.key
         process.connection = connection
@@ -191,7 +201,8 @@ class WorkerPool:
     def _give_up(self, process: WorkerProcess, reason: str) -> None:
         """The process was forked but will not be a client: the core has nothing to sweep."""
         process.is_swept = True
-        process.link.close()
+        if process.link is not None:
+            process.link.close()
         self.kill(process, reason)
 
     def _kill_if_running(self, process: WorkerProcess, reason: str) -> None:
@@ -202,6 +213,7 @@ class WorkerPool:
         if process.status is None or not process.is_swept:
             return
         del self._running[process.number]
+        self._descriptors.give(OF_WORKER)
         os.close(process.pidfd)
         process.pidfd = -1
         if process.connection is not None:

@@ -72,6 +72,7 @@ class Zygote:
         set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         for number in HANDLED:
             set_handler(number, _ignore if number == signal.SIGCHLD else self._end)
+        pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
     def serve(self) -> Birth | None:
         """Execute orders. None in the zygote, at its end."""
@@ -95,7 +96,10 @@ class Zygote:
         self._is_ended = True
 
     def _receive(self) -> Birth | None:
-        data, descriptors = receive_descriptors(self._sock, RECEIVE_BYTES, 16 * ORDER_DESCRIPTORS)
+        try:
+            data, descriptors = receive_descriptors(self._sock, RECEIVE_BYTES, 16 * ORDER_DESCRIPTORS)
+        except ConnectionResetError:  # the daemon died and left reports of ours unread
+            data, descriptors = b"", []
         if not data:
             self._is_ended = True
         self._descriptors += descriptors
@@ -137,7 +141,8 @@ class Zygote:
         """In a child: drop everything that is the zygote's."""
         os.setsid()
         processes.be_the_kernels_first_choice()
-        processes.die_with_parent(self._pid, signal.SIGKILL)
+        if not processes.die_with_parent(self._pid, signal.SIGKILL):
+            os._exit(1)
         set_wakeup_fd(-1)
         for number, handler in DEFAULTS:
             set_handler(number, handler)
@@ -185,7 +190,11 @@ def _preload(modules: list[str]) -> None:
 def main(session_path: str, daemon_pid: str) -> None:
     """Be the zygote of the daemon at the other end of descriptor 3."""
     processes.adopt_orphans()
-    processes.die_with_parent(int(daemon_pid), signal.SIGTERM)
+    # From here to the handlers a signal waits: the folder would outlive a zygote that dies while it imports.
+    pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    if not processes.die_with_parent(int(daemon_pid), signal.SIGTERM):
+        remove_folder(session_path)
+        return
     processes.set_name("shoal-zygote")
     for module in MODULES:
         import_module(module)

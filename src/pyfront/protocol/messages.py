@@ -219,6 +219,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     meta: bytes
     name: str | None = None
     namespace: str | None = None
+    ticket: int = 0  # the client's own number for this creation, for `AbandonActor`
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):
@@ -240,6 +241,12 @@ class KillActor(Request[Ok], frozen=True):
     """End an actor's process now. Of a dead actor: no effect."""
 
     class_id: int
+
+
+class AbandonActor(Request[Ok], frozen=True):
+    """The creation of this ticket was broken off, wherever it was: nobody has the handle."""
+
+    ticket: int
 
 
 class ExitReason(Request[Ok], frozen=True):
@@ -414,6 +421,7 @@ ClientRequest = (
     | RegisterActorHandle
     | GetActor
     | KillActor
+    | AbandonActor
     | ExitReason
     | DescribeDeath
     | ExportRef

@@ -44,7 +44,7 @@ class _Budget:
             pickler = Pickler(_Discard(), lambda _: None)
             with_refs([], pickler.dump, value)  # or an attempt would have its refs kept until the job ends
         except Exception as failure:
-            return failure
+            return failure.with_traceback(None)  # whose frames would keep the value, and themselves, alive
         return None
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from shoal._core import status
 from shoal.node.connections import Connection
+from shoal.node.descriptors import OF_DAEMON, OF_ORDER, Descriptors
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.protocol.messages import ActorOrder, NodeConfig, Ok, Reply, StartOrder
 
@@ -48,7 +49,8 @@ class Scene:
         )
         core: Any = self.core
         order: Any = self.take_order
-        self.pool = WorkerPool(core, CONFIG, order, self.connect, self.ended.append)
+        self.descriptors = Descriptors()
+        self.pool = WorkerPool(core, CONFIG, order, self.connect, self.ended.append, self.descriptors)
 
     def take_order(self, order: StartOrder, descriptors: list[int]) -> None:
         for fd in descriptors:
@@ -162,3 +164,23 @@ def test_an_order_that_fails_ends_the_process_that_never_was() -> None:
 
 def test_the_death_of_a_strangers_child_is_of_no_interest() -> None:
     assert play(lambda scene: scene.pool.exited(1, 0)).ended == []
+
+
+def test_without_descriptors_left_no_process_is_ordered_and_the_reason_says_so() -> None:
+    async def scenario() -> Scene:
+        scene = Scene()
+        scene.descriptors = Descriptors(OF_DAEMON + 2 + OF_ORDER)  # two of so few may be spill files
+        scene.pool._descriptors = scene.descriptors
+        first, second = scene.pool.start(scene.job), scene.pool.start(scene.job)
+        await asyncio.sleep(0)
+        assert scene.ended == [second]
+        scene.pool.not_started(first.number, "out of processes")
+        third = scene.pool.start(scene.job)  # what the first had is free again
+        scene.pool.not_started(third.number, "out of processes")
+        return scene
+
+    before = set(os.listdir("/proc/self/fd"))
+    reasons = [process.reason for process in asyncio.run(scenario()).ended]
+    assert "ulimit" in reasons[0]
+    assert reasons[1:] == ["out of processes"] * 2
+    assert set(os.listdir("/proc/self/fd")) == before
