@@ -27,14 +27,9 @@ void rig_attach(rig *r, sh_self *self, uint32_t role, int32_t class_id, uint32_t
   EXPECT_EQ(sh_self_open_over(self, &r->d.seg, r->d.poke_fd, index, epoch), SH_OK);
 }
 
-void rig_open(rig *r, uint32_t n_workers, uint32_t n_seats) {
-  rig_open_sized(r, n_workers, n_seats, STORE_BYTES);
-  r->d.seg.header->cores = MANY_CORES;
-}
-
-void rig_open_sized(rig *r, uint32_t n_workers, uint32_t n_seats, uint64_t store_bytes) {
+static void open_with(rig *r, uint32_t n_workers, uint32_t n_seats, uint64_t store_bytes, uint32_t cores) {
   memset(r, 0, sizeof *r);
-  sh_segment_config config = {.store_bytes = store_bytes, .n_seats = n_seats, .cores = 2, .small = 1};
+  sh_segment_config config = {.store_bytes = store_bytes, .n_seats = n_seats, .cores = cores, .small = 1};
   EXPECT_EQ(sh_repair_open(&r->d, &config), SH_OK);
   sh_shape shape = {.root = RIG_ROOT, .cpu_milli = SH_CPU_MILLI};
   EXPECT_EQ(sh_repair_define_class(&r->d, &shape, &r->class_id), SH_OK);
@@ -42,6 +37,14 @@ void rig_open_sized(rig *r, uint32_t n_workers, uint32_t n_seats, uint64_t store
   r->n_workers = n_workers;
   for (uint32_t i = 0; i < n_workers; i++)
     rig_attach(r, &r->worker[i], SH_ROLE_WORKER, -1, RIG_ROOT);
+}
+
+void rig_open(rig *r, uint32_t n_workers, uint32_t n_seats) {
+  open_with(r, n_workers, n_seats, STORE_BYTES, MANY_CORES);
+}
+
+void rig_open_sized(rig *r, uint32_t n_workers, uint32_t n_seats, uint64_t store_bytes) {
+  open_with(r, n_workers, n_seats, store_bytes, 2);
 }
 
 void rig_close(rig *r) {
@@ -92,7 +95,7 @@ void rig_expect_empty(rig *r) {
   EXPECT_EQ(stats.live_entries, 0);
   EXPECT_EQ(stats.live_waiters, 0);
   EXPECT_EQ(stats.live_bytes, 0);
-  EXPECT_EQ(stats.free_seats, r->d.seg.header->n_seats);
+  EXPECT_EQ(stats.free_seats, r->d.seg.fixed.n_seats);
   EXPECT_EQ(stats.quarantined, 0);
 }
 

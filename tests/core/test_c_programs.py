@@ -2,7 +2,8 @@
 """Runs the C tests of the core: each test_*.c beside this file is a program that exits with 0 when it passes.
 
 SHOAL_C_VARIANT picks the build: check (default), release, asan, tsan or hooks; see the Makefile beside this file. With
-the default, programs that stop at hooks are built with hooks, so that a plain run proves the crash rules too.
+the default, programs that stop at hooks are built with hooks and those that need the release build get it, so that a
+plain run proves the crash rules too.
 """
 
 import os
@@ -28,8 +29,10 @@ def launcher() -> list[str]:
 
 
 def variant_of(program: str) -> str:
-    hooked = "SH_HOOKS" in (HERE / f"{program}.c").read_text()
-    return "hooks" if hooked and VARIANT == "check" else VARIANT
+    text = (HERE / f"{program}.c").read_text()
+    if VARIANT != "check":
+        return VARIANT
+    return "release" if "not a release build" in text else "hooks" if "SH_HOOKS" in text else VARIANT
 
 
 def run(command: list[str], **environment: str) -> None:

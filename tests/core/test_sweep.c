@@ -253,6 +253,8 @@ static void test_damaged_record_is_quarantined_not_followed(void) {
   sh_slot_at(&r.d.seg, slot)->n_returns = 0x7FFFFFFF;
   die(&r.worker[0]);
   EXPECT_EQ(r.d.quarantined, 1);
+  for (uint32_t i = 0; i < 3; i++)
+    EXPECT_EQ(rig_error(&r.driver, out[i]), SH_ERR_DAMAGED);
   rig_close(&r);
 }
 

@@ -23,6 +23,15 @@ _Static_assert(sizeof(sh_a32) == 4 && ATOMIC_INT_LOCK_FREE == 2, "32-bit words m
 #if defined(SH_HOOKS) && SH_HOOKS
 /* Set by a test before any core call of the process; called with the address about to be written. */
 extern void (*sh_hook_fn)(const volatile void *word);
+
+/* A place in the source where a verb below is called. All of them lie one after the other in a section of the program, so
+ * that a test can tell those that it visited from those that there are. */
+typedef struct sh_site {
+  _Alignas(32) const char *file; /* the compiler may align it so anyway, and the linker must not leave gaps */
+  const char *function;
+  int line;
+} sh_site;
+extern _Thread_local const sh_site *sh_hook_site; /* of the verb that is about to write */
 #define SH_HOOK(p)                            \
   do {                                        \
     if (sh_hook_fn)                           \
@@ -120,6 +129,29 @@ static inline void sh_bump(sh_a64 *p, uint64_t by) {
 static inline void sh_fence(void) {
   atomic_thread_fence(memory_order_seq_cst);
 }
+#if defined(SH_HOOKS) && SH_HOOKS
+/* From here on every call of a verb that writes is a site. No verb is called in an argument of another. */
+#define SH_HERE(call)                                                                                       \
+  (__extension__({                                                                                          \
+    static const sh_site here_ __attribute__((section("sh_sites"), used)) = {__FILE__, __func__, __LINE__}; \
+    sh_hook_site = &here_;                                                                                  \
+    call;                                                                                                   \
+  }))
+#define sh_store_relaxed(p, v) SH_HERE(sh_store_relaxed(p, v))
+#define sh_store_release(p, v) SH_HERE(sh_store_release(p, v))
+#define sh_store_seqcst(p, v) SH_HERE(sh_store_seqcst(p, v))
+#define sh_cas(p, e, d) SH_HERE(sh_cas(p, e, d))
+#define sh_fetch_or(p, b) SH_HERE(sh_fetch_or(p, b))
+#define sh_fetch_and(p, b) SH_HERE(sh_fetch_and(p, b))
+#define sh_exchange(p, v) SH_HERE(sh_exchange(p, v))
+#define sh_store32_relaxed(p, v) SH_HERE(sh_store32_relaxed(p, v))
+#define sh_store32_release(p, v) SH_HERE(sh_store32_release(p, v))
+#define sh_store32_seqcst(p, v) SH_HERE(sh_store32_seqcst(p, v))
+#define sh_cas32(p, e, d) SH_HERE(sh_cas32(p, e, d))
+#define sh_fetch_add32(p, v) SH_HERE(sh_fetch_add32(p, v))
+#define sh_store8_seqcst(p, v) SH_HERE(sh_store8_seqcst(p, v))
+#define sh_bump(p, b) SH_HERE(sh_bump(p, b))
+#endif
 static inline void sh_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();

@@ -35,6 +35,8 @@ void sh_os_idle_priority(void);
 
 uint64_t sh_os_now_ns(void); /* monotonic */
 uint32_t sh_os_pid(void);
+/* Is the process stopped, by a signal or by a debugger? False when it does not exist. */
+bool sh_os_is_stopped(uint32_t pid);
 /* Bytes that may still be allocated before the cgroup or the machine runs out. */
 uint64_t sh_os_memory_available(void);
 /* CPUs this process may use: affinity, then the cgroup's quota. At least 1. */

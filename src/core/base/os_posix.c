@@ -28,6 +28,7 @@
 
 #if defined(SH_HOOKS) && SH_HOOKS
 void (*sh_hook_fn)(const volatile void *word) = NULL;
+_Thread_local const sh_site *sh_hook_site = NULL;
 #endif
 
 int sh_os_memfd_create(const char *name, uint64_t bytes) {
@@ -123,6 +124,21 @@ uint64_t sh_os_now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+bool sh_os_is_stopped(uint32_t pid) {
+  char path[32], text[512];
+  (void)snprintf(path, sizeof path, "/proc/%u/stat", pid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return false;
+  ssize_t n = read(fd, text, sizeof text - 1U);
+  close(fd);
+  if (n <= 0)
+    return false;
+  text[n] = 0;
+  const char *name_end = strrchr(text, ')'); /* the name may hold anything; " S ..." follows it */
+  return name_end && (name_end[1] == ' ') && (name_end[2] == 'T' || name_end[2] == 't');
 }
 
 uint32_t sh_os_pid(void) {

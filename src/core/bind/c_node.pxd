@@ -79,13 +79,13 @@ cdef extern from "node/repair.h" nogil:
 
     ctypedef struct sh_ref:
         uint32_t index, generation
-    ctypedef struct sh_segment_header:
+    ctypedef struct sh_geometry:
         uint32_t node_number, cores
         uint64_t store_bytes
     ctypedef struct sh_segment:
         uint8_t *base
         const uint8_t *read_base
-        sh_segment_header *header
+        sh_geometry fixed
         int fd
     ctypedef struct sh_segment_config:
         uint64_t store_bytes, cluster_lo, cluster_hi

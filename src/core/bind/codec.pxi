@@ -134,7 +134,7 @@ cdef int _write(Client client, Encoded e, uint8_t *to) except -1:
         row.id_lo = entry.id_lo
         row.id_hi = entry.id_hi
         row.number = entry.number
-        row.owner_node = client.s.seg.header.node_number
+        row.owner_node = client.s.seg.fixed.node_number
         row.index = ref.r.index
         row.generation = ref.r.generation
         row += 1

@@ -16,7 +16,7 @@ cdef bint _wait_for_room(Client self, uint64_t n_bytes, uint64_t *until) except 
     cdef sh_status status
     cdef uint64_t slice_ns = ROOM_SLICE_NS
     if until[0] == 0:
-        if n_bytes > self.s.seg.header.store_bytes:
+        if n_bytes > self.s.seg.fixed.store_bytes:
             return False  # it never fits
         # Records come free when references go; nobody can make more of them.
         until[0] = sh_os_now_ns() + (self.full_wait_ns if self.s.lacks_room else RECORDS_WAIT_NS) + 1

@@ -24,7 +24,7 @@ sh_status sh_waiter_push(sh_waiters ws, sh_a64 *head, uint32_t generation, uint3
 
 void sh_waiter_walk(sh_waiters ws, uint64_t head, uint64_t promise, sh_deliver_fn deliver, void *context) {
   uint32_t at = (uint32_t)head & SH_LIST_TOP_MASK;
-  for (uint32_t steps = 0; at != 0 && at <= ws.capacity && steps < ws.capacity; steps++) {
+  for (sh_waiter_path path = {0}; sh_waiter_goes_on(&path, at, ws.capacity);) {
     const sh_waiter *w = &ws.records[at - 1U];
     uint32_t next = sh_load32_relaxed(&w->next);
     if (sh_load_relaxed(&w->promise) == promise)

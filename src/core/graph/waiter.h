@@ -41,6 +41,21 @@ typedef struct sh_waiter {
 } sh_waiter;
 _Static_assert(sizeof(sh_waiter) == 64, "layout is an ABI: bump SH_LAYOUT_VERSION");
 
+/* A way along a list that may be damaged: it ends at a record that is not there, or where it has been before. */
+typedef struct sh_waiter_path {
+  uint32_t seen, steps, until;
+} sh_waiter_path;
+/* May the waiter `at` - 1 be looked at? Ask once for each step. */
+static inline bool sh_waiter_goes_on(sh_waiter_path *path, uint32_t at, uint32_t capacity) {
+  if (at == 0 || at > capacity || at == path->seen)
+    return false;
+  if (path->steps++ == path->until) { /* where it was at steps 0, 1, 3, 7, ...: a circle comes back there */
+    path->seen = at;
+    path->until = 2U * path->until + 1U;
+  }
+  return true;
+}
+
 /* Where waiters are: a pool seen from here as an array. */
 typedef struct sh_waiters {
   sh_waiter *records;

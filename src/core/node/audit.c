@@ -40,7 +40,7 @@ void sh_repair_stats(sh_repair *d, sh_stats *out) {
   }
   out->claimed_bytes += sh_heap_arenas_claimed(s) * SH_ARENA_BYTES;
   out->free_seats = sh_seats_unused(s);
-  for (uint32_t i = 0; i < s->header->n_seats; i++)
+  for (uint32_t i = 0; i < s->fixed.n_seats; i++)
     out->leased_seats += sh_seat_state_of(sh_load_relaxed(&sh_seats_of(s)->seat[i].word)) == SH_SEAT_LEASED;
   pthread_mutex_unlock(&d->lock);
 }
@@ -71,6 +71,8 @@ static bool slots_are_valid(sh_repair *d) {
   for (uint32_t i = 0; i < end; i++) {
     sh_slot *t = sh_slot_at(s, i);
     uint32_t state = sh_word_state(sh_load_acquire(&t->word));
+    if (state == SH_QUARANTINED)
+      continue;
     if (state > SH_TASK_KILLING)
       return false;
     if (state >= SH_TASK_READY && (t->class_id >= SH_MAX_CLASSES || sh_load32_relaxed(&t->x_cursor) > t->n_deps))
@@ -82,7 +84,7 @@ static bool slots_are_valid(sh_repair *d) {
 bool sh_repair_is_valid(sh_repair *d) {
   pthread_mutex_lock(&d->lock);
   bool valid = entries_are_valid(d) && slots_are_valid(d) && sh_heap_is_valid(&d->seg);
-  for (uint32_t i = 0; valid && i < d->seg.header->n_seats; i++)
+  for (uint32_t i = 0; valid && i < d->seg.fixed.n_seats; i++)
     valid = sh_seat_client(sh_load_relaxed(&sh_seats_of(&d->seg)->seat[i].word)) < SH_MAX_CLIENTS;
   pthread_mutex_unlock(&d->lock);
   return valid;

@@ -13,6 +13,12 @@
 static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
   uint64_t seen = claimed;
+  /* Under a lease: it must still be ours, and after this step nobody takes it away until the task is over. */
+  uint64_t lease = self->lease;
+  if (lease && !sh_cas(&self->me->x_lease, &lease, sh_lease_in(lease, SH_LEASE_BUSY))) {
+    sh_unclaim(self, slot);
+    return SH_FENCED;
+  }
   uint64_t running = sh_word(sh_word_generation(claimed), SH_TASK_RUNNING, self->index, sh_word_tag(claimed));
   if (!sh_cas(&t->word, &seen, running))
     return SH_LOST;
@@ -48,15 +54,14 @@ sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id) {
 }
 
 sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint64_t *hint) {
-  uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, client, class_id));
+  sh_ring *ring = sh_ring_named(&self->seg, client, class_id);
   sh_class *c = sh_class_at(&self->seg, class_id);
   sh_a64 *bits = &c->x_bits[client / 64U];
   uint64_t bit = 1ULL << (client % 64U);
-  if (named == 0) {
+  if (!ring) {
     sh_fetch_and(bits, ~bit);
     return SH_EMPTY;
   }
-  sh_ring *ring = sh_ring_at(&self->seg, named - 1U);
   sh_ring_memory memory = sh_self_ring_memory(self);
   sh_status status = sh_ring_pop(ring, &memory, &self->me->op, hint);
   if (status != SH_EMPTY)
@@ -74,10 +79,10 @@ static sh_status claim_from(sh_self *self, uint32_t client, uint32_t class_id, u
   while (sh_claim_take(self, client, class_id, &hint) == SH_OK) {
     sh_status status = sh_claim_hint(self, hint, class_id);
     sh_store_release(&self->me->op, 0);
-    if (status == SH_OK) {
+    if (status == SH_OK)
       *slot = sh_ref_unpack(hint).index;
-      return SH_OK;
-    }
+    if (status == SH_OK || status == SH_FENCED)
+      return status;
   }
   return SH_EMPTY;
 }
@@ -125,35 +130,47 @@ bool sh_claim_next_client(const sh_segment *s, const sh_class *c, uint32_t from,
 static sh_status claim_of_class(sh_self *self, uint32_t class_id, uint32_t *slot) {
   sh_class *c = sh_class_at(&self->seg, class_id);
   uint32_t client;
-  while (deepest_blocked(self, class_id, &client))
-    if (claim_from(self, client, class_id, slot) == SH_OK)
-      return SH_OK;
-  for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && sh_claim_next_client(&self->seg, c, self->rotor, &client);
+  sh_status status = SH_EMPTY;
+  for (uint32_t tries = 0; status == SH_EMPTY && tries < SH_MAX_CLIENTS && deepest_blocked(self, class_id, &client);
+       tries++)
+    status = claim_from(self, client, class_id, slot);
+  for (uint32_t tries = 0;
+       status == SH_EMPTY && tries < SH_MAX_CLIENTS && sh_claim_next_client(&self->seg, c, self->rotor, &client);
        tries++) {
     self->rotor = client + 1U;
-    if (claim_from(self, client, class_id, slot) == SH_OK)
-      return SH_OK;
+    status = claim_from(self, client, class_id, slot);
   }
-  return SH_EMPTY;
+  return status;
 }
 
 static bool class_open(sh_class *c) {
   return sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_LIVE;
 }
 
-/* The class that the daemon granted us, if any. */
-static bool leased(const sh_self *self, uint32_t *class_id) {
-  uint64_t lease = sh_load_acquire(&self->me->x_lease);
-  if (((lease >> 16) & 15U) != SH_LEASE_GRANTED)
-    return false;
-  *class_id = ((uint32_t)lease & 0xFFFFU) - 1U;
-  return true;
+static bool is_leased(uint64_t lease) {
+  return sh_lease_state(lease) == SH_LEASE_GRANTED || sh_lease_state(lease) == SH_LEASE_BUSY;
 }
 
-static void return_lease(sh_self *self) {
-  uint64_t lease = sh_load_relaxed(&self->me->x_lease);
-  sh_store_release(&self->me->x_lease, (lease & ~(15ULL << 16)) | ((uint64_t)SH_LEASE_RETURNED << 16));
+/* Claim of the class that the daemon granted us, if any; else give the lease back: nothing is left of it. */
+static sh_status claim_under_lease(sh_self *self, uint32_t *slot) {
+  uint64_t lease = sh_load_acquire(&self->me->x_lease);
+  uint32_t class_id = ((uint32_t)lease & 0xFFFFU) - 1U;
+  if (!is_leased(lease) || class_id >= SH_MAX_CLASSES)
+    return SH_EMPTY;
+  if (sh_lease_state(lease) == SH_LEASE_BUSY) { /* its last task is over */
+    uint64_t granted = sh_lease_in(lease, SH_LEASE_GRANTED);
+    if (!sh_cas(&self->me->x_lease, &lease, granted))
+      return SH_EMPTY;
+    lease = granted;
+  }
+  self->lease = lease;
+  bool found = class_open(sh_class_at(&self->seg, class_id)) && claim_of_class(self, class_id, slot) == SH_OK;
+  self->lease = 0;
+  if (found)
+    return SH_OK;
+  (void)sh_cas(&self->me->x_lease, &lease, sh_lease_in(lease, SH_LEASE_RETURNED)); /* or it was taken away */
   sh_self_poke(self);
+  return SH_EMPTY;
 }
 
 /* What was claimed needs no CPU and may take for ever: meanwhile others may compute on the seat that we had. */
@@ -166,13 +183,9 @@ static void lend_seat(sh_self *self) {
 
 static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
   const sh_segment *s = &self->seg;
-  uint32_t lease_class;
   sh_seat_between(self);
-  if (leased(self, &lease_class)) {
-    if (class_open(sh_class_at(s, lease_class)) && claim_of_class(self, lease_class, slot) == SH_OK)
-      return SH_OK;
-    return_lease(self); /* nothing left of it: serve everybody again */
-  }
+  if (sh_load_relaxed(&self->me->x_lease) && claim_under_lease(self, slot) == SH_OK)
+    return SH_OK;
   for (uint32_t w = 0, words = sh_class_words(s); w < words; w++) {
     uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]);
     for (; bits; bits &= bits - 1U) {
@@ -208,7 +221,7 @@ bool sh_should_run_awaited(const sh_self *self) {
   uint32_t n = 0, words = (sh_clients_high(s) + 63U) / 64U;
   for (uint32_t w = 0; w < words; w++)
     n += (uint32_t)__builtin_popcountll(sh_load_relaxed(&s->header->x_blocked[w]));
-  return self->role == SH_ROLE_WORKER && n >= SH_BLOCKED_SPARE + SH_BLOCKED_PER_SEAT * s->header->n_seats;
+  return self->role == SH_ROLE_WORKER && n >= SH_BLOCKED_SPARE + SH_BLOCKED_PER_SEAT * s->fixed.n_seats;
 }
 
 sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {
@@ -249,8 +262,7 @@ bool sh_next_possible(const sh_self *self) {
   if (self->role == SH_ROLE_ACTOR)
     return sh_class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class))) ||
            sh_actor_has_late(self, sh_load32_relaxed(&self->me->x_class));
-  uint32_t lease_class;
-  if (leased(self, &lease_class))
+  if (is_leased(sh_load_acquire(&self->me->x_lease)))
     return true;
   bool seat_checked = false, seat = false;
   for (uint32_t w = 0, words = sh_class_words(s); w < words; w++) {
@@ -386,6 +398,8 @@ void sh_block(sh_self *self) {
 
 static bool needs_no_cpu(const sh_self *self) {
   sh_ref r = sh_ref_unpack(sh_load_relaxed(&self->me->x_current));
+  if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)))
+    return false; /* damaged */
   uint32_t class_id = sh_slot_at(&self->seg, r.index)->class_id;
   return class_id < SH_MAX_CLASSES && sh_load32_relaxed(&sh_class_at(&self->seg, class_id)->kind) == SH_CLASS_FREE_RUN;
 }

@@ -6,7 +6,8 @@
 
 #include "node/task.h"
 
-/* Try to get the hinted task to RUNNING. SH_OK; SH_EMPTY: it waits for an argument now; SH_LOST: the hint was stale. */
+/* Try to get the hinted task to RUNNING. SH_OK; SH_EMPTY: it waits for an argument now; SH_LOST: the hint was stale;
+ * SH_FENCED: the lease that we claim under was taken away, the task is put back. */
 sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id);
 /* Take from the ring of (client, class). SH_OK with *hint and the intent word set. Clears the hint bit of an empty ring. */
 sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint64_t *hint);

@@ -2,6 +2,7 @@
 #include "node/counts.h"
 
 #include "base/os.h"
+#include "node/look.h"
 #include "node/object.h"
 
 #include <stdlib.h>
@@ -47,22 +48,12 @@ static void increment(sh_counts *c, sh_ref r) {
     count->n++;
 }
 
-/* Rows of a payload that lies in `room` bytes; 0 when its numbers cannot be right. */
-static uint32_t sane_rows(const sh_payload *p, uint64_t room) {
-  return p && room >= sizeof *p && p->n_rows <= (room - sizeof *p) / sizeof(sh_row) ? p->n_rows : 0;
-}
-
 uint32_t sh_counts_rows(sh_counts *c, sh_ref r, const sh_row **rows) {
-  sh_segment *s = &c->self->seg;
-  sh_entry *e = sh_entry_at(s, r.index);
-  uint64_t size = sh_load_relaxed(&e->size_flags);
-  if (!(size & SH_VALUE_HAS_REFS))
-    return 0;
-  if (sh_loc_kind_of(sh_load_relaxed(&e->loc)) == SH_LOC_SPILLED)
+  sh_entry *e = sh_entry_at(&c->self->seg, r.index);
+  if (sh_loc_kind_of(sh_load_relaxed(&e->loc)) == SH_LOC_SPILLED &&
+      (sh_load_relaxed(&e->size_flags) & SH_VALUE_HAS_REFS))
     return c->rows_away ? c->rows_away(c->context, r, rows) : 0;
-  const sh_payload *p = (const sh_payload *)(const void *)sh_entry_bytes(s, e);
-  *rows = p ? sh_payload_rows(p) : NULL;
-  return sane_rows(p, size & SH_VALUE_SIZE_MASK);
+  return sh_look_at_rows(&c->self->seg, e, rows);
 }
 
 bool sh_counts_knows(sh_counts *c, sh_ref r) {
@@ -71,10 +62,10 @@ bool sh_counts_knows(sh_counts *c, sh_ref r) {
 }
 
 static uint32_t rows_of_slot(sh_counts *c, sh_slot *t, const sh_row **rows) {
-  const sh_payload *p = sh_slot_payload(&c->self->seg, t);
-  uint64_t skip = t->n_returns > 1U ? 8ULL * t->n_returns : 0ULL;
-  *rows = p ? sh_payload_rows(p) : NULL;
-  return sane_rows(p, t->spec_bytes - skip);
+  sh_call_view call;
+  (void)sh_look_at_call(&c->self->seg, t, &call);
+  *rows = call.rows;
+  return call.n_rows;
 }
 
 static void release(sh_counts *c, sh_ref r) {
@@ -139,10 +130,11 @@ sh_status sh_counts_open(sh_counts *c, sh_self *self) {
     return SH_OS;
   c->submitted = submitted;
   c->increments = calloc(SH_MAX_CLIENTS, sizeof *c->increments);
+  c->decrements = calloc(SH_MAX_CLIENTS, sizeof *c->decrements);
   c->holds = calloc(SH_MAX_CLIENTS, sizeof *c->holds);
   self->log_sink = sink;
   self->log_context = c;
-  return c->increments && c->holds ? SH_OK : SH_OS;
+  return c->increments && c->decrements && c->holds ? SH_OK : SH_OS;
 }
 
 void sh_counts_close(sh_counts *c) {
@@ -154,6 +146,7 @@ void sh_counts_close(sh_counts *c) {
     sh_table_destroy(&c->holds[i]);
   free(c->holds);
   free(c->increments);
+  free(c->decrements);
   free(c->work);
   memset(c, 0, sizeof *c);
 }
@@ -222,8 +215,11 @@ uint64_t sh_counts_read(sh_counts *c) {
   for (uint32_t i = 0; i < high; i++) {
     uint64_t second = sh_load_acquire(&sh_client_at(s, i)->x_log_tail); /* (L) S2 */
     uint64_t from = c->increments[i];
-    if (second - from > SH_LOG_CELLS)
-      second = from; /* a damaged tail: count nothing of it */
+    if (second - from > SH_LOG_CELLS) { /* a damaged tail: count nothing of it */
+      second = from;
+      if (c->damaged)
+        c->damaged(c->context, i);
+    }
     for (uint64_t at = from; at < second; at++)
       count_increment(c, i, sh_load_relaxed(sh_log_cell(s, i, at)));
     events += second - from;
@@ -231,13 +227,13 @@ uint64_t sh_counts_read(sh_counts *c) {
   }
   for (uint32_t i = 0; i < high; i++) {
     sh_client *client = sh_client_at(s, i);
-    uint64_t from = sh_load_relaxed(&client->x_log_counted),
-             to = first[i] < c->increments[i] ? first[i] : c->increments[i];
+    uint64_t from = c->decrements[i], to = first[i] < c->increments[i] ? first[i] : c->increments[i];
     if (from >= to)
       continue;
     bool was_full = to - from >= SH_LOG_CELLS - SH_LOG_CELLS / 8U;
     for (uint64_t at = from; at < to; at++)
       count_decrement(c, i, sh_load_relaxed(sh_log_cell(s, i, at)));
+    c->decrements[i] = to;
     sh_store_release(&client->x_log_counted, to); /* the cells may be reused now */
     if (was_full)
       (void)sh_park_wake(&client->park);
@@ -287,7 +283,8 @@ void sh_counts_unfill(sh_counts *c, sh_ref r) {
     for (uint32_t i = 0; i < n; i++)
       later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
   }
-  sh_entry_unfill(&c->self->seg, &c->self->heap, c->self->index, r);
+  if (sh_entry_checked(&c->self->seg, r))
+    sh_entry_unfill(&c->self->seg, &c->self->heap, c->self->index, r);
 }
 
 void sh_counts_forget(sh_counts *c, uint32_t client) {

@@ -27,10 +27,12 @@ typedef struct sh_counts {
   sh_count *entries;    /* by entry */
   uint32_t *submitted;  /* by slot: generation whose SUB was counted and whose DONE was not */
   uint64_t *increments; /* by client: log position up to which increments are counted */
+  uint64_t *decrements; /* and decrements; what the client reads of it is a copy */
   sh_table *holds;      /* by client: packed reference -> holds logged */
   sh_ref *work;         /* references to be decremented; nobody recurses */
   uint32_t n_work, cap_work;
   void (*unreferenced)(void *context, uint32_t class_id); /* an actor's handle reached zero */
+  void (*damaged)(void *context, uint32_t client);        /* a log's tail cannot be right: asked at each round */
   /* The rows of a value whose bytes are on disk. */
   uint32_t (*rows_away)(void *context, sh_ref r, const sh_row **rows);
   void *context;

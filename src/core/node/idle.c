@@ -15,7 +15,7 @@ bool sh_may_spin(const sh_self *self) {
     uint8_t state = sh_load8_relaxed(sh_run_state_of(s, c));
     active += c != self->index && (state == SH_RUN_BUSY || state == SH_RUN_SPINNING);
   }
-  return active < s->header->cores;
+  return active < s->fixed.cores;
 }
 
 void sh_set_run_state(sh_self *self, sh_run_state state) {

@@ -40,9 +40,9 @@ static void plan_pool(plan *p, sh_pool *pool, uint64_t records, uint32_t record_
 sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   if (config->n_seats > SH_MAX_SEATS || config->store_bytes < (1U << 20))
     return SH_INVALID;
-  sh_segment_header h;
+  sh_geometry h;
   memset(&h, 0, sizeof h);
-  plan p = {.end = sizeof h};
+  plan p = {.end = sizeof(sh_segment_header)};
   uint64_t scale = config->small ? 1024U : 1U;
   uint64_t arenas = (config->store_bytes + SH_ARENA_BYTES - 1U) / SH_ARENA_BYTES;
   h.n_arenas = (uint32_t)(arenas < (1U << 20) ? arenas : (1U << 20));
@@ -77,7 +77,7 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
 
   h.magic = SH_MAGIC;
   h.layout_version = SH_LAYOUT_VERSION;
-  h.header_bytes = (uint32_t)sizeof h;
+  h.header_bytes = (uint32_t)sizeof(sh_segment_header);
   h.segment_bytes = reserve(&p, 0, HUGE_PAGE);
   h.cluster_lo = config->cluster_lo;
   h.cluster_hi = config->cluster_hi;

@@ -6,6 +6,7 @@
  * served first: seats are collected for it (x_wanted) while one-CPU tasks flow, so it is not starved by them. */
 #include "base/os.h"
 #include "node/idle.h"
+#include "node/known.h"
 #include "node/repair.h"
 #include "node/seat.h"
 
@@ -19,7 +20,7 @@ static sh_seat *seat_at(sh_repair *d, uint32_t i) {
 
 static uint32_t seats_held(sh_repair *d) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < d->seg.header->n_seats; i++)
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats; i++)
     n += sh_seat_state_of(sh_load_relaxed(&seat_at(d, i)->word)) == SH_SEAT_LEASED;
   return n;
 }
@@ -31,7 +32,7 @@ static uint32_t seats_for(uint32_t milli) {
 /* Make the number of seats held by the daemon `want`, as far as free and idle seats reach. -> seats held. */
 static uint32_t hold_seats(sh_repair *d, uint32_t want) {
   uint32_t held = seats_held(d);
-  for (uint32_t i = 0; i < d->seg.header->n_seats && held != want; i++) {
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats && held != want; i++) {
     uint64_t word = sh_load_acquire(&seat_at(d, i)->word);
     sh_seat_state state = sh_seat_state_of(word);
     uint32_t seq = (uint32_t)(word >> 32) + 1U;
@@ -76,12 +77,12 @@ static bool others_fit(sh_repair *d, sh_class *c) {
 
 /* Book everything of a class, or nothing. Seats may be collected towards it although the answer is no. */
 static bool book(sh_repair *d, uint32_t class_id, sh_claims *claims) {
-  sh_class *c = sh_class_at(&d->seg, class_id);
+  sh_class *c = sh_known_class(d, class_id);
   uint32_t cpu = sh_load32_relaxed(&c->cpu_milli), gpu = sh_load32_relaxed(&c->gpu_milli);
   if (!others_fit(d, c))
     return false;
   uint32_t want = seats_for(d->seat_pool_milli + cpu);
-  if (seats_for(cpu) > d->seg.header->n_seats)
+  if (seats_for(cpu) > d->seg.fixed.n_seats)
     return false; /* never: collect nothing for it */
   if (hold_seats(d, want) < want)
     return false;
@@ -103,7 +104,7 @@ static void give_cpu_back(sh_repair *d, sh_claims *claims) {
 static void unbook(sh_repair *d, sh_claims *claims) {
   if (claims->class_id == 0)
     return;
-  sh_class *c = sh_class_at(&d->seg, claims->class_id - 1U);
+  sh_class *c = sh_known_class(d, claims->class_id - 1U);
   for (uint32_t i = 0; i < sh_load32_relaxed(&c->n_demands); i++)
     d->used[sh_load32_relaxed(&c->demands[i].kind)] -= sh_load32_relaxed(&c->demands[i].milli);
   book_gpus(d, claims->gpu_mask, sh_load32_relaxed(&c->gpu_milli), false);
@@ -133,24 +134,24 @@ bool sh_lease_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask) {
 
 /* Hints in the rings of an open class. */
 static uint64_t work_of(sh_repair *d, uint32_t class_id) {
-  sh_class *c = sh_class_at(&d->seg, class_id);
-  if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_LIVE)
+  const sh_class *c = sh_class_at(&d->seg, class_id);
+  if (sh_word_state(sh_known_class(d, class_id)->word) != SH_CLASS_LIVE)
     return 0;
   uint64_t n = 0;
-  uint32_t high = sh_clients_high(&d->seg);
+  uint32_t high = d->clients_high;
   for (uint32_t w = 0; w < (high + 63U) / 64U; w++)
     for (uint64_t bits = sh_load_relaxed(&c->x_bits[w]); bits; bits &= bits - 1U) {
-      uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, w * 64U + (uint32_t)__builtin_ctzll(bits), class_id));
-      n += named ? sh_ring_length(sh_ring_at(&d->seg, named - 1U)) : 0U;
+      const sh_ring *ring = sh_ring_named(&d->seg, w * 64U + (uint32_t)__builtin_ctzll(bits), class_id);
+      n += ring ? sh_ring_length(ring) : 0U;
     }
   return n;
 }
 
 /* An idle worker of the job, taken off the idle bits; 0 = none. */
 static uint32_t idle_worker(sh_repair *d, uint32_t root, bool take) {
-  uint32_t high = sh_clients_high(&d->seg);
+  uint32_t high = d->clients_high;
   for (uint32_t c = 1; c < high; c++) {
-    sh_client *client = sh_client_at(&d->seg, c);
+    const sh_client *client = sh_known_client(d, c);
     uint64_t bit = 1ULL << (c % 64U);
     uint64_t seen =
         sh_load_relaxed(&d->seg.header->x_idle[c / 64U]) | sh_load_relaxed(&d->seg.header->x_spinning[c / 64U]);
@@ -165,19 +166,53 @@ static uint32_t idle_worker(sh_repair *d, uint32_t root, bool take) {
 }
 
 static void collect_returned(sh_repair *d) {
-  uint32_t high = sh_clients_high(&d->seg);
+  uint32_t high = d->clients_high;
   for (uint32_t c = 1; c < high; c++) {
     if (d->leases[c].class_id == 0)
       continue;
     sh_client *client = sh_client_at(&d->seg, c);
     uint64_t lease = sh_load_acquire(&client->x_lease);
-    if (((lease >> 16) & 15U) == SH_LEASE_RETURNED) {
+    if (sh_lease_state(lease) == SH_LEASE_RETURNED) {
       sh_store_release(&client->x_lease, 0);
       unbook(d, &d->leases[c]);
     } else if (d->leases[c].cpu_milli && (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) & (1ULL << (c % 64U)))) {
       give_cpu_back(d, &d->leases[c]); /* parked in get: its CPUs go on without it */
     }
   }
+}
+
+static bool has_task(sh_repair *d, uint32_t client) {
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_SLOT) * sh_pool_of(&d->seg, SH_POOL_SLOT)->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, i)->word);
+    uint32_t state = sh_word_state(word);
+    if ((state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING || state == SH_TASK_KILLING) &&
+        sh_word_who(word) == client)
+      return true;
+  }
+  return false;
+}
+
+uint32_t sh_lease_revoke(sh_repair *d) {
+  uint32_t n = 0, high = d->clients_high;
+  for (uint32_t c = 1; c < high; c++) {
+    if (d->leases[c].class_id == 0 || !sh_os_is_stopped(sh_known_client(d, c)->x_pid))
+      continue;
+    sh_a64 *word = &sh_client_at(&d->seg, c)->x_lease;
+    uint64_t lease = sh_load_acquire(word);
+    /* GRANTED: a claim that it may have made is not entered. BUSY without a task: it has ended the last one; before the next
+     * it makes the lease GRANTED, by a CAS that fails then. */
+    bool free =
+        sh_lease_state(lease) == SH_LEASE_GRANTED || (sh_lease_state(lease) == SH_LEASE_BUSY && !has_task(d, c));
+    if (free && sh_cas(word, &lease, 0)) {
+      unbook(d, &d->leases[c]);
+      n++;
+    } else if (d->leases[c].cpu_milli) {
+      give_cpu_back(d, &d->leases[c]);
+      n++;
+    }
+  }
+  return n;
 }
 
 static void starve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
@@ -202,7 +237,7 @@ static bool runs_seatless(sh_repair *d, uint32_t c, uint64_t now_ns) {
     uint64_t word = sh_load_acquire(&t->word);
     runs = sh_word_generation(word) == r.generation && sh_word_state(word) == SH_TASK_RUNNING &&
            sh_word_who(word) == c && t->class_id < SH_MAX_CLASSES &&
-           sh_load32_relaxed(&sh_class_at(&d->seg, t->class_id)->kind) == SH_CLASS_FREE_RUN;
+           sh_load32_relaxed(&sh_known_class(d, t->class_id)->kind) == SH_CLASS_FREE_RUN;
   }
   if (!runs || seen->seatless != current) {
     seen->seatless = runs ? current : 0;
@@ -213,9 +248,9 @@ static bool runs_seatless(sh_repair *d, uint32_t c, uint64_t now_ns) {
 
 /* Workers of a job that could take a task when their present one ends: not parked in get, not on a lease. */
 static uint32_t workers_at_hand(sh_repair *d, uint32_t root, uint64_t now_ns) {
-  uint32_t n = 0, high = sh_clients_high(&d->seg);
+  uint32_t n = 0, high = d->clients_high;
   for (uint32_t c = 1; c < high; c++) {
-    sh_client *client = sh_client_at(&d->seg, c);
+    const sh_client *client = sh_known_client(d, c);
     bool blocked = (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) >> (c % 64U)) & 1U;
     n += sh_load32_relaxed(&client->x_state) == SH_CLIENT_LIVE &&
          sh_load32_relaxed(&client->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&client->x_root) == root &&
@@ -227,10 +262,10 @@ static uint32_t workers_at_hand(sh_repair *d, uint32_t root, uint64_t now_ns) {
 /* Hints ever taken from the rings of a class. */
 static uint64_t taken_of(sh_repair *d, uint32_t class_id) {
   uint64_t n = 0;
-  uint32_t high = sh_clients_high(&d->seg);
+  uint32_t high = d->clients_high;
   for (uint32_t c = 0; c < high; c++) {
-    uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, c, class_id));
-    n += named ? sh_load_relaxed(&sh_ring_at(&d->seg, named - 1U)->x_head) : 0U;
+    const sh_ring *ring = sh_ring_named(&d->seg, c, class_id);
+    n += ring ? sh_load_relaxed(&ring->x_head) : 0U;
   }
   return n;
 }
@@ -251,7 +286,7 @@ static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t root, uint64
 /* Serve one class that needs resources. SH_OK: one more worker has a lease. SH_EMPTY: there is nobody to give it to, or it
  * wants no more. SH_FULL: there are no resources. */
 static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
-  sh_class *c = sh_class_at(&d->seg, class_id);
+  sh_class *c = sh_known_class(d, class_id);
   uint32_t root = sh_load32_relaxed(&c->root), gpu_mask;
   if (sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR) {
     if (!sh_lease_actor(d, class_id, &gpu_mask)) {
@@ -290,9 +325,8 @@ static void take_turns(sh_repair *d) {
   for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
-      uint32_t root = sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->root);
-      bool known =
-          sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) != SH_CLASS_SEAT || work_of(d, class_id) == 0;
+      uint32_t root = sh_load32_relaxed(&sh_known_class(d, class_id)->root);
+      bool known = sh_load32_relaxed(&sh_known_class(d, class_id)->kind) != SH_CLASS_SEAT || work_of(d, class_id) == 0;
       for (uint32_t i = 0; i < n && !known; i++)
         known = roots[i] == root;
       if (!known && n < 64U)
@@ -303,7 +337,7 @@ static void take_turns(sh_repair *d) {
   if (next == sh_load32_relaxed(turn))
     return;
   sh_store32_seqcst(turn, next);
-  for (uint32_t i = 0; next != 0 && i < d->seg.header->n_seats; i++)
+  for (uint32_t i = 0; next != 0 && i < d->seg.fixed.n_seats; i++)
     (void)sh_wake_worker_of(&d->seg, next, false);
   if (next == 0)
     sh_wake_worker(&d->seg);
@@ -311,11 +345,11 @@ static void take_turns(sh_repair *d) {
 
 /* One worker at hand for each seat, for jobs with seat work; one more whenever zero-CPU work finds nobody idle. */
 static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
-  uint32_t asked[64], n = 0, seats = d->seg.header->n_seats - seats_held(d);
+  uint32_t asked[64], n = 0, seats = d->seg.fixed.n_seats - seats_held(d);
   for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits), want = 1;
-      sh_class *c = sh_class_at(&d->seg, class_id);
+      sh_class *c = sh_known_class(d, class_id);
       uint32_t kind = sh_load32_relaxed(&c->kind), root = sh_load32_relaxed(&c->root);
       bool skip = kind == SH_CLASS_LEASE || n == 64U;
       for (uint32_t i = 0; i < n && !skip; i++)
@@ -344,10 +378,10 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words && n < 256U; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits && n < 256U; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
-      if (sh_load32_relaxed(&sh_class_at(&d->seg, class_id)->kind) == SH_CLASS_LEASE && work_of(d, class_id) != 0)
+      if (sh_load32_relaxed(&sh_known_class(d, class_id)->kind) == SH_CLASS_LEASE && work_of(d, class_id) != 0)
         order[n++] = class_id;
     }
-  for (uint32_t class_id = 0; class_id < sh_load32_relaxed(&d->seg.header->x_classes_high) && n < 256U; class_id++)
+  for (uint32_t class_id = 0; class_id < d->classes_high && n < 256U; class_id++)
     if (d->actor_waits[class_id])
       order[n++] = class_id;
   sh_a32 *waits = &sh_seats_of(&d->seg)->x_lease_waits;
@@ -355,6 +389,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     sh_store32_seqcst(waits, 1U); /* (I) */
   sh_fence();
   bool served = true;
+  d->short_of_leases = false;
   for (uint32_t i = 0; i < n; i++) {
     uint32_t oldest = i;
     for (uint32_t j = i + 1U; j < n; j++)
@@ -363,14 +398,15 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
         oldest = j;
     uint32_t class_id = order[oldest];
     order[oldest] = order[i];
-    sh_class *c = sh_class_at(&d->seg, class_id);
+    sh_class *c = sh_known_class(d, class_id);
     uint64_t work = work_of(d, class_id);
     sh_status status = serve(d, class_id, now_ns);
     while (status == SH_OK && --work > 0)
       status = serve(d, class_id, now_ns);
     served = served && status == SH_OK;
+    d->short_of_leases |= status == SH_FULL;
     uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
-    if (status == SH_FULL && others_fit(d, c) && need <= d->seg.header->n_seats) {
+    if (status == SH_FULL && others_fit(d, c) && need <= d->seg.fixed.n_seats) {
       uint32_t held = seats_held(d);
       wanted = need > held ? need - held : 0;
       break; /* the rest waits behind it: it is being collected for */

@@ -51,7 +51,7 @@ void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags) {
 
 void sh_put_abort(sh_self *self, sh_put *put) {
   if (sh_loc_in_heap(put->loc))
-    (void)sh_heap_free(&self->seg, &self->heap, self->index, put->loc, sh_tag(SH_TAG_ENTRY, put->ref));
+    sh_heap_give_back(&self->seg, &self->heap, self->index, put->loc, sh_tag(SH_TAG_ENTRY, put->ref));
   (void)sh_pool_free(&self->seg, SH_POOL_ENTRY, &self->mags[SH_POOL_ENTRY], self->index, put->ref.index, put->word);
 }
 
@@ -112,7 +112,7 @@ void sh_serve_waiters(sh_self *self, sh_ref r) {
   sh_waiters ws = sh_waiters_of(&self->seg);
   sh_waiter_walk(ws, head, sh_ref_pack(r), deliver, self);
   uint32_t at = sh_waiter_detach(&e->head, r.generation);
-  for (uint32_t steps = 0; at != 0 && at <= ws.capacity && steps < ws.capacity; steps++) {
+  for (sh_waiter_path path = {0}; sh_waiter_goes_on(&path, at, ws.capacity);) {
     uint32_t index = at - 1U;
     at = sh_load32_relaxed(&ws.records[index].next); /* before it is freed */
     uint64_t word = sh_load_relaxed(&ws.records[index].word);
@@ -133,6 +133,8 @@ void sh_object_release(sh_self *self, sh_ref r) {
 }
 
 void sh_seal(sh_self *self, sh_ref r) {
+  if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_ENTRY)))
+    return; /* damaged */
   sh_entry *e = sh_entry_at(&self->seg, r.index);
   bool is_error = sh_load_relaxed(&e->size_flags) & SH_VALUE_ERROR; /* before others may free it */
   uint64_t head = sh_entry_close(e, r.generation);

@@ -40,8 +40,8 @@ static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id
 }
 
 static bool caller_is_quiet(const sh_self *self, uint32_t caller, uint32_t class_id) {
-  uint32_t named = sh_load32_acquire(sh_ring_of(&self->seg, caller, class_id));
-  return sh_stall_empty(&self->stalls[caller]) && (!named || !sh_ring_length(sh_ring_at(&self->seg, named - 1U)));
+  const sh_ring *ring = sh_ring_named(&self->seg, caller, class_id);
+  return sh_stall_empty(&self->stalls[caller]) && (!ring || !sh_ring_length(ring));
 }
 
 bool sh_actor_has_late(const sh_self *self, uint32_t class_id) {

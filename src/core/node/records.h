@@ -24,11 +24,25 @@ typedef enum sh_role { SH_ROLE_DAEMON, SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_A
 /* What a process does with its core, for the spin budget. Own byte, own writer. */
 typedef enum sh_run_state { SH_RUN_NONE, SH_RUN_BUSY, SH_RUN_SPINNING, SH_RUN_PARKED } sh_run_state;
 
-/* A lease: written by the daemon while none or returned, by the client only from granted to returned. */
+/* A lease: class + 1 [0,16) | state [16,20) | changes [20,32) | GPUs [32,64).
+ *
+ *   0 -> GRANTED -> BUSY -> GRANTED -> RETURNED -> 0      the client: each step by CAS, BUSY after the claim of a task and
+ *   GRANTED or BUSY -> 0                                  before user code; the daemon: the first, the last, and this one
+ *
+ * The daemon takes a lease away from a client that is stopped and has no task of it. So a client that cannot make its claimed
+ * task BUSY puts it back, and nobody runs on resources that were given to somebody else. */
 #define SH_LEASE_GRANTED 1U
 #define SH_LEASE_RETURNED 2U
+#define SH_LEASE_BUSY 3U
 static inline uint64_t sh_lease(uint32_t class_id, uint32_t state, uint32_t gpu_mask) {
   return (uint64_t)(class_id + 1U) | ((uint64_t)state << 16) | ((uint64_t)gpu_mask << 32);
+}
+static inline uint32_t sh_lease_state(uint64_t lease) {
+  return (uint32_t)(lease >> 16) & 15U;
+}
+static inline uint64_t sh_lease_in(uint64_t lease, uint32_t state) {
+  uint64_t changes = ((lease >> 20) + 1U) & 4095U;
+  return (lease & ~0xFFFF0000ULL) | ((uint64_t)state << 16) | (changes << 20);
 }
 
 typedef struct sh_client {
@@ -216,7 +230,13 @@ static inline sh_a64 *sh_pins_word(const sh_segment *s, uint32_t client, uint32_
   return (sh_a64 *)(void *)((uint8_t *)sh_region(s, SH_REGION_PINS) + client * sh_pins_bytes(s)) + entry / 64U;
 }
 static inline uint32_t sh_clients_high(const sh_segment *s) {
-  return sh_load32_acquire(&s->header->x_clients_high);
+  uint32_t high = sh_load32_acquire(&s->header->x_clients_high);
+  return high < SH_MAX_CLIENTS ? high : SH_MAX_CLIENTS;
+}
+/* The ring of (client, class); NULL when there is none, or when what names it cannot be right. */
+static inline sh_ring *sh_ring_named(const sh_segment *s, uint32_t client, uint32_t class_id) {
+  uint32_t named = sh_load32_acquire(sh_ring_of(s, client, class_id));
+  return named - 1U < sh_pool_capacity(sh_pool_of(s, SH_POOL_RING)) ? sh_ring_at(s, named - 1U) : NULL;
 }
 
 /* May some ring of the class hold something? Reads hints. */
@@ -240,7 +260,8 @@ static inline uint64_t sh_class_memory(const sh_segment *s, uint32_t class_id) {
 
 /* Words of the task-class bitmap that may hold a bit. */
 static inline uint32_t sh_class_words(const sh_segment *s) {
-  return (sh_load32_acquire(&s->header->x_classes_high) + 63U) / 64U;
+  uint32_t high = sh_load32_acquire(&s->header->x_classes_high);
+  return ((high < SH_MAX_CLASSES ? high : SH_MAX_CLASSES) + 63U) / 64U;
 }
 
 /* The spec's bytes (returns, then payload); NULL: none or damaged. */

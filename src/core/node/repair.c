@@ -3,6 +3,7 @@
 
 #include "base/os.h"
 #include "node/idle.h"
+#include "node/known.h"
 #include "node/layout.h"
 #include "node/seat.h"
 #include "node/task.h"
@@ -56,12 +57,31 @@ static void unreferenced(void *context, uint32_t class_id) {
   sh_repair *d = context;
   if (class_id >= SH_MAX_CLASSES)
     return;
-  sh_class *c = sh_class_at(&d->seg, class_id);
-  sh_store32_seqcst(&c->x_unreferenced, 1U);
-  uint32_t taker = sh_load32_relaxed(&c->x_taker);
+  sh_class *k = sh_known_class(d, class_id);
+  if (k->kind != SH_CLASS_ACTOR)
+    return; /* a damaged number */
+  k->x_unreferenced = 1U;
+  (void)sh_publish_class(d, class_id);
+  uint32_t taker = k->x_taker;
   if (taker)
     (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
   sh_event_add(d, SH_EVENT_ACTOR_UNREFERENCED, class_id, 0, 0);
+}
+
+/* Its holds and drops cannot be known any more: it may not go on. */
+static void damaged_log(void *context, uint32_t client) {
+  sh_repair *d = context;
+  if (client == 0 || d->damaged_logs[client])
+    return;
+  d->damaged_logs[client] = true;
+  sh_quarantine(d, SH_DAMAGED_LOG, client);
+  sh_known_client(d, client)->x_fenced = 1U;
+  (void)sh_publish_client(d, client);
+  (void)sh_park_wake(&sh_client_at(&d->seg, client)->park);
+}
+
+static uint64_t doubt_bytes(const sh_repair *d, uint32_t pool) {
+  return (uint64_t)sh_pool_capacity(sh_pool_of(&d->seg, pool)) * sizeof(uint64_t);
 }
 
 static uint32_t rows_away(void *context, sh_ref r, const sh_row **rows) {
@@ -71,6 +91,9 @@ static uint32_t rows_away(void *context, sh_ref r, const sh_row **rows) {
 
 static bool private_tables(sh_repair *d) {
   d->pidfds = malloc(SH_MAX_CLIENTS * sizeof *d->pidfds);
+  d->known_clients = calloc(SH_MAX_CLIENTS, sizeof *d->known_clients);
+  d->known_classes = calloc(SH_MAX_CLASSES, sizeof *d->known_classes);
+  d->damaged_logs = calloc(SH_MAX_CLIENTS, sizeof *d->damaged_logs);
   d->leases = calloc(SH_MAX_CLIENTS, sizeof *d->leases);
   d->verdicts = calloc(SH_MAX_CLIENTS, 1);
   d->progress = calloc(SH_MAX_CLIENTS, sizeof *d->progress);
@@ -84,8 +107,15 @@ static bool private_tables(sh_repair *d) {
   d->backlog = calloc(SH_MAX_CLASSES, sizeof *d->backlog);
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
-  return d->pidfds && d->leases && d->verdicts && d->progress && d->actors && d->actor_waits && d->starved_since &&
-         d->starved_told && d->ring_heads && d->backlog;
+  void *entries = NULL, *slots = NULL;
+  if (sh_os_reserve(doubt_bytes(d, SH_POOL_ENTRY), &entries) != 0 ||
+      sh_os_reserve(doubt_bytes(d, SH_POOL_SLOT), &slots) != 0)
+    return false;
+  d->entry_doubts = entries;
+  d->slot_doubts = slots;
+  return d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases && d->verdicts &&
+         d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told && d->ring_heads &&
+         d->backlog;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
@@ -94,19 +124,19 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
   sh_status status = sh_node_create(&d->seg, config);
   if (status != SH_OK)
     return status;
-  sh_client *me = sh_client_at(&d->seg, 0);
-  sh_store32_relaxed(&me->x_state, SH_CLIENT_LIVE);
-  sh_store32_relaxed(&me->x_epoch, 1);
-  sh_store32_relaxed(&me->x_pid, sh_os_pid());
-  sh_store32_relaxed(&me->x_role, SH_ROLE_DAEMON);
-  sh_store32_seqcst(&d->seg.header->x_clients_high, 1);
   pthread_mutex_init(&d->lock, NULL);
   d->poke_fd = sh_os_eventfd();
   d->event_fd = sh_os_eventfd();
   d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-  status = d->poke_fd >= 0 && d->event_fd >= 0 && d->epoll_fd >= 0 && private_tables(d)
-               ? sh_self_open_over(&d->self, &d->seg, d->poke_fd, 0, 1)
-               : SH_OS;
+  status = d->poke_fd >= 0 && d->event_fd >= 0 && d->epoll_fd >= 0 && private_tables(d) ? SH_OK : SH_OS;
+  if (status == SH_OK) {
+    sh_client *me = sh_known_client(d, 0);
+    *me = (sh_client){.x_state = SH_CLIENT_LIVE, .x_epoch = 1, .x_pid = sh_os_pid(), .x_role = SH_ROLE_DAEMON};
+    (void)sh_publish_client(d, 0);
+    d->clients_high = 1;
+    (void)sh_publish_header(d);
+    status = sh_self_open_over(&d->self, &d->seg, d->poke_fd, 0, 1);
+  }
   if (status == SH_OK) {
     sh_store8_seqcst(sh_run_state_of(&d->seg, 0), SH_RUN_NONE);
     status = sh_counts_open(&d->counts, &d->self);
@@ -118,6 +148,7 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
     return status;
   }
   d->counts.unreferenced = unreferenced;
+  d->counts.damaged = damaged_log;
   d->counts.rows_away = rows_away;
   d->counts.context = d;
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
@@ -145,21 +176,23 @@ static bool round_once(sh_repair *d) {
     d->seen_orphans = orphans;
     sh_sweep_orphans(d);
   }
+  uint64_t now = sh_os_now_ns();
+  bool ticks = now - d->last_tick_ns >= SH_TICK_NS;
   uint32_t rescan = sh_load32_acquire(&d->seg.header->x_rescan);
-  if (rescan != d->seen_rescan) {
+  if (rescan != d->seen_rescan && (ticks || !d->rescan_failed)) {
     d->seen_rescan = rescan;
     sh_sweep_rescan(d);
+    d->rescan_failed = sh_load32_acquire(&d->seg.header->x_rescan) != rescan;
   }
   uint32_t pressure = sh_load32_acquire(&d->seg.header->x_pressure);
   if (pressure != d->seen_pressure) {
     d->seen_pressure = pressure;
     sh_event_add(d, SH_EVENT_FLUSH, 0, 0, 0);
   }
-  uint64_t now = sh_os_now_ns();
   if (d->n_put_off)
     sh_sweep_put_back(d, now);
   sh_lease_run(d, now);
-  if (now - d->last_tick_ns >= SH_TICK_NS) {
+  if (ticks) {
     d->last_tick_ns = now;
     sh_tick(d);
     sh_warm_look(&d->warm);
@@ -167,12 +200,18 @@ static bool round_once(sh_repair *d) {
   return more;
 }
 
+/* Pokes must not put off the tick. */
+static int ms_to_tick(const sh_repair *d) {
+  uint64_t due = d->last_tick_ns + SH_TICK_NS, now = sh_os_now_ns();
+  return due > now ? (int)((due - now + 999999U) / 1000000U) : 0;
+}
+
 static void *repair_thread(void *context) {
   sh_repair *d = context;
   struct epoll_event ready[64];
   bool more = false;
   while (!sh_load32_acquire(&d->stop)) {
-    int n = epoll_wait(d->epoll_fd, ready, 64, more ? WORK_PAUSE_MS : (int)(SH_TICK_NS / 1000000U));
+    int n = epoll_wait(d->epoll_fd, ready, 64, more ? WORK_PAUSE_MS : ms_to_tick(d));
     lock(d);
     for (int i = 0; i < n; i++) {
       if (ready[i].data.u64 == POKE_TAG) {
@@ -211,7 +250,10 @@ sh_status sh_repair_start(sh_repair *d) {
 void sh_repair_stop(sh_repair *d) {
   if (!d->seg.base)
     return;
+  lock(d);
+  d->stopped = true;
   sh_store32_seqcst(&d->seg.header->x_mode, SH_MODE_STOPPED);
+  unlock(d);
   if (d->running) {
     sh_store32_release(&d->stop, 1U);
     sh_os_eventfd_signal(d->poke_fd);
@@ -219,8 +261,7 @@ void sh_repair_stop(sh_repair *d) {
     sh_warm_stop(&d->warm);
     d->running = false;
   }
-  uint32_t high = sh_clients_high(&d->seg);
-  for (uint32_t c = 1; c < high; c++)
+  for (uint32_t c = 1; c < d->clients_high; c++)
     (void)sh_park_wake(&sh_client_at(&d->seg, c)->park);
 }
 
@@ -232,6 +273,8 @@ void sh_repair_close(sh_repair *d) {
   for (uint32_t c = 0; d->pidfds && c < SH_MAX_CLIENTS; c++)
     forget_pidfd(d, c);
   sh_counts_close(&d->counts);
+  sh_os_unmap(d->entry_doubts, doubt_bytes(d, SH_POOL_ENTRY));
+  sh_os_unmap(d->slot_doubts, doubt_bytes(d, SH_POOL_SLOT));
   if (d->spill.copy_of)
     sh_spill_close(&d->spill, &d->seg);
   sh_self_close(&d->self);
@@ -244,6 +287,9 @@ void sh_repair_close(sh_repair *d) {
   if (d->epoll_fd >= 0)
     close(d->epoll_fd);
   free(d->pidfds);
+  free(d->known_clients);
+  free(d->known_classes);
+  free(d->damaged_logs);
   free(d->leases);
   free(d->verdicts);
   free(d->put_off);
@@ -261,75 +307,14 @@ void sh_repair_close(sh_repair *d) {
   memset(d, 0, sizeof *d);
 }
 
-sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
-                             uint32_t *index, uint32_t *epoch) {
-  int copy = pidfd >= 0 ? fcntl(pidfd, F_DUPFD_CLOEXEC, 3) : -1;
-  if (pidfd >= 0 && copy < 0)
-    return SH_OS;
-  lock(d);
-  uint32_t i = 1;
-  while (i < SH_MAX_CLIENTS && sh_load32_relaxed(&sh_client_at(&d->seg, i)->x_state) != SH_CLIENT_FREE)
-    i++;
-  if (i == SH_MAX_CLIENTS) {
-    unlock(d);
-    if (copy >= 0)
-      close(copy);
-    return SH_FULL;
-  }
-  sh_client *c = sh_client_at(&d->seg, i);
-  uint32_t next = sh_load32_relaxed(&c->x_epoch) + 1U;
-  sh_store32_relaxed(&c->x_epoch, next);
-  sh_store32_relaxed(&c->x_pid, pid);
-  sh_store32_relaxed(&c->x_role, role);
-  sh_store32_relaxed(&c->x_class, class_id >= 0 ? (uint32_t)class_id : 0U);
-  sh_store32_relaxed(&c->x_root, root);
-  sh_store_relaxed(&c->x_lease, 0);
-  sh_store_relaxed(&c->op, 0);
-  sh_store_relaxed(&c->x_current, 0);
-  sh_store_relaxed(&c->x_room_wanted, 0);
-  sh_store_relaxed(&c->x_allowance, 0);
-  sh_store32_relaxed(&c->park.x_parked, 0);
-  sh_store32_relaxed(&c->x_fenced, 0);
-  sh_store32_release(&c->x_state, SH_CLIENT_LIVE);
-  if (i + 1U > sh_clients_high(&d->seg))
-    sh_store32_seqcst(&d->seg.header->x_clients_high, i + 1U);
-  if (class_id >= 0) {
-    sh_store32_seqcst(&sh_class_at(&d->seg, (uint32_t)class_id)->x_taker, i + 1U);
-    if (d->actors[class_id].gpu_mask)
-      sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
-  }
-  d->pidfds[i] = copy;
-  if (copy >= 0) {
-    struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
-    (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, copy, &e);
-  }
-  unlock(d);
-  *index = i;
-  *epoch = next;
-  return SH_OK;
-}
-
-void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch) {
-  if (index == 0 || index >= SH_MAX_CLIENTS)
-    return;
-  lock(d);
-  sh_client *c = sh_client_at(&d->seg, index);
-  if (sh_load32_relaxed(&c->x_epoch) == epoch && sh_load32_relaxed(&c->x_state) == SH_CLIENT_LIVE) {
-    sh_store32_seqcst(&c->x_fenced, 1U);
-    (void)sh_park_wake(&c->park);
-  }
-  unlock(d);
-}
-
 sh_status sh_repair_condemn(sh_repair *d, uint32_t index, uint32_t epoch, sh_ref task, sh_verdict verdict) {
   if (index == 0 || index >= SH_MAX_CLIENTS || task.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
     return SH_INVALID;
   lock(d);
   sh_status status = SH_LOST;
-  sh_client *c = sh_client_at(&d->seg, index);
   sh_a64 *at = &sh_slot_at(&d->seg, task.index)->word;
   uint64_t word = sh_load_acquire(at);
-  if (sh_load32_relaxed(&c->x_epoch) == epoch && sh_load32_relaxed(&c->x_state) == SH_CLIENT_LIVE &&
+  if (sh_known_client(d, index)->x_epoch == epoch && sh_known_live(d, index) &&
       sh_word_generation(word) == task.generation && sh_word_state(word) == SH_TASK_RUNNING &&
       sh_word_who(word) == index &&
       sh_cas(at, &word, sh_word(task.generation, SH_TASK_KILLING, index, sh_word_tag(word)))) {
@@ -352,9 +337,8 @@ bool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r)
   if (client == 0 || client >= SH_MAX_CLIENTS)
     return false;
   lock(d);
-  sh_client *c = sh_client_at(&d->seg, client);
   (void)sh_counts_read(&d->counts);
-  bool held = sh_load32_relaxed(&c->x_state) == SH_CLIENT_LIVE && sh_load32_relaxed(&c->x_epoch) == epoch &&
+  bool held = sh_known_live(d, client) && sh_known_client(d, client)->x_epoch == epoch &&
               sh_counts_hold_for(&d->counts, client, r);
   unlock(d);
   return held;

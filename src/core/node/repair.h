@@ -15,8 +15,9 @@
 
 #include <pthread.h>
 
-#define SH_TICK_NS 50000000U
-#define SH_MAX_KINDS 64U /* resource kinds of a node; 0 = gpu */
+#define SH_TICK_NS 40000000U /* two of them and what they set in motion fit into 100 ms */
+#define SH_WORK_NS 5000000U  /* for releases in one round */
+#define SH_MAX_KINDS 64U     /* resource kinds of a node; 0 = gpu */
 #define SH_CPU_MILLI 1000U
 #define SH_WORK_NS 5000000U /* for releases in one round */
 
@@ -25,7 +26,7 @@ typedef enum sh_event_kind {
   SH_EVENT_NEED_WORKERS,       /* a = how many, b = class id of an actor that was granted, or -1; c = root */
   SH_EVENT_ACTOR_UNREFERENCED, /* a = class id */
   SH_EVENT_STARVED,            /* a = class id, b = milliseconds its oldest task has waited for resources */
-  SH_EVENT_QUARANTINED,        /* a = pool, b = index */
+  SH_EVENT_QUARANTINED,        /* a = pool or SH_DAMAGED_*, b = index */
   SH_EVENT_FLUSH,              /* a = a client that sits on references it dropped; 0 = all: the store is full */
   SH_EVENT_LIMITED,            /* processes under a memory limit may have grown: measure them */
 } sh_event_kind;
@@ -72,7 +73,11 @@ struct sh_repair {
   bool running;
   sh_a32 stop;
   int poke_fd, event_fd, epoll_fd;
-  int *pidfds;             /* by client, -1 = none */
+  int *pidfds;              /* by client, -1 = none */
+  sh_client *known_clients; /* what we wrote into the segment: known.h */
+  sh_class *known_classes;
+  uint32_t clients_high, classes_high; /* ever registered, ever defined */
+  bool stopped;
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
   uint64_t *lacking_since; /* by class: no idle worker was seen since; 0 = one was */
@@ -93,7 +98,12 @@ struct sh_repair {
   sh_backlog *backlog;      /* by class: the sums of one tick */
   uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
   uint32_t seen_rescan, seen_orphans, seen_pressure, turn_at;
+  bool rescan_failed;                   /* hints found no room: once a tick is enough */
+  bool *damaged_logs;                   /* by client: told already */
+  uint32_t heal_class, heal_record;     /* where the next look begins */
+  uint64_t *entry_doubts, *slot_doubts; /* by record: its word, if it looked odd at the last look */
   uint64_t last_tick_ns;
+  bool short_of_leases; /* somebody waited for resources at the last round */
   sh_event *events;
   uint32_t n_events, cap_events;
   uint64_t sweeps, repairs, quarantined, log_events;
@@ -159,8 +169,21 @@ void sh_sweep_rescan(sh_repair *d);
 void sh_sweep_orphans(sh_repair *d);
 void sh_lease_run(sh_repair *d, uint64_t now_ns);
 void sh_lease_end(sh_repair *d, uint32_t client);
+/* Take leases away from processes that are stopped without a task of it; the CPUs of those that have one. -> how many. */
+uint32_t sh_lease_revoke(sh_repair *d);
 void sh_lease_end_actor(sh_repair *d, uint32_t class_id);
 bool sh_lease_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask);
 void sh_tick(sh_repair *d);
+/* A damaged record: counted and told. `what` is a pool, or one of these. */
+#define SH_DAMAGED_CLIENT SH_POOL_COUNT
+#define SH_DAMAGED_CLASS (SH_POOL_COUNT + 1U)
+#define SH_DAMAGED_SEAT (SH_POOL_COUNT + 2U)
+#define SH_DAMAGED_HEADER (SH_POOL_COUNT + 3U)
+#define SH_DAMAGED_LOG (SH_POOL_COUNT + 4U)
+void sh_quarantine(sh_repair *d, uint32_t what, uint32_t index);
+/* Take a task that cannot be right out of use, and resolve what it should have made with SH_ERR_DAMAGED. */
+void sh_quarantine_slot(sh_repair *d, uint32_t slot, uint64_t word);
+/* Resolve one promise with an error. */
+void sh_fail_promise(sh_repair *d, sh_ref r, uint32_t code);
 
 #endif

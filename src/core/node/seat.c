@@ -16,14 +16,14 @@ static uint32_t unseated(const sh_segment *s) {
 
 uint32_t sh_seats_free(const sh_segment *s) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < s->header->n_seats; i++)
+  for (uint32_t i = 0; i < s->fixed.n_seats; i++)
     n += sh_seat_state_of(sh_load_relaxed(&seat_at(s, i)->word)) == SH_SEAT_FREE;
   return n;
 }
 
 uint32_t sh_seats_unused(const sh_segment *s) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < s->header->n_seats; i++)
+  for (uint32_t i = 0; i < s->fixed.n_seats; i++)
     n += sh_seat_state_of(sh_load_relaxed(&seat_at(s, i)->word)) <= SH_SEAT_IDLE;
   return n;
 }
@@ -62,18 +62,22 @@ bool sh_seat_possible(const sh_self *self) {
 }
 
 static bool grab(sh_self *self, uint32_t i, uint64_t seen) {
-  if (!sh_cas(&seat_at(&self->seg, i)->word, &seen,
-              sh_seat_word(self->index, SH_SEAT_RUN, (uint32_t)(seen >> 32) + 1U)))
+  uint64_t mine = sh_seat_word(self->index, SH_SEAT_RUN, (uint32_t)(seen >> 32) + 1U);
+  if (!sh_cas(&seat_at(&self->seg, i)->word, &seen, mine))
     return false;
   self->seat = i + 1U;
+  self->seat_word = mine;
   self->seated_run = true;
   return true;
 }
 
 bool sh_seat_take(sh_self *self) {
   uint64_t word;
-  if (self->seated_run)
-    return true;
+  if (self->seated_run) {
+    if (sh_load_relaxed(&seat_at(&self->seg, self->seat - 1U)->word) == self->seat_word)
+      return true;
+    self->seated_run = false; /* taken away while we were stopped */
+  }
   if (!out_of_turn(self) && owns_idle(self, &word) && grab(self, self->seat - 1U, word))
     return true;
   self->seat = 0; /* stolen, or never had one */
@@ -81,7 +85,7 @@ bool sh_seat_take(sh_self *self) {
     return false;
   for (uint32_t want_state = SH_SEAT_FREE; want_state <= SH_SEAT_IDLE;
        want_state++) /* free ones before others' idle ones */
-    for (uint32_t i = 0; i < self->seg.header->n_seats; i++) {
+    for (uint32_t i = 0; i < self->seg.fixed.n_seats; i++) {
       word = sh_load_relaxed(&seat_at(&self->seg, i)->word);
       if ((uint32_t)sh_seat_state_of(word) == want_state && grab(self, i, word))
         return true;
@@ -111,9 +115,9 @@ void sh_seat_leave(sh_self *self) {
     self->seat = 0;
     return;
   }
-  sh_a64 *seat = &seat_at(&self->seg, self->seat - 1U)->word;
-  /* In state RUN only we and our sweep write the word. */
-  sh_store_seqcst(seat, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(sh_load_relaxed(seat) >> 32)));
+  /* The tick takes it away from a process that is stopped: then it is somebody else's already. */
+  (void)sh_cas(&seat_at(&self->seg, self->seat - 1U)->word, &self->seat_word,
+               sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(self->seat_word >> 32)));
   self->seated_run = false;
   self->seat = 0;
 }
@@ -132,8 +136,9 @@ void sh_seat_rest(sh_self *self) {
       sh_wake_worker(&self->seg); /* the seat may be what somebody parked was missing */
     return;
   }
-  sh_a64 *seat = &seat_at(&self->seg, self->seat - 1U)->word;
-  sh_store_release(seat, sh_seat_word(self->index, SH_SEAT_IDLE, (uint32_t)(sh_load_relaxed(seat) >> 32)));
+  if (!sh_cas(&seat_at(&self->seg, self->seat - 1U)->word, &self->seat_word,
+              sh_seat_word(self->index, SH_SEAT_IDLE, (uint32_t)(self->seat_word >> 32))))
+    self->seat = 0; /* taken away while we were stopped */
   self->seated_run = false;
 }
 
@@ -145,7 +150,7 @@ void sh_seat_between(sh_self *self) {
 }
 
 void sh_seat_return(sh_self *self) {
-  for (uint32_t i = 0; i < self->seg.header->n_seats; i++) {
+  for (uint32_t i = 0; i < self->seg.fixed.n_seats; i++) {
     uint64_t word = sh_load_relaxed(&seat_at(&self->seg, i)->word);
     if (sh_seat_state_of(word) == SH_SEAT_FREE && grab(self, i, word))
       return;

@@ -7,6 +7,9 @@
  * worker keeps no CPU. A worker that parks in get frees its seat and comes back without one ("unseated"): whoever finishes
  * next gives a seat up, so coming back never waits. A task that needs no CPU runs on no seat: its worker rests the one it
  * has before. The daemon collects seats for leases by raising x_wanted.
+ *
+ * A process that is stopped computes nothing: while others want its seat the tick takes it away, or forgets that it is
+ * unseated. It notices at its next task, and goes on without one until then.
  */
 #ifndef SH_NODE_SEAT_H
 #define SH_NODE_SEAT_H

@@ -12,7 +12,7 @@ static uint64_t local_bytes(const sh_segment *s) {
   return (uint64_t)sh_pool_capacity(sh_pool_of(s, SH_POOL_ENTRY)) * sizeof(sh_local);
 }
 static uint64_t n_units(const sh_segment *s) {
-  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
+  return (uint64_t)s->fixed.n_arenas * SH_ARENA_UNITS;
 }
 
 static uint64_t watched_bytes(const sh_segment *s) {
@@ -152,7 +152,7 @@ static bool machine_has(uint64_t bytes) {
 
 uint64_t sh_store_limit(const sh_segment *s) {
   /* Blocks and arenas are claimed whole; the slack lets a store smaller than one arena still hold both kinds. */
-  return s->header->store_bytes + s->header->store_bytes / 8U + SH_ARENA_BYTES;
+  return s->fixed.store_bytes + s->fixed.store_bytes / 8U + SH_ARENA_BYTES;
 }
 
 uint64_t sh_store_claimed(const sh_segment *s) {
@@ -170,7 +170,7 @@ bool sh_budget_store(void *context, uint64_t bytes) {
 
 bool sh_budget_records(void *context, uint64_t bytes) {
   sh_self *self = context;
-  if (claimed(&self->seg, false) + bytes > self->seg.header->records_bytes || !machine_has(bytes))
+  if (claimed(&self->seg, false) + bytes > self->seg.fixed.records_bytes || !machine_has(bytes))
     return false;
   sh_bump(&self->me->x_claimed_records, bytes);
   return true;
@@ -213,13 +213,30 @@ sh_ring_memory sh_self_ring_memory(sh_self *self) {
 
 #define RING_LIVE 2U
 
+/* Forget a damaged ring: the hints in it are lost, and found by the repair thread's scan. */
+static void abandon_ring(sh_self *self, uint32_t class_id) {
+  sh_store32_release(sh_ring_of(&self->seg, self->index, class_id), 0);
+  (void)sh_fetch_add32(&self->seg.header->x_rescan, 1U);
+}
+
+sh_status sh_self_ready_ring(sh_self *self, uint32_t class_id, sh_ring **ring) {
+  sh_ring_memory memory = sh_self_ring_memory(self);
+  for (uint32_t tries = 0; tries < 2U; tries++) {
+    sh_status status = sh_self_ring(self, class_id, ring);
+    if (status == SH_OK)
+      status = sh_ring_reserve(*ring, &memory);
+    if (status != SH_INVALID)
+      return status;
+    abandon_ring(self, class_id);
+  }
+  return SH_FULL;
+}
+
 sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring) {
   sh_a32 *of = sh_ring_of(&self->seg, self->index, class_id);
-  uint32_t named = sh_load32_relaxed(of);
-  if (named != 0) {
-    *ring = sh_ring_at(&self->seg, named - 1U);
+  *ring = sh_ring_named(&self->seg, self->index, class_id);
+  if (*ring)
     return SH_OK;
-  }
   uint32_t index;
   uint64_t word;
   sh_status status = sh_self_alloc(self, SH_POOL_RING, &index, &word);

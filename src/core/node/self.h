@@ -40,9 +40,11 @@ typedef struct sh_self {
   uint8_t *touched;        /* by heap unit: this process has written to it, its pages are mapped */
   uint32_t *watched_entry; /* by waiter: the entry it was made for */
   uint32_t seat;           /* our seat + 1 */
-  bool seated_run;         /* the seat is in state RUN */
-  bool unseated;           /* runs user code without a seat */
-  uint32_t rotor;          /* where the search for work starts */
+  bool seated_run;         /* the seat was in state RUN when we left it, with the word seat_word */
+  uint64_t seat_word;
+  uint64_t lease; /* the lease that we claim under now; 0 = none */
+  bool unseated;  /* runs user code without a seat */
+  uint32_t rotor; /* where the search for work starts */
   uint32_t n_dead, cap_dead;
   sh_ref *dead; /* references dropped by destructors, flushed by the next call */
   uint32_t n_overtaken, cap_overtaken;
@@ -101,6 +103,8 @@ bool sh_self_first_touch(sh_self *self, const uint8_t *data, uint64_t bytes);
 
 /* This client's ring for a class, made at first use. */
 sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring);
+/* The same, with room for one more hint; another ring in place of one that is damaged. */
+sh_status sh_self_ready_ring(sh_self *self, uint32_t class_id, sh_ring **ring);
 sh_ring_memory sh_self_ring_memory(sh_self *self);
 
 #endif

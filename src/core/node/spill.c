@@ -24,7 +24,7 @@ sh_status sh_spill_open(sh_spill *spill, const sh_segment *s) {
   if (sh_os_reserve((uint64_t)n_entries(s) * sizeof(uint32_t), &copy_of) != 0)
     return SH_OS;
   spill->copy_of = copy_of;
-  spill->arenas = calloc(s->header->n_arenas, sizeof *spill->arenas);
+  spill->arenas = calloc(s->fixed.n_arenas, sizeof *spill->arenas);
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++) {
     void *chunks = NULL;
     if (sh_os_reserve(chunks_bytes(s, c), &chunks) != 0)

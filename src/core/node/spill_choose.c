@@ -59,14 +59,14 @@ static void survey(void *context, uint64_t loc, uint64_t tag, uint64_t bytes) {
     return;
   }
   uint32_t a, last;
-  for (arenas_of(loc, bytes, &a, &last); a <= last && a < s->header->n_arenas; a++)
+  for (arenas_of(loc, bytes, &a, &last); a <= last && a < s->fixed.n_arenas; a++)
     note(&l->d->spill.arenas[a], bytes, goes, used);
 }
 
 static void begin_survey(look *l) {
   sh_repair *d = l->d;
   const sh_arena *arenas = sh_region(&d->seg, SH_REGION_ARENAS);
-  for (uint32_t a = 0; a < d->seg.header->n_arenas; a++) /* ACTIVE: somebody allocates there just now */
+  for (uint32_t a = 0; a < d->seg.fixed.n_arenas; a++) /* ACTIVE: somebody allocates there just now */
     d->spill.arenas[a] = (sh_use){.stuck = (sh_load_acquire(&arenas[a].x_word) & SH_ARENA_ACTIVE) != 0};
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
     memset(d->spill.chunks[c], 0, sh_pool_used_chunks(&d->seg, SH_POOL_BLOCK + c) * sizeof(sh_use));
@@ -135,7 +135,7 @@ static bool is_unpaid(const sh_repair *d, uint32_t arena) {
 /* Arenas for whoever looks: empty ones that are paid for, which pass on, and as many of the others as there is budget for. */
 static uint32_t count_free(const sh_repair *d) {
   uint32_t n = 0, affordable = (uint32_t)(spare_budget(d) / SH_ARENA_BYTES);
-  for (uint32_t a = 0; a < d->seg.header->n_arenas; a++) {
+  for (uint32_t a = 0; a < d->seg.fixed.n_arenas; a++) {
     if (d->spill.arenas[a].bytes || d->spill.arenas[a].stuck)
       continue;
     bool unpaid = is_unpaid(d, a);
@@ -148,7 +148,7 @@ static uint32_t count_free(const sh_repair *d) {
 /* The arena that was used longest ago. NULL: none is left that could be emptied. */
 static sh_use *oldest_arena(const look *l) {
   sh_use *best = NULL;
-  for (uint32_t a = 0; a < l->d->seg.header->n_arenas; a++) {
+  for (uint32_t a = 0; a < l->d->seg.fixed.n_arenas; a++) {
     sh_use *use = &l->d->spill.arenas[a];
     if (use->bytes && !use->stuck && !use->chosen && (!best || l->now - use->used > l->now - best->used))
       best = use;
@@ -160,7 +160,7 @@ static sh_use *oldest_arena(const look *l) {
  * can pay for. n_arenas: there are none. */
 static uint32_t oldest_window(const look *l, uint32_t need, uint64_t budget, uint32_t *n_unpaid) {
   const sh_use *arenas = l->d->spill.arenas;
-  uint32_t n = l->d->seg.header->n_arenas, best = n, best_age = 0;
+  uint32_t n = l->d->seg.fixed.n_arenas, best = n, best_age = 0;
   for (uint32_t first = 0; first + need <= n; first++) {
     uint32_t age = UINT32_MAX, a = first, unpaid = 0;
     for (; a < first + need && !arenas[a].stuck; a++) {
@@ -188,7 +188,7 @@ static bool choose_window(look *l, uint64_t largest) {
   for (uint32_t age = 0; age < AGES; age++)
     chunks += l->chunk_bytes[age];
   uint32_t first = oldest_window(l, need, spare + chunks, &n_unpaid);
-  if (first == l->d->seg.header->n_arenas)
+  if (first == l->d->seg.fixed.n_arenas)
     return false;
   for (uint32_t a = first; a < first + need; a++)
     l->d->spill.arenas[a].chosen = l->d->spill.arenas[a].bytes != 0;
@@ -223,7 +223,7 @@ static void choose_whatever(look *l, sh_use *use) {
 
 /* Nothing can be emptied: single objects, which is of use to the owners of what they lie in. */
 static void choose_all(look *l) {
-  for (uint32_t a = 0; a < l->d->seg.header->n_arenas; a++)
+  for (uint32_t a = 0; a < l->d->seg.fixed.n_arenas; a++)
     choose_whatever(l, &l->d->spill.arenas[a]);
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
     for (uint32_t chunk = 0; chunk < sh_pool_used_chunks(&l->d->seg, SH_POOL_BLOCK + c); chunk++)
@@ -237,7 +237,7 @@ static void collect(void *context, uint64_t loc, uint64_t tag, uint64_t bytes) {
     chosen = chunk_use(l->d, loc)->chosen;
   } else {
     uint32_t a, last;
-    for (arenas_of(loc, bytes, &a, &last); a <= last && a < l->d->seg.header->n_arenas; a++)
+    for (arenas_of(loc, bytes, &a, &last); a <= last && a < l->d->seg.fixed.n_arenas; a++)
       chosen |= l->d->spill.arenas[a].chosen;
   }
   if (!chosen || l->n == l->max || !may_go(l, loc, tag))

@@ -17,7 +17,7 @@ static void undo(sh_self *self, uint32_t slot, uint64_t word, uint32_t n_returns
   uint64_t loc = sh_load_relaxed(&t->loc);
   if (sh_loc_in_heap(loc)) {
     sh_ref me = {.index = slot, .generation = sh_word_generation(word)};
-    (void)sh_heap_free(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, me));
+    sh_heap_give_back(&self->seg, &self->heap, self->index, loc, sh_tag(SH_TAG_SLOT, me));
   }
   (void)sh_pool_free(&self->seg, SH_POOL_SLOT, &self->mags[SH_POOL_SLOT], self->index, slot, word);
 }
@@ -69,7 +69,7 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   t->n_deps = n_deps;
   t->returns = 0;
   sh_store32_relaxed(&t->x_cursor, 0);
-  t->owner_node = self->seg.header->node_number;
+  t->owner_node = self->seg.fixed.node_number;
   t->deadline_left_ns = 0;
   t->rebuild_cost_ns = 0;
   t->hops = 0;
@@ -152,7 +152,7 @@ sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word) {
 /* Hint a READY task in our ring of its class. The intent word names it until the hint is in. */
 static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, uint32_t class_id) {
   sh_ring *ring;
-  sh_status status = sh_self_ring(self, class_id, &ring);
+  sh_status status = sh_self_ready_ring(self, class_id, &ring);
   if (status != SH_OK)
     return status;
   sh_ring_memory memory = sh_self_ring_memory(self);
@@ -242,10 +242,7 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
   uint64_t word = sh_load_relaxed(&t->word);
   sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
   sh_ring *ring;
-  sh_status status = sh_self_ring(self, t->class_id, &ring);
-  sh_ring_memory memory = sh_self_ring_memory(self);
-  if (status == SH_OK)
-    status = sh_ring_reserve(ring, &memory); /* so that the hint cannot fail once the task is published */
+  sh_status status = sh_self_ready_ring(self, t->class_id, &ring); /* the hint cannot fail once the task is published */
   if (status != SH_OK) {
     undo(self, slot, word, t->n_returns, returns);
     return status;

@@ -5,6 +5,8 @@
  * interrupted anywhere and run again. It bounds every walk and never aborts: an odd record is quarantined. */
 #include "base/os.h"
 #include "node/idle.h"
+#include "node/known.h"
+#include "node/look.h"
 #include "node/object.h"
 #include "node/refs.h"
 #include "node/repair.h"
@@ -18,16 +20,33 @@ static uint32_t slots_in_use(const sh_segment *s) {
   return sh_pool_used_chunks(s, SH_POOL_SLOT) * sh_pool_of(s, SH_POOL_SLOT)->chunk_records;
 }
 
-static void quarantine(sh_repair *d, uint32_t pool, uint32_t index) {
+void sh_quarantine(sh_repair *d, uint32_t what, uint32_t index) {
   d->quarantined++;
-  sh_event_add(d, SH_EVENT_QUARANTINED, pool, index, 0);
+  sh_event_add(d, SH_EVENT_QUARANTINED, what, index, 0);
 }
 
-static bool sane(const sh_segment *s, sh_slot *t) {
-  uint64_t head = t->n_returns > 1U ? 8ULL * t->n_returns : 0;
-  uint64_t loc = sh_load_relaxed(&t->loc);
-  uint64_t room = sh_loc_kind_of(loc) == SH_LOC_INLINE ? SH_SPEC_INLINE : loc ? sh_heap_capacity(s, loc) : 0;
-  return t->spec_bytes <= room && head <= t->spec_bytes && t->class_id < SH_MAX_CLASSES;
+void sh_fail_promise(sh_repair *d, sh_ref r, uint32_t code) {
+  sh_system_error error = {.code = code, .wait_status = -1};
+  sh_counts_unfill(&d->counts, r);
+  sh_fill_system_error(&d->seg, r, &error);
+  sh_seal(&d->self, r);
+}
+
+void sh_quarantine_slot(sh_repair *d, uint32_t slot, uint64_t word) {
+  uint64_t out = sh_word(sh_word_generation(word), SH_QUARANTINED, sh_word_who(word), sh_word_tag(word));
+  if (!sh_cas(&sh_slot_at(&d->seg, slot)->word, &word, out))
+    return; /* it moved: the next look finds it again */
+  sh_quarantine(d, SH_POOL_SLOT, slot);
+  sh_ref task = {.index = slot, .generation = sh_word_generation(word)};
+  const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_ENTRY);
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_ENTRY) * p->chunk_records;
+  for (uint32_t i = 0; i < end; i++) { /* what it names is not to be trusted: look for those that name it */
+    sh_entry *e = sh_entry_at(&d->seg, i);
+    sh_ref r = {.index = i, .generation = sh_word_generation(sh_load_acquire(&e->word))};
+    if (sh_load_relaxed(&e->producer) == sh_ref_pack(task) && sh_entry_checked(&d->seg, r) &&
+        !sh_entry_is_closed(e, r.generation))
+      sh_fail_promise(d, r, SH_ERR_DAMAGED);
+  }
 }
 
 /* Values are final: close the returns, then let the slot go. */
@@ -37,8 +56,10 @@ static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
   uint64_t loc = sh_load_relaxed(&t->loc);
   /* A spec that was freed already may hold somebody else's references by now; but it is freed after the last seal. */
   bool intact = sh_loc_kind_of(loc) <= SH_LOC_INLINE || sh_heap_holds(&d->seg, loc, sh_tag(SH_TAG_SLOT, r));
-  for (uint32_t i = 0; intact && i < t->n_returns; i++)
-    sh_seal(&d->self, sh_slot_return(&d->seg, t, i));
+  sh_call_view call;
+  (void)sh_look_at_call(&d->seg, t, &call);
+  for (uint32_t i = 0; intact && i < call.n_returns; i++)
+    sh_seal(&d->self, sh_view_return(&call, i));
   if ((t->flags & SH_SLOT_HAS_ROWS) && d->counts.submitted[slot] != r.generation)
     (void)sh_counts_read(
         &d->counts); /* its rows were logged before it was published: count them before they are released */
@@ -49,8 +70,13 @@ static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
  * word goes on naming `who`, so that an interrupted sweep of it finds the task again. */
 static void fail_owned(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
-  for (uint32_t i = 0; i < t->n_returns; i++) {
-    sh_ref r = sh_slot_return(&d->seg, t, i);
+  sh_call_view call;
+  if (!sh_look_at_call(&d->seg, t, &call)) {
+    sh_quarantine_slot(d, slot, word);
+    return;
+  }
+  for (uint32_t i = 0; i < call.n_returns; i++) {
+    sh_ref r = sh_view_return(&call, i);
     sh_counts_unfill(&d->counts, r);
     sh_fill_system_error(&d->seg, r, error);
   }
@@ -123,8 +149,10 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
     fail_owned(d, slot, word, &told);
     return;
   }
-  for (uint32_t i = 0; i < t->n_returns; i++)
-    sh_counts_unfill(&d->counts, sh_slot_return(&d->seg, t, i));
+  sh_call_view call;
+  (void)sh_look_at_call(&d->seg, t, &call);
+  for (uint32_t i = 0; i < call.n_returns; i++)
+    sh_counts_unfill(&d->counts, sh_view_return(&call, i));
   sh_store32_relaxed(&t->x_attempt, attempt);
   sh_store8_relaxed(&t->x_pressed, (uint8_t)pressed);
   if (verdict == SH_VERDICT_PRESSURE)
@@ -141,8 +169,9 @@ static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *er
     uint32_t state = sh_word_state(word);
     if (state == SH_FREE || state == SH_TASK_READY || state == SH_TASK_WAITING || sh_word_who(word) != client)
       continue;
-    if (state != SH_BUILDING && !sane(&d->seg, t)) {
-      quarantine(d, SH_POOL_SLOT, i);
+    sh_call_view call;
+    if (state != SH_BUILDING && state != SH_QUARANTINED && !sh_look_at_call(&d->seg, t, &call)) {
+      sh_quarantine_slot(d, i, word);
       continue;
     }
     if (state == SH_BUILDING)
@@ -207,7 +236,7 @@ static void sweep_entries(sh_repair *d, uint32_t client) {
 
 static bool is_listed(sh_waiters ws, uint64_t head, uint32_t index) {
   uint32_t at = (uint32_t)head & SH_HEAD_TOP_MASK;
-  for (uint32_t steps = 0; at != 0 && at <= ws.capacity && steps < ws.capacity; steps++) {
+  for (sh_waiter_path path = {0}; sh_waiter_goes_on(&path, at, ws.capacity);) {
     if (at == index + 1U)
       return true;
     at = sh_load32_relaxed(&ws.records[at - 1U].next);
@@ -276,7 +305,7 @@ static void free_orphan(void *context, uint64_t loc, uint64_t tag, uint64_t byte
 static void sweep_seats_and_bits(sh_repair *d, uint32_t client) {
   sh_segment_header *h = d->seg.header;
   sh_seats *seats = sh_seats_of(&d->seg);
-  for (uint32_t i = 0; i < h->n_seats; i++) {
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats; i++) {
     uint64_t word = sh_load_acquire(&seats->seat[i].word);
     if (sh_seat_state_of(word) != SH_SEAT_FREE && sh_seat_client(word) == client)
       (void)sh_cas(&seats->seat[i].word, &word, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32) + 1U));
@@ -301,7 +330,7 @@ static void inherit_claims(sh_repair *d, uint32_t client) {
 
 /* A dead process looks at nothing. Its bitmap is given back instead of written: most of it was never touched. */
 static void sweep_pins(sh_repair *d, uint32_t client) {
-  uint64_t bytes = sh_pins_bytes(&d->seg), at = d->seg.header->regions[SH_REGION_PINS] + client * bytes;
+  uint64_t bytes = sh_pins_bytes(&d->seg), at = d->seg.fixed.regions[SH_REGION_PINS] + client * bytes;
   if (bytes % 4096U == 0 && sh_os_punch(d->seg.fd, at, bytes) == 0)
     return;
   for (uint32_t i = 0; i < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_ENTRY)); i += 64U)
@@ -309,18 +338,16 @@ static void sweep_pins(sh_repair *d, uint32_t client) {
 }
 
 void sh_sweep_client(sh_repair *d, uint32_t client) {
-  sh_client *c = sh_client_at(&d->seg, client);
-  uint32_t epoch = sh_load32_relaxed(&c->x_epoch);
-  sh_store32_seqcst(&c->x_state, SH_CLIENT_DYING);
-  sh_store32_seqcst(&c->x_fenced, 1U);
-  sh_system_error error = {.code = SH_ERR_WORKER_DIED,
-                           .client = client,
-                           .epoch = epoch,
-                           .pid = sh_load32_relaxed(&c->x_pid),
-                           .wait_status = -1};
-  if (sh_load32_relaxed(&c->x_role) == SH_ROLE_ACTOR) {
+  sh_client *c = sh_client_at(&d->seg, client), *k = sh_known_client(d, client);
+  uint32_t epoch = k->x_epoch;
+  k->x_state = SH_CLIENT_DYING;
+  k->x_fenced = 1U;
+  (void)sh_publish_client(d, client);
+  sh_system_error error = {
+      .code = SH_ERR_WORKER_DIED, .client = client, .epoch = epoch, .pid = k->x_pid, .wait_status = -1};
+  if (k->x_role == SH_ROLE_ACTOR) {
     error.code = SH_ERR_ACTOR_DIED;
-    error.class_id = sh_load32_relaxed(&c->x_class);
+    error.class_id = k->x_class;
   }
   /* Its log to the end, with everything elsewhere that preceded it. It does not grow any more: one round reads it whole,
    * and to wait for the logs of the living to run dry would be to wait for ever. */
@@ -343,8 +370,9 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sh_heap_release(&d->seg, client);
   sh_store_relaxed(&c->x_lease, 0);
   sh_store_relaxed(&c->x_room_wanted, 0);
-  sh_store32_release(&c->x_pid, 0);
-  sh_store32_seqcst(&c->x_state, SH_CLIENT_FREE);
+  k->x_pid = 0;
+  k->x_state = SH_CLIENT_FREE;
+  (void)sh_publish_client(d, client);
   d->verdicts[client] = SH_VERDICT_NONE;
   d->sweeps++;
   sh_event_add(d, SH_EVENT_CLIENT_SWEPT, client, epoch, 0);
@@ -353,13 +381,14 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
 
 void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
                    const sh_system_error *error) {
-  uint32_t end = slots_in_use(&d->seg);
+  uint32_t end = slots_in_use(&d->seg), moves = 0;
   for (uint32_t i = 0; i < end; i++) {
     sh_slot *t = sh_slot_at(&d->seg, i);
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word);
     bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
-    if (state >= SH_TASK_CLAIMED && sh_word_who(word) == 0 && match(t, arg)) { /* an interrupted scan of ours */
+    if (state >= SH_TASK_CLAIMED && state != SH_QUARANTINED && sh_word_who(word) == 0 &&
+        match(t, arg)) { /* an interrupted scan of ours */
       if (state == SH_TASK_COMMITTED)
         finish(d, i, word);
       else
@@ -371,7 +400,7 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
     uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
     if (sh_cas(&t->word, &word, mine))
       fail_owned(d, i, mine, error);
-    else
+    else if (moves++ < SH_MAX_CLIENTS)
       i--; /* it moved: look again */
   }
 }
@@ -389,8 +418,8 @@ void sh_sweep_orphans(sh_repair *d) {
     uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, i)->word);
     if (sh_word_state(word) != SH_TASK_READY)
       continue;
-    sh_class *c = sh_class_at(&d->seg, sh_word_who(word));
-    if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_CLOSED)
+    const sh_class *c = sh_known_class(d, sh_word_who(word));
+    if (sh_word_state(c->word) != SH_CLASS_CLOSED)
       continue;
     uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
     if (sh_cas(&sh_slot_at(&d->seg, i)->word, &word, mine))

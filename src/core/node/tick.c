@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tick: every 50 ms, repeat any step that has not moved since the last one. It is the one cure for stopped processes: a
+ * The tick: every 40 ms, repeat any step that has not moved since the last one. It is the one cure for stopped processes: a
  * spinner that cannot spin, a wake that was not finished, a waiter list half served, a hint taken and not claimed. Each
  * repeated step is idempotent; each that had an effect counts as a repair, and there are none without faults. */
 #include "base/os.h"
 #include "node/idle.h"
+#include "node/known.h"
+#include "node/look.h"
 #include "node/object.h"
 #include "node/repair.h"
 #include "node/seat.h"
@@ -14,6 +16,26 @@
 #include <string.h>
 
 #define TICKS_PER_SECOND (1000000000U / SH_TICK_NS)
+
+/* A process that is stopped computes nothing: its seat is for those who wait for one. -> seats that came free. */
+static uint32_t take_seats_of_the_stopped(sh_repair *d) {
+  uint32_t n = 0, high = d->clients_high;
+  for (uint32_t i = 0; i < d->seg.fixed.n_seats; i++) {
+    sh_a64 *seat = &sh_seats_of(&d->seg)->seat[i].word;
+    uint64_t word = sh_load_acquire(seat);
+    uint32_t client = sh_seat_client(word);
+    if (sh_seat_state_of(word) == SH_SEAT_RUN && client < SH_MAX_CLIENTS &&
+        sh_os_is_stopped(sh_known_client(d, client)->x_pid))
+      n += sh_cas(seat, &word, sh_seat_word(0, SH_SEAT_FREE, (uint32_t)(word >> 32) + 1U));
+  }
+  for (uint32_t c = 1; c < high; c++) {
+    sh_a64 *unseated = &d->seg.header->x_unseated[c / 64U];
+    uint64_t bit = 1ULL << (c % 64U);
+    if ((sh_load_relaxed(unseated) & bit) && sh_os_is_stopped(sh_known_client(d, c)->x_pid))
+      n += (sh_fetch_and(unseated, ~bit) & bit) != 0;
+  }
+  return n;
+}
 
 /* The hint that a stopped client holds between ring and claim. */
 static void help_intent(sh_repair *d, uint32_t client, sh_progress *seen) {
@@ -34,6 +56,11 @@ static void help_intent(sh_repair *d, uint32_t client, sh_progress *seen) {
   else
     return;
   d->repairs++;
+  /* It may have what the task needs, too. */
+  if (d->leases[client].class_id)
+    d->repairs += sh_lease_revoke(d);
+  if (!sh_seats_open(&d->seg) && take_seats_of_the_stopped(d))
+    sh_wake_worker(&d->seg);
 }
 
 /* The results of a task that its worker committed and did not finish publishing. */
@@ -53,8 +80,10 @@ static void help_commit(sh_repair *d, uint32_t client, sh_progress *seen) {
   if (current != before)
     return;
   bool helped = false, is_error = false;
-  for (uint32_t i = 0; i < t->n_returns; i++) {
-    sh_ref e = sh_slot_return(&d->seg, t, i);
+  sh_call_view call;
+  (void)sh_look_at_call(&d->seg, t, &call);
+  for (uint32_t i = 0; i < call.n_returns; i++) {
+    sh_ref e = sh_view_return(&call, i);
     uint64_t loc = sh_load_relaxed(&t->loc);
     /* It may come back to life under us and free spec and slot: believe the reference only if both are still there. */
     if ((sh_loc_kind_of(loc) > SH_LOC_INLINE && !sh_heap_holds(&d->seg, loc, sh_tag(SH_TAG_SLOT, r))) ||
@@ -106,6 +135,16 @@ static bool out_of_turn(sh_repair *d, sh_class *c) {
   return turn != 0 && turn != sh_load32_relaxed(&c->root);
 }
 
+/* Who sleeps and is stopped would not come: wake it, for when it is continued, and count it out. */
+static void count_out_stopped_sleepers(sh_repair *d) {
+  for (uint32_t c = 1, high = d->clients_high; c < high; c++) {
+    if (!is_idle(d, c) || !sh_os_is_stopped(sh_known_client(d, c)->x_pid))
+      continue;
+    sh_fetch_and(&d->seg.header->x_idle[c / 64U], ~(1ULL << (c % 64U)));
+    (void)sh_park_wake(&sh_client_at(&d->seg, c)->park);
+  }
+}
+
 /* Clients that have a ring: few of many, as an actor that calls nobody has none. A ring outlives its writer. */
 static void find_writers(const sh_repair *d, uint64_t writers[SH_CLIENT_WORDS]) {
   const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_RING);
@@ -118,8 +157,9 @@ static void find_writers(const sh_repair *d, uint64_t writers[SH_CLIENT_WORDS]) 
     }
     for (uint32_t i = chunk * p->chunk_records; i < (chunk + 1U) * p->chunk_records; i++) {
       const sh_ring *ring = sh_ring_at(&d->seg, i);
-      if (sh_word_state(sh_load_acquire(&ring->word)) != SH_FREE && ring->writer < SH_MAX_CLIENTS)
-        writers[ring->writer / 64U] |= 1ULL << (ring->writer % 64U);
+      uint32_t writer = *(const volatile uint32_t *)&ring->writer; /* once: a peer may write over it */
+      if (sh_word_state(sh_load_acquire(&ring->word)) != SH_FREE && writer < SH_MAX_CLIENTS)
+        writers[writer / 64U] |= 1ULL << (writer % 64U);
     }
   }
 }
@@ -134,36 +174,32 @@ static void count_hints(sh_repair *d, uint32_t n_classes) {
     for (uint64_t bits = writers[w]; bits; bits &= bits - 1U) {
       uint32_t client = w * 64U + (uint32_t)__builtin_ctzll(bits);
       for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
-        uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, client, class_id));
-        if (named - 1U >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_RING)))
-          continue; /* none */
-        sh_ring *ring = sh_ring_at(&d->seg, named - 1U);
+        const sh_ring *ring = sh_ring_named(&d->seg, client, class_id);
+        if (!ring)
+          continue;
         uint64_t length = sh_ring_length(ring);
         d->backlog[class_id].heads += sh_load_relaxed(&ring->x_head);
         d->backlog[class_id].waiting += length;
-        sh_class *c = sh_class_at(&d->seg, class_id);
-        if (length && sh_word_state(sh_load_relaxed(&c->word)) == SH_CLASS_LIVE)
-          sh_fetch_or(&c->x_bits[w], 1ULL << (client % 64U));
+        if (length && sh_word_state(sh_known_class(d, class_id)->word) == SH_CLASS_LIVE)
+          sh_fetch_or(&sh_class_at(&d->seg, class_id)->x_bits[w], 1ULL << (client % 64U));
       }
     }
 }
 
 /* Work that lies while somebody who could do it sleeps. */
 static void help_classes(sh_repair *d) {
-  uint32_t n_classes = sh_load32_relaxed(&d->seg.header->x_classes_high);
-  if (n_classes > SH_MAX_CLASSES)
-    n_classes = SH_MAX_CLASSES;
+  uint32_t n_classes = d->classes_high;
   count_hints(d, n_classes);
   for (uint32_t class_id = 0; class_id < n_classes; class_id++) {
-    sh_class *c = sh_class_at(&d->seg, class_id);
-    if (sh_word_state(sh_load_relaxed(&c->word)) != SH_CLASS_LIVE)
+    sh_class *known = sh_known_class(d, class_id);
+    if (sh_word_state(known->word) != SH_CLASS_LIVE)
       continue;
-    uint64_t seen = d->backlog[class_id].waiting ? d->backlog[class_id].heads + 1U : 0U;
+    uint64_t waiting = d->backlog[class_id].waiting, seen = waiting ? d->backlog[class_id].heads + 1U : 0U;
     bool still = seen != 0 && seen == d->ring_heads[class_id];
     d->ring_heads[class_id] = seen;
     if (!still)
       continue;
-    uint32_t kind = sh_load32_relaxed(&c->kind), taker = sh_load32_relaxed(&c->x_taker);
+    uint32_t kind = known->kind, taker = known->x_taker;
     if (kind == SH_CLASS_ACTOR) {
       if (taker && is_idle(d, taker - 1U)) { /* not one that is parked in get, or that runs as much as it may */
         (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
@@ -172,10 +208,17 @@ static void help_classes(sh_repair *d) {
       continue;
     }
     sh_fetch_or(&d->seg.header->x_task_classes[class_id / 64U], 1ULL << (class_id % 64U));
-    if (kind == SH_CLASS_SEAT && !sh_seats_open(&d->seg))
+    if (kind == SH_CLASS_SEAT && !sh_seats_open(&d->seg)) {
+      uint32_t taken = take_seats_of_the_stopped(d);
+      d->repairs += taken;
+      if (!taken)
+        continue;
+    }
+    if (kind == SH_CLASS_LEASE || out_of_turn(d, known))
       continue;
-    if (kind != SH_CLASS_LEASE && !out_of_turn(d, c))
-      d->repairs += sh_wake_worker_of(&d->seg, sh_load32_relaxed(&c->root), false);
+    count_out_stopped_sleepers(d);
+    for (uint64_t n = 0; n < waiting && sh_wake_worker_of(&d->seg, known->root, false); n++)
+      d->repairs++;
   }
 }
 
@@ -200,9 +243,10 @@ void sh_tick(sh_repair *d) {
   d->n_ticks++;
   sh_a32 *clock = &d->seg.header->x_clock;
   sh_store32_relaxed(clock, sh_load32_relaxed(clock) + 1U);
-  uint32_t high = sh_clients_high(&d->seg);
+  sh_heal(d);
+  uint32_t high = d->clients_high;
   for (uint32_t client = 1; client < high; client++) {
-    if (sh_load32_acquire(&sh_client_at(&d->seg, client)->x_state) != SH_CLIENT_LIVE)
+    if (!sh_known_live(d, client))
       continue;
     help_intent(d, client, &d->progress[client]);
     help_commit(d, client, &d->progress[client]);
@@ -213,4 +257,6 @@ void sh_tick(sh_repair *d) {
   if (measure)
     sh_event_add(d, SH_EVENT_LIMITED, 0, 0, 0);
   help_classes(d);
+  if (d->short_of_leases)
+    d->repairs += sh_lease_revoke(d);
 }

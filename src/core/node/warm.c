@@ -15,10 +15,10 @@ static uint64_t claimed(const sh_segment *s, warm_what what, uint64_t *end) {
   if (what == WARM_HEAP) {
     const sh_arena *arenas = sh_region(s, SH_REGION_ARENAS);
     uint64_t high = 0;
-    for (uint32_t a = 0; a < s->header->n_arenas; a++)
+    for (uint32_t a = 0; a < s->fixed.n_arenas; a++)
       if (sh_load_relaxed(&arenas[a].x_word) != 0)
         high = a + 1U;
-    *end = s->header->n_arenas * SH_ARENA_BYTES;
+    *end = s->fixed.n_arenas * SH_ARENA_BYTES;
     return high * SH_ARENA_BYTES;
   }
   uint32_t id = what == WARM_ENTRIES ? SH_POOL_ENTRY : SH_POOL_SLOT;

@@ -10,6 +10,8 @@ static sh_a64 *directory_of(sh_ring *r, uint64_t number) {
 /* Memory for segment `number`: the oldest one that takers have left behind, else new. */
 static sh_status extend(sh_ring *r, const sh_ring_memory *m, uint64_t number) {
   uint64_t first = sh_load_relaxed(&r->x_first_segment);
+  if (number < first || number - first > SH_RING_DIRECTORY)
+    return SH_INVALID; /* damaged */
   uint64_t passed = sh_load_acquire(&r->x_head) / SH_RING_SEGMENT;
   uint32_t id = 0;
   while (first < number && first < passed && id == 0) {
@@ -47,7 +49,7 @@ sh_status sh_ring_reserve(sh_ring *r, const sh_ring_memory *m) {
   sh_status status = extend(r, m, tail / SH_RING_SEGMENT);
   if (status != SH_OK)
     return status;
-  return cell_of(r, m, tail) ? SH_OK : SH_FULL;
+  return cell_of(r, m, tail) ? SH_OK : SH_INVALID;
 }
 
 sh_status sh_ring_push(sh_ring *r, const sh_ring_memory *m, uint64_t hint, bool *was_empty) {
@@ -58,6 +60,8 @@ sh_status sh_ring_push(sh_ring *r, const sh_ring_memory *m, uint64_t hint, bool 
     if (status != SH_OK)
       return status;
     cell = cell_of(r, m, tail);
+    if (!cell)
+      return SH_INVALID;
   }
   sh_store_relaxed(cell, hint);
   *was_empty = sh_load_relaxed(&r->x_head) >= tail;

@@ -42,11 +42,12 @@ typedef struct sh_ring_memory {
   sh_status (*grow)(void *context, sh_ring *r, uint32_t *id); /* writer only: SH_RING_SEGMENT new cells */
 } sh_ring_memory;
 
-/* Make sure that the next push has room. Writer only. SH_FULL when the ring or the segment has none. */
+/* Make sure that the next push has room. Writer only. SH_FULL when the ring or the segment has none; SH_INVALID when the ring
+ * is damaged: it takes nothing any more, and the writer makes itself another one. */
 sh_status sh_ring_reserve(sh_ring *r, const sh_ring_memory *m);
 
 /* Append a hint. Writer only, never blocks. *was_empty tells whether takers may all have gone to sleep.
- * SH_FULL when the ring or the segment has no room. */
+ * SH_FULL, SH_INVALID as above. */
 sh_status sh_ring_push(sh_ring *r, const sh_ring_memory *m, uint64_t hint, bool *was_empty);
 
 /* Take the oldest hint. Any client, never blocks. `op` is the taker's intent word and still holds the hint on SH_OK: the

@@ -16,7 +16,7 @@ static sh_a32 *len_at(const sh_segment *s, uint64_t unit) {
   return (sh_a32 *)sh_region(s, SH_REGION_UNIT_LENS) + unit;
 }
 static uint64_t n_units(const sh_segment *s) {
-  return (uint64_t)s->header->n_arenas * SH_ARENA_UNITS;
+  return (uint64_t)s->fixed.n_arenas * SH_ARENA_UNITS;
 }
 static uint32_t block_class(uint64_t bytes) {
   uint32_t c = 0;
@@ -31,7 +31,7 @@ static uint32_t covered_units(const sh_segment *s, uint32_t arena) {
   if (by == 0)
     return 0;
   uint64_t first = by - 1U;
-  if (sh_load_acquire(unit_at(s, first)) == 0)
+  if (first >= n_units(s) || sh_load_acquire(unit_at(s, first)) == 0)
     return 0;
   uint64_t end = first + sh_load32_relaxed(len_at(s, first));
   uint64_t base = (uint64_t)arena * SH_ARENA_UNITS;
@@ -40,13 +40,19 @@ static uint32_t covered_units(const sh_segment *s, uint32_t arena) {
   return end - base < SH_ARENA_UNITS ? (uint32_t)(end - base) : SH_ARENA_UNITS;
 }
 
+/* Units to pass over at a run: at least one, and no further than the arena's end, whatever its length says. */
+static uint32_t run_length(const sh_segment *s, uint64_t unit) {
+  uint32_t len = sh_load32_relaxed(len_at(s, unit));
+  return len == 0 ? 1U : len < SH_ARENA_UNITS ? len : SH_ARENA_UNITS;
+}
+
 /* First fit for `units` in an own arena; SH_ARENA_UNITS when there is none. */
 static uint32_t find_gap(const sh_segment *s, uint32_t arena, uint32_t units) {
   uint64_t base = (uint64_t)arena * SH_ARENA_UNITS;
   uint32_t i = covered_units(s, arena), gap = 0;
   while (i < SH_ARENA_UNITS) {
     if (sh_load_acquire(unit_at(s, base + i)) != 0) {
-      i += sh_load32_relaxed(len_at(s, base + i));
+      i += run_length(s, base + i);
       gap = 0;
       continue;
     }
@@ -152,7 +158,7 @@ static sh_status small_run(const sh_segment *s, sh_heap *h, uint32_t client, uin
     h->cursor++;
   }
   for (uint32_t take_over = 0; take_over <= 1U; take_over++)
-    for (uint32_t arena = 0; arena < s->header->n_arenas; arena++)
+    for (uint32_t arena = 0; arena < s->fixed.n_arenas; arena++)
       if (claim_arena(s, h, arena, client, take_over != 0, budget, context) &&
           run_in_last(s, h, client, units, tag, loc))
         return SH_OK;
@@ -177,7 +183,7 @@ static bool enter_own(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_t 
 static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t tag, uint32_t units,
                            sh_budget_fn budget, void *context, uint64_t *loc) {
   uint32_t need = (units + SH_ARENA_UNITS - 1U) / SH_ARENA_UNITS, have = 0;
-  for (uint32_t arena = 0; arena < s->header->n_arenas; arena++) {
+  for (uint32_t arena = 0; arena < s->fixed.n_arenas; arena++) {
     bool ours = enter_own(s, h, arena, client) || claim_arena(s, h, arena, client, true, budget, context);
     bool usable = ours && find_gap(s, arena, SH_ARENA_UNITS) == 0;
     if (ours && !usable)
@@ -197,7 +203,7 @@ static sh_status large_run(const sh_segment *s, sh_heap *h, uint32_t client, uin
     return SH_OK;
   }
   for (; have > 0; have--)
-    leave_arena(s, s->header->n_arenas - have, client);
+    leave_arena(s, s->fixed.n_arenas - have, client);
   return SH_FULL;
 }
 
@@ -234,7 +240,7 @@ uint8_t *sh_heap_at(const sh_segment *s, uint64_t loc) {
 
 uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc) {
   if (sh_loc_kind_of(loc) == SH_LOC_BLOCK)
-    return (uint64_t)SH_BLOCK_MIN << ((loc >> 4) & 15U);
+    return sh_heap_at(s, loc) ? (uint64_t)SH_BLOCK_MIN << ((loc >> 4) & 15U) : 0;
   if (sh_loc_kind_of(loc) != SH_LOC_RUN || (loc >> 8) >= n_units(s))
     return 0;
   uint64_t units = sh_load32_relaxed(len_at(s, loc >> 8));
@@ -264,9 +270,65 @@ bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc
     return false;
   uint32_t first = (uint32_t)(unit / SH_ARENA_UNITS);
   uint32_t last = (uint32_t)((unit + sh_load32_relaxed(len_at(s, unit)) - 1U) / SH_ARENA_UNITS);
-  for (uint32_t a = first; a <= last && a < s->header->n_arenas; a++)
+  for (uint32_t a = first; a <= last && a < s->fixed.n_arenas; a++)
     (void)sh_fetch_add32(&arena_at(s, a)->x_frees, 1U);
   return true;
+}
+
+#if SH_CHECK >= 1
+static const char *name_of(uint64_t tag) {
+  switch (sh_tag_kind_of(tag)) {
+  case SH_TAG_ENTRY:
+    return "entry";
+  case SH_TAG_SLOT:
+    return "slot";
+  case SH_TAG_RING:
+    return "ring";
+  default:
+    return "nothing known";
+  }
+}
+
+static bool is_inside_a_run(const sh_segment *s, uint64_t unit) {
+  for (uint64_t first = unit; first-- > 0;)
+    if (sh_load_acquire(unit_at(s, first)) != 0)
+      return first + sh_load32_relaxed(len_at(s, first)) > unit;
+  return false;
+}
+
+static _Noreturn void tell_misuse(const sh_segment *s, uint64_t loc, uint64_t tag) {
+  char why[96];
+  sh_loc_kind kind = sh_loc_kind_of(loc);
+  uint64_t found = 0;
+  if (kind == SH_LOC_BLOCK && sh_heap_at(s, loc))
+    found = sh_load_acquire(
+        sh_pool_word(s, sh_pool_of(s, SH_POOL_BLOCK + ((uint32_t)(loc >> 4) & 15U)), (uint32_t)(loc >> 8)));
+  else if (kind == SH_LOC_RUN && sh_heap_at(s, loc))
+    found = sh_load_acquire(unit_at(s, loc >> 8));
+  if (kind != SH_LOC_BLOCK && kind != SH_LOC_RUN)
+    (void)snprintf(why, sizeof why, "this is not a location");
+  else if (!sh_heap_at(s, loc))
+    (void)snprintf(why, sizeof why, "this is outside the heap");
+  else if (found)
+    (void)snprintf(why, sizeof why, "it belongs to %s %u", name_of(found), sh_tag_ref(found).index);
+  else if (kind == SH_LOC_RUN && is_inside_a_run(s, loc >> 8))
+    (void)snprintf(why, sizeof why, "this is in the middle of a run");
+  else
+    (void)snprintf(why, sizeof why, "it is free already");
+  fprintf(stderr, "shoal core: %s %u gave back location %#llx, but %s\n", name_of(tag), sh_tag_ref(tag).index,
+          (unsigned long long)loc, why);
+  abort();
+}
+#endif
+
+void sh_heap_give_back(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag) {
+  bool freed = sh_heap_free(s, h, client, loc, tag);
+#if SH_CHECK >= 1
+  if (!freed)
+    tell_misuse(s, loc, tag);
+#else
+  (void)freed;
+#endif
 }
 
 bool sh_heap_seize(const sh_segment *s, uint64_t loc, uint64_t tag, uint64_t other) {
@@ -281,7 +343,7 @@ bool sh_heap_seize(const sh_segment *s, uint64_t loc, uint64_t tag, uint64_t oth
 
 uint32_t sh_heap_trim(const sh_segment *s, uint32_t client, uint32_t max) {
   uint32_t n = 0;
-  for (uint32_t a = 0; a < s->header->n_arenas && n < max; a++) {
+  for (uint32_t a = 0; a < s->fixed.n_arenas && n < max; a++) {
     sh_a64 *word = &arena_at(s, a)->x_word;
     uint64_t seen = sh_load_acquire(word);
     uint32_t owner = sh_arena_owner(seen);
@@ -291,7 +353,7 @@ uint32_t sh_heap_trim(const sh_segment *s, uint32_t client, uint32_t max) {
     if (!sh_cas(word, &seen, mine)) /* (A) */
       continue;
     /* Ours and ACTIVE: nobody writes into it while its pages go. */
-    (void)sh_os_punch(s->fd, s->header->regions[SH_REGION_HEAP] + a * SH_ARENA_BYTES, SH_ARENA_BYTES);
+    (void)sh_os_punch(s->fd, s->fixed.regions[SH_REGION_HEAP] + a * SH_ARENA_BYTES, SH_ARENA_BYTES);
     sh_store_release(word, arena_word(0, 0, mine));
     n++;
   }
@@ -300,7 +362,7 @@ uint32_t sh_heap_trim(const sh_segment *s, uint32_t client, uint32_t max) {
 
 uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
   uint32_t n = 0;
-  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+  for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
     n += sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word)) != 0;
   }
   return n;
@@ -309,7 +371,7 @@ uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
 void sh_heap_release(const sh_segment *s, uint32_t client) {
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
     sh_pool_release_chunks(s, SH_POOL_BLOCK + c, client);
-  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+  for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
     uint64_t word = sh_load_acquire(&arena_at(s, a)->x_word);
     if (sh_arena_owner(word) == client + 1U)
       (void)sh_cas(&arena_at(s, a)->x_word, &word, arena_word(SH_ARENA_RELEASED, 0, word)); /* or a thief was first */
@@ -330,17 +392,17 @@ void sh_heap_visit(const sh_segment *s, uint32_t client, sh_heap_visit_fn fn, vo
         fn(context, (uint64_t)SH_LOC_BLOCK | ((uint64_t)c << 4) | ((uint64_t)i << 8), tag, (uint64_t)SH_BLOCK_MIN << c);
     }
   }
-  for (uint32_t a = 0; a < s->header->n_arenas; a++) {
+  for (uint32_t a = 0; a < s->fixed.n_arenas; a++) {
     uint32_t owner = sh_arena_owner(sh_load_relaxed(&arena_at(s, a)->x_word));
     if (owner == 0 || (client != SH_EVERYBODY && owner != client + 1U))
       continue;
     uint64_t base = (uint64_t)a * SH_ARENA_UNITS;
     for (uint32_t i = covered_units(s, a); i < SH_ARENA_UNITS;) {
       uint64_t tag = sh_load_acquire(unit_at(s, base + i));
-      uint32_t len = tag ? sh_load32_relaxed(len_at(s, base + i)) : 1U;
+      uint64_t loc = (uint64_t)SH_LOC_RUN | ((base + i) << 8);
       if (tag)
-        fn(context, (uint64_t)SH_LOC_RUN | ((base + i) << 8), tag, (uint64_t)len * SH_UNIT_BYTES);
-      i += len ? len : 1U;
+        fn(context, loc, tag, sh_heap_capacity(s, loc));
+      i += tag ? run_length(s, base + i) : 1U;
     }
   }
 }

@@ -12,6 +12,11 @@
  * x_covered_by, so that a scan of a later arena knows what covers it. A freed run stays with its arena's owner, whose page
  * tables already map it.
  *
+ * Waste. Inside: a block is less than twice as large as what it holds, once that is over 64 bytes; a run exceeds it by less
+ * than 64 KiB, so by less than a half, and less than a sixteenth from 1 MiB on. Between: blocks of one size leave no gaps
+ * that another one of that size cannot fill; runs are placed first fit, which needs at most the live bytes times log2 of the
+ * longest run in units. Apart: each client keeps up to 512 KiB of each block size that it used, and the arenas that it used.
+ *
  * An owner allocates only while the arena's word says ACTIVE, which it sets and clears by its own CAS. So an arena that is
  * wholly free and not ACTIVE may be taken over by whoever needs room, also from an owner that sleeps or is stopped: the
  * thief looks, then CASes the word it saw before looking, whose sequence number any allocation in between has changed.
@@ -93,6 +98,10 @@ bool sh_heap_holds(const sh_segment *s, uint64_t loc, uint64_t tag);
 
 /* Free what lies at `loc` if it still belongs to `tag`. Any client (h may be NULL), any time, idempotent. */
 bool sh_heap_free(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag);
+
+/* The same for memory that is certainly ours and was never published. In a build with checks whatever else is found there,
+ * or a location that is none, is told and ends the process: it is a bug of the caller, not of a peer. */
+void sh_heap_give_back(const sh_segment *s, sh_heap *h, uint32_t client, uint64_t loc, uint64_t tag);
 
 /* Turn the tag of what lies at `loc` from `tag` into `other`; false if it is not `tag`. While it is MOVING nobody else frees it
  * and nobody allocates it: the one who seized it gives it back or frees it under that tag. Repair thread only. */

@@ -31,7 +31,7 @@ typedef struct sh_magazine { /* private to one client, one per pool */
 } sh_magazine;
 
 static inline const sh_pool *sh_pool_of(const sh_segment *s, uint32_t id) {
-  return &s->header->pools[id];
+  return &s->fixed.pools[id];
 }
 static inline uint32_t sh_pool_capacity(const sh_pool *p) {
   return p->chunk_records * p->n_chunks;

@@ -12,22 +12,23 @@ sh_status sh_segment_attach(sh_segment *s, int fd) {
   memset(s, 0, sizeof *s);
   if (sh_os_map(fd, sizeof(sh_segment_header), false, &probe) != 0)
     return SH_OS;
-  const sh_segment_header *h = probe;
-  uint64_t bytes = h->segment_bytes;
-  bool ours = h->magic == SH_MAGIC && h->layout_version == SH_LAYOUT_VERSION && h->header_bytes == sizeof *h;
+  sh_geometry fixed = ((const sh_segment_header *)probe)->fixed;
+  bool ours = fixed.magic == SH_MAGIC && fixed.layout_version == SH_LAYOUT_VERSION &&
+              fixed.header_bytes == sizeof(sh_segment_header);
   sh_os_unmap(probe, sizeof(sh_segment_header));
   if (!ours)
     return SH_INVALID;
   void *rw = NULL, *ro = NULL;
-  if (sh_os_map(fd, bytes, true, &rw) != 0)
+  if (sh_os_map(fd, fixed.segment_bytes, true, &rw) != 0)
     return SH_OS;
-  if (sh_os_map(fd, bytes, false, &ro) != 0) {
-    sh_os_unmap(rw, bytes);
+  if (sh_os_map(fd, fixed.segment_bytes, false, &ro) != 0) {
+    sh_os_unmap(rw, fixed.segment_bytes);
     return SH_OS;
   }
   s->base = rw;
   s->read_base = ro;
   s->header = rw;
+  s->fixed = fixed;
   s->fd = fd;
   return SH_OK;
 }
@@ -35,7 +36,7 @@ sh_status sh_segment_attach(sh_segment *s, int fd) {
 void sh_segment_detach(sh_segment *s) {
   if (!s->base)
     return;
-  uint64_t bytes = s->header->segment_bytes;
+  uint64_t bytes = s->fixed.segment_bytes;
   sh_os_unmap((void *)(uintptr_t)s->read_base, bytes);
   sh_os_unmap(s->base, bytes);
   memset(s, 0, sizeof *s);

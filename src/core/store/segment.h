@@ -30,7 +30,8 @@
 #define SH_WHO_SHIFT 36
 #define SH_TAG_SHIFT 48
 #define SH_FREE 0U
-#define SH_BUILDING 1U /* allocated by `who`, known to nobody else; a sweep of `who` frees it */
+#define SH_QUARANTINED 15U /* damaged: out of use until the node ends */
+#define SH_BUILDING 1U     /* allocated by `who`, known to nobody else; a sweep of `who` frees it */
 
 static inline uint64_t sh_word(uint32_t generation, uint32_t state, uint32_t who, uint32_t tag) {
   return (uint64_t)generation | ((uint64_t)(state & 15U) << SH_STATE_SHIFT) |
@@ -105,7 +106,9 @@ typedef enum sh_region_id {
 
 typedef enum sh_mode { SH_MODE_RUNNING = 1, SH_MODE_DRAINING, SH_MODE_FENCED, SH_MODE_STOPPED } sh_mode;
 
-typedef struct sh_segment_header {
+/* What is decided when the segment is created and never changes. Every process works with a copy of its own, made when it
+ * attached: a peer that writes over the header moves nobody's pools. */
+typedef struct sh_geometry {
   uint64_t magic;
   uint32_t layout_version;
   uint32_t header_bytes;
@@ -121,6 +124,10 @@ typedef struct sh_segment_header {
   uint32_t lineage_retention; /* 0 on a lone node */
   sh_pool pools[SH_POOL_COUNT];
   uint64_t regions[SH_REGION_COUNT];
+} sh_geometry;
+
+typedef struct sh_segment_header {
+  sh_geometry fixed;
   _Alignas(128) sh_a32 x_mode; /* sh_mode; written by the daemon, one load at each claim */
   sh_a32 x_clients_high;       /* clients ever registered, daemon's counter; bounds scans */
   sh_a32 x_pressure;           /* grows when somebody found the heap full: flush dropped references */
@@ -141,7 +148,8 @@ typedef struct sh_segment_header {
 typedef struct sh_segment {
   uint8_t *base;             /* writable */
   const uint8_t *read_base;  /* read-only: what users' views point into */
-  sh_segment_header *header; /* == base */
+  sh_segment_header *header; /* == base; only its x_ words are read after the attach */
+  sh_geometry fixed;
   int fd;
 } sh_segment;
 
@@ -158,7 +166,7 @@ static inline void *sh_at(const sh_segment *s, uint64_t offset) {
   return s->base + offset;
 }
 static inline void *sh_region(const sh_segment *s, sh_region_id region) {
-  return s->base + s->header->regions[region];
+  return s->base + s->fixed.regions[region];
 }
 
 /* Map `fd` both ways and check magic, version and size. Any process, blocks not. SH_INVALID when it is not ours. */

@@ -23,6 +23,7 @@ from shoal._core._node import (
     EVENT_FLUSH,
     EVENT_LIMITED,
     EVENT_NEED_WORKERS,
+    EVENT_QUARANTINED,
     EVENT_STARVED,
     ROLE_DRIVER,
     NodeCore,
@@ -98,6 +99,7 @@ class Daemon:
         self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
         self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
         self._starvation = Starvation(self._ledger)
+        self._damage_told = False
         self._spiller = make_spiller(
             self._core, settings, store_bytes, self._warn_everybody, self._descriptors.n_spill_files
         )
@@ -270,6 +272,8 @@ class Daemon:
                 self._flush_references(a)
             elif kind == EVENT_STARVED:
                 self._warn_of_starvation(a, b / 1000)
+            elif kind == EVENT_QUARANTINED:
+                self._warn_of_damage()
             elif kind == EVENT_LIMITED:
                 is_measuring = True
         if is_measuring and not self._stopping.is_set():
@@ -305,6 +309,15 @@ class Daemon:
         text = self._starvation.warning(class_id, job.classes[class_id], waited_s, now_s)
         if text is not None:
             job.warn(text)
+
+    def _warn_of_damage(self) -> None:
+        """Once in the life of the node: whatever wrote over its memory once may do so many times a second."""
+        if not self._damage_told:
+            self._damage_told = True
+            self._warn_everybody(
+                "A process of this node has written over memory that it shares with the others. Damaged tasks and "
+                "objects end with an ObjectLostError. Look for native code that writes out of bounds."
+            )
 
     def _take_report(self, report: ZygoteReport, pidfd: int | None) -> None:
         if isinstance(report, Started):

@@ -1,12 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Scheduling classes, actors and jobs: how they begin and end, and what the node has to give. Their records have one writer,
- * the daemon. */
-#include "base/os.h"
-#include "node/idle.h"
-#include "node/repair.h"
-#include "node/seat.h"
+ * Clients and classes come and go: each record is made and ended here, first in what the daemon knows of it. */
+#include "node/known.h"
+#include "node/look.h"
 #include "node/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
+                             uint32_t *index, uint32_t *epoch) {
+  int copy = pidfd >= 0 ? fcntl(pidfd, F_DUPFD_CLOEXEC, 3) : -1;
+  if (pidfd >= 0 && copy < 0)
+    return SH_OS;
+  pthread_mutex_lock(&d->lock);
+  uint32_t i = 1;
+  while (i < SH_MAX_CLIENTS && sh_known_client(d, i)->x_state != SH_CLIENT_FREE)
+    i++;
+  if (i == SH_MAX_CLIENTS) {
+    pthread_mutex_unlock(&d->lock);
+    if (copy >= 0)
+      close(copy);
+    return SH_FULL;
+  }
+  sh_client *c = sh_client_at(&d->seg, i), *k = sh_known_client(d, i);
+  uint32_t next = k->x_epoch + 1U;
+  sh_store_relaxed(&c->x_lease, 0);
+  sh_store_relaxed(&c->op, 0);
+  sh_store_relaxed(&c->x_current, 0);
+  sh_store_relaxed(&c->x_room_wanted, 0);
+  sh_store_relaxed(&c->x_allowance, 0);
+  sh_store32_relaxed(&c->park.x_parked, 0);
+  if (class_id >= 0 && d->actors[class_id].gpu_mask)
+    sh_store_relaxed(&c->x_lease, sh_lease((uint32_t)class_id, 0, d->actors[class_id].gpu_mask));
+  *k = (sh_client){.x_state = SH_CLIENT_LIVE,
+                   .x_epoch = next,
+                   .x_pid = pid,
+                   .x_role = role,
+                   .x_class = class_id >= 0 ? (uint32_t)class_id : 0U,
+                   .x_root = root};
+  (void)sh_publish_client(d, i);
+  d->damaged_logs[i] = false;
+  if (i + 1U > d->clients_high)
+    d->clients_high = i + 1U;
+  (void)sh_publish_header(d);
+  if (class_id >= 0) {
+    sh_known_class(d, (uint32_t)class_id)->x_taker = i + 1U;
+    (void)sh_publish_class(d, (uint32_t)class_id);
+  }
+  d->pidfds[i] = copy;
+  if (copy >= 0) {
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
+    (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, copy, &e);
+  }
+  pthread_mutex_unlock(&d->lock);
+  *index = i;
+  *epoch = next;
+  return SH_OK;
+}
+
+void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch) {
+  if (index == 0 || index >= SH_MAX_CLIENTS)
+    return;
+  pthread_mutex_lock(&d->lock);
+  sh_client *k = sh_known_client(d, index);
+  if (k->x_epoch == epoch && k->x_state == SH_CLIENT_LIVE) {
+    k->x_fenced = 1U;
+    (void)sh_publish_client(d, index);
+    (void)sh_park_wake(&sh_client_at(&d->seg, index)->park);
+  }
+  pthread_mutex_unlock(&d->lock);
+}
 
 static bool same_shape(sh_class *c, const sh_shape *shape) {
   if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli ||
@@ -27,7 +93,7 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
       return SH_INVALID;
   uint32_t found = SH_MAX_CLASSES;
   for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
-    sh_class *c = sh_class_at(&d->seg, i);
+    sh_class *c = sh_known_class(d, i);
     uint64_t word = sh_load_relaxed(&c->word);
     if (sh_word_state(word) == SH_CLASS_LIVE) {
       if (kind != SH_CLASS_ACTOR && sh_load32_relaxed(&c->kind) != SH_CLASS_ACTOR && same_shape(c, shape)) {
@@ -41,28 +107,29 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
     }
   }
   for (uint32_t i = 0; found == SH_MAX_CLASSES && i < SH_MAX_CLASSES; i++)
-    if (sh_word_state(sh_load_relaxed(&sh_class_at(&d->seg, i)->word)) == SH_CLASS_CLOSED &&
-        sh_load32_relaxed(&sh_class_at(&d->seg, i)->x_unreferenced))
+    if (sh_word_state(sh_load_relaxed(&sh_known_class(d, i)->word)) == SH_CLASS_CLOSED &&
+        sh_known_class(d, i)->x_unreferenced)
       found = i; /* closed, and no handle is left that could call it */
   if (found == SH_MAX_CLASSES)
     return SH_FULL;
-  sh_class *c = sh_class_at(&d->seg, found);
-  sh_store32_relaxed(&c->kind, kind);
-  sh_store32_relaxed(&c->root, shape->root);
-  sh_store32_relaxed(&c->cpu_milli, shape->cpu_milli);
-  sh_store32_relaxed(&c->gpu_milli, shape->gpu_milli);
-  sh_store32_relaxed(&c->n_demands, shape->n_demands);
+  sh_class *k = sh_known_class(d, found);
+  uint32_t generation = sh_word_generation(k->word) + 1U;
+  *k = (sh_class){.word = sh_word(generation, SH_CLASS_LIVE, 0, 0),
+                  .kind = kind,
+                  .root = shape->root,
+                  .cpu_milli = shape->cpu_milli,
+                  .gpu_milli = shape->gpu_milli,
+                  .n_demands = shape->n_demands};
   for (uint32_t i = 0; i < shape->n_demands; i++) {
-    sh_store32_relaxed(&c->demands[i].kind, shape->kinds[i]);
-    sh_store32_relaxed(&c->demands[i].milli, shape->milli[i]);
+    k->demands[i].kind = shape->kinds[i];
+    k->demands[i].milli = shape->milli[i];
   }
-  sh_store32_relaxed(&c->x_taker, 0);
-  sh_store32_relaxed(&c->x_unreferenced, 0);
   d->starved_since[found] = d->starved_told[found] = 0;
   d->actors[found] = (sh_claims){0};
-  if (found >= sh_load32_relaxed(&d->seg.header->x_classes_high))
-    sh_store32_seqcst(&d->seg.header->x_classes_high, found + 1U);
-  sh_store_release(&c->word, sh_word(sh_word_generation(sh_load_relaxed(&c->word)) + 1U, SH_CLASS_LIVE, 0, 0));
+  if (found >= d->classes_high)
+    d->classes_high = found + 1U;
+  (void)sh_publish_header(d);
+  (void)sh_publish_class(d, found);
   *class_id = found;
   return SH_OK;
 }
@@ -104,12 +171,12 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
   if (class_id >= SH_MAX_CLASSES)
     return;
   pthread_mutex_lock(&d->lock);
-  sh_class *c = sh_class_at(&d->seg, class_id);
-  uint64_t word = sh_load_relaxed(&c->word);
-  if (sh_word_state(word) == SH_CLASS_LIVE) {
-    c->end = *end;
-    sh_store_release(&c->word, sh_word(sh_word_generation(word), SH_CLASS_CLOSED, 0, 0));
-    uint32_t taker = sh_load32_relaxed(&c->x_taker);
+  sh_class *k = sh_known_class(d, class_id);
+  if (sh_word_state(k->word) == SH_CLASS_LIVE) {
+    k->end = *end;
+    k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
+    (void)sh_publish_class(d, class_id);
+    uint32_t taker = k->x_taker;
     if (taker)
       (void)sh_park_wake(&sh_client_at(&d->seg, taker - 1U)->park);
     sh_lease_end_actor(d, class_id);
@@ -124,17 +191,17 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   sh_system_error error = {.code = SH_ERR_ROOT_ENDED, .wait_status = -1};
   pthread_mutex_lock(&d->lock);
   for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
-    sh_class *c = sh_class_at(&d->seg, i);
-    uint64_t word = sh_load_relaxed(&c->word);
-    if (sh_word_state(word) != SH_CLASS_LIVE || sh_load32_relaxed(&c->root) != root)
+    sh_class *k = sh_known_class(d, i);
+    if (sh_word_state(k->word) != SH_CLASS_LIVE || k->root != root)
       continue;
-    bool actor = sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR;
+    bool actor = k->kind == SH_CLASS_ACTOR;
     /* A task class may be defined again at once: nobody holds a handle to it. */
     if (!actor)
       sh_fetch_and(&d->seg.header->x_task_classes[i / 64U], ~(1ULL << (i % 64U)));
-    c->end = error;
-    sh_store32_relaxed(&c->x_unreferenced, 1U);
-    sh_store_release(&c->word, sh_word(sh_word_generation(word), SH_CLASS_CLOSED, 0, 0));
+    k->end = error;
+    k->x_unreferenced = 1U;
+    k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
+    (void)sh_publish_class(d, i);
     if (actor)
       sh_lease_end_actor(d, i);
   }
