@@ -129,6 +129,14 @@ static inline void sh_bump(sh_a64 *p, uint64_t by) {
 static inline void sh_fence(void) {
   atomic_thread_fence(memory_order_seq_cst);
 }
+/* What was read before, by relaxed loads or plain ones, then what is read from now on. */
+static inline void sh_fence_acquire(void) {
+  atomic_thread_fence(memory_order_acquire);
+}
+/* What was written before, then stores that somebody may read before he looks at it. No instruction on x86. */
+static inline void sh_fence_release(void) {
+  atomic_thread_fence(memory_order_release);
+}
 #if defined(SH_HOOKS) && SH_HOOKS
 /* From here on every call of a verb that writes is a site. No verb is called in an argument of another. */
 #define SH_HERE(call)                                                                                       \

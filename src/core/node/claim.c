@@ -59,8 +59,12 @@ sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint6
   sh_a64 *bits = &c->x_bits[client / 64U];
   uint64_t bit = 1ULL << (client % 64U);
   if (!ring) {
+    /* (B) The bit may have been set after the ring was named, and we have seen the bit only. Clearing it acquires that. */
     sh_fetch_and(bits, ~bit);
-    return SH_EMPTY;
+    ring = sh_ring_named(&self->seg, client, class_id);
+    if (!ring)
+      return SH_EMPTY;
+    sh_fetch_or(bits, bit);
   }
   sh_ring_memory memory = sh_self_ring_memory(self);
   sh_status status = sh_ring_pop(ring, &memory, &self->me->op, hint);
@@ -289,8 +293,10 @@ bool sh_next_possible(const sh_self *self) {
 void sh_idle_announce(sh_self *self) {
   sh_set_run_state(self, SH_RUN_PARKED);
   sh_fetch_or(&self->seg.header->x_idle[self->index / 64U], 1ULL << (self->index % 64U));
-  /* (I) the idle bit, then the look; against x_lease_waits, then the daemon's look at the idle bits (lease.c) */
-  if (self->role == SH_ROLE_WORKER && sh_load32_seqcst(&sh_seats_of(&self->seg)->x_lease_waits))
+  /* (D) the idle bit, then the caller's look at the rings; against the pushed hint, then the look at the idle bits (idle.c).
+   * (I) the idle bit, then this look; against x_lease_waits, then the daemon's look at the idle bits (lease.c). */
+  sh_fence();
+  if (self->role == SH_ROLE_WORKER && sh_load32_relaxed(&sh_seats_of(&self->seg)->x_lease_waits))
     sh_self_poke(self);
 }
 

@@ -194,7 +194,7 @@ static sh_a64 *ring_cells(void *context, uint32_t id) {
 }
 
 static sh_status ring_grow(void *context, sh_ring *r, uint32_t *id) {
-  _Static_assert(SH_RING_SEGMENT * sizeof(sh_a64) == SH_BLOCK_MAX, "a ring segment is one block of the largest class");
+  _Static_assert(SH_RING_SEGMENT * sizeof(sh_a64) <= SH_BLOCK_MAX, "a ring segment is one block of the largest class");
   sh_self *self = context;
   uint32_t index = (uint32_t)(r - sh_ring_at(&self->seg, 0));
   sh_ref ring = {.index = index, .generation = sh_word_generation(sh_load_relaxed(&r->word))};

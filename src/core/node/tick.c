@@ -85,7 +85,8 @@ static void help_commit(sh_repair *d, uint32_t client, sh_progress *seen) {
   for (uint32_t i = 0; i < call.n_returns; i++) {
     sh_ref e = sh_view_return(&call, i);
     uint64_t loc = sh_load_relaxed(&t->loc);
-    /* It may come back to life under us and free spec and slot: believe the reference only if both are still there. */
+    /* (G) It may come back to life under us and free spec and slot: believe the reference only if both are still there. */
+    sh_fence_acquire();
     if ((sh_loc_kind_of(loc) > SH_LOC_INLINE && !sh_heap_holds(&d->seg, loc, sh_tag(SH_TAG_SLOT, r))) ||
         sh_load_acquire(&t->word) != word)
       break;

@@ -8,7 +8,8 @@
 
 void sh_park_announce(sh_park *p, uint32_t seq) {
   sh_store32_relaxed(&p->x_seen, seq);
-  (void)sh_fetch_add32(&p->x_parked, 1U); /* (D) seq_cst: before the caller's second look */
+  (void)sh_fetch_add32(&p->x_parked, 1U);
+  sh_fence(); /* (D) x_parked, then the caller's second look; against the condition, then a waker's look at x_parked */
 }
 
 void sh_park_cancel(sh_park *p) {

@@ -19,8 +19,10 @@
 #include "base/atomic.h"
 #include "base/status.h"
 
+#ifndef SH_RING_SEGMENT /* smaller where a search must exhaust it: tests/core/explore */
 #define SH_RING_SEGMENT 4096U
 #define SH_RING_DIRECTORY 512U
+#endif
 
 typedef struct sh_ring {
   sh_a64 word; /* pool word; who = the client that writes */

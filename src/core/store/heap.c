@@ -33,7 +33,9 @@ static uint32_t covered_units(const sh_segment *s, uint32_t arena) {
   uint64_t first = by - 1U;
   if (first >= n_units(s) || sh_load_acquire(unit_at(s, first)) == 0)
     return 0;
-  uint64_t end = first + sh_load32_relaxed(len_at(s, first));
+  /* (H) It may be the length of the next run there already. Then the acquire brings the free of the one before, so that who
+   * allocates behind it comes after its last user. */
+  uint64_t end = first + sh_load32_acquire(len_at(s, first));
   uint64_t base = (uint64_t)arena * SH_ARENA_UNITS;
   if (end <= base)
     return 0;
@@ -113,8 +115,9 @@ static bool claim_arena(const sh_segment *s, sh_heap *h, uint32_t arena, uint32_
 
 /* Publish a run. The length is visible to whoever sees the word. */
 static uint64_t place(const sh_segment *s, uint64_t unit, uint32_t units, uint64_t tag) {
-  sh_store32_relaxed(len_at(s, unit), units);
-  sh_store_release(unit_at(s, unit), tag); /* (H) pairs with the acquire loads of unit words */
+  sh_store32_release(len_at(s, unit), units); /* (H) pairs with the acquire in covered_units */
+  sh_store_release(unit_at(s, unit), tag);    /* (H) pairs with the acquire loads of unit words */
+  sh_fence_release();                         /* (G) the tag, then the bytes; as in sh_pool_alloc */
   return (uint64_t)SH_LOC_RUN | (unit << 8);
 }
 
@@ -251,7 +254,7 @@ uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc) {
 bool sh_heap_holds(const sh_segment *s, uint64_t loc, uint64_t tag) {
   if (!sh_heap_at(s, loc))
     return false;
-  atomic_thread_fence(memory_order_acquire); /* (G) what the caller read, then the word */
+  sh_fence_acquire(); /* (G) what the caller read, then the word */
   if (sh_loc_kind_of(loc) == SH_LOC_BLOCK)
     return sh_load_acquire(sh_pool_word(s, sh_pool_of(s, SH_POOL_BLOCK + ((uint32_t)(loc >> 4) & 15U)),
                                         (uint32_t)(loc >> 8))) == tag;

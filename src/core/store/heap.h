@@ -27,7 +27,9 @@
 #include "store/pool.h"
 
 #define SH_UNIT_BYTES 65536U
+#ifndef SH_ARENA_UNITS /* smaller where a search must exhaust it: tests/core/explore */
 #define SH_ARENA_UNITS 512U
+#endif
 #define SH_ARENA_BYTES ((uint64_t)SH_UNIT_BYTES * SH_ARENA_UNITS)
 #define SH_BLOCK_MAX (SH_BLOCK_MIN << (SH_BLOCK_CLASSES - 1U))
 
@@ -92,8 +94,8 @@ uint8_t *sh_heap_at(const sh_segment *s, uint64_t loc);
 /* Bytes that the allocation at `loc` can hold. */
 uint64_t sh_heap_capacity(const sh_segment *s, uint64_t loc);
 
-/* Does what lies at `loc` still belong to `tag`? (G) An acquire load: bytes read before it was asked, with true for an
- * answer, were the tag's own. */
+/* Does what lies at `loc` still belong to `tag`? (G) Bytes read before it was asked, with true for an answer, were the
+ * tag's own. */
 bool sh_heap_holds(const sh_segment *s, uint64_t loc, uint64_t tag);
 
 /* Free what lies at `loc` if it still belongs to `tag`. Any client (h may be NULL), any time, idempotent. */

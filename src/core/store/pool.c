@@ -32,6 +32,7 @@ static bool take(const sh_segment *s, const sh_pool *p, uint32_t index, uint32_t
     sh_fetch_or(hint_word(s, p, index / 64U), 1ULL << (index % 64U));
     return false;
   }
+  sh_fence_release(); /* (G) our name, then what we write: who reads that, then the word, finds that it is not his any more */
   *out = mine;
   return true;
 }
