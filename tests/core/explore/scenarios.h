@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * All scenarios; each is defined in the file of its noun. */
+#ifndef TESTS_CORE_EXPLORE_SCENARIOS_H
+#define TESTS_CORE_EXPLORE_SCENARIOS_H
+
+#include "explore.h"
+
+/* parking.c */
+extern const xp_scenario park_two_wakers;
+extern const xp_scenario park_same_condition;
+extern const xp_scenario park_killed_waker;
+extern const xp_scenario park_stopped_waker;
+/* rings.c */
+extern const xp_scenario ring_takers;
+extern const xp_scenario ring_killed;
+/* records.c */
+extern const xp_scenario record_freed_by_others;
+extern const xp_scenario record_swept;
+extern const xp_scenario record_block;
+extern const xp_scenario record_chunk_returned;
+/* arenas.c */
+extern const xp_scenario arena_taken_over;
+extern const xp_scenario arena_large;
+extern const xp_scenario arena_covered;
+extern const xp_scenario arena_killed;
+extern const xp_scenario arena_visited;
+/* entries.c */
+extern const xp_scenario entry_birth;
+extern const xp_scenario entry_read;
+extern const xp_scenario entry_end;
+extern const xp_scenario entry_end_helped;
+extern const xp_scenario entry_swept;
+/* waiting.c */
+extern const xp_scenario waiter_helped;
+extern const xp_scenario waiter_two;
+extern const xp_scenario waiter_killed_sealer;
+extern const xp_scenario waiter_stopped_sealer;
+/* tasks.c */
+extern const xp_scenario task_first;
+extern const xp_scenario task_first_blocked;
+extern const xp_scenario task_idle;
+extern const xp_scenario task_leave;
+extern const xp_scenario task_two;
+extern const xp_scenario task_two_workers;
+extern const xp_scenario task_spinner;
+extern const xp_scenario task_waits;
+extern const xp_scenario task_waits_idle;
+extern const xp_scenario task_killed_worker;
+extern const xp_scenario task_stopped_worker;
+extern const xp_scenario task_killed_submitter;
+extern const xp_scenario task_closed_class;
+extern const xp_scenario task_closed_class_claimed;
+extern const xp_scenario task_bits;
+/* logs.c */
+extern const xp_scenario log_hands;
+extern const xp_scenario log_three_hands;
+extern const xp_scenario log_argument;
+extern const xp_scenario log_box;
+extern const xp_scenario log_killed_holder;
+extern const xp_scenario log_full;
+/* seats.c */
+extern const xp_scenario seat_two;
+extern const xp_scenario seat_blocked;
+extern const xp_scenario seat_killed;
+extern const xp_scenario lease_idle;
+/* helping.c */
+extern const xp_scenario tick_beside_commit;
+extern const xp_scenario tick_beside_inline;
+extern const xp_scenario tick_beside_run;
+extern const xp_scenario tick_beside_put;
+extern const xp_scenario tick_and_reader;
+
+#endif
