@@ -55,6 +55,10 @@ san: build ## Sanitizers and the full crash harness (long)
 	for variant in $(C_VARIANTS); do SHOAL_C_VARIANT=$$variant $(PYTEST) -m "" tests/core/test_c_programs.py; done
 	scripts/under_asan $(PYTEST) -m "" --timeout 900 --ignore tests/core/test_c_programs.py $(ARGS)
 
+prove: build ## Every interleaving of the lock-free core, then mutants of it (an hour or more)
+	$(PYTEST) -m slow -s tests/core/test_explore.py $(ARGS)
+	$(PYTHON_VENV) tests/core/mutate.py --thorough --report tests/core/mutants.md
+
 wheel: $(ENVS)/dev ## A repaired wheel in dist/ for each CPython 3.10-3.13 found
 	scripts/wheels $(VENV)
 
@@ -76,4 +80,4 @@ $(ENVS)/%: $(ENVS)/build
 	@touch $@
 
 .PRECIOUS: $(ENVS)/%
-.PHONY: help demo build debug test bench growth check format chaos san wheel clean
+.PHONY: help demo build debug test bench growth check format chaos san prove wheel clean

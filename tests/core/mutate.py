@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutants of the core, and which check catches each.
+
+Each ordering verb of the lock-free paths is weakened by one step, each fence is removed, each guard is left out, one at
+a time. Each mutant meets the checks, cheapest first, until one fails: the explorer (those of its scenarios that run the
+line, under C11), the C programs with hooks, and for orderings the stress program under the thread sanitizer. What no
+check catches survives; survivors that behave like the core are listed, with the reason, in equivalent_mutants.txt.
+
+    python tests/core/mutate.py [--only TEXT] [--kind ordering|guard] [--list] [--report FILE]
+                                [--resume] [--trust] [--thorough] [--no-run]
+
+Exits with 1 when a survivor is not in that list. A full run takes hours; `make prove` makes one, after the explorer.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+CORE = ROOT / "src" / "core"
+WORK = Path(os.environ.get("MUTANTS_WORK", ROOT / "build" / "mutants"))
+TREE = WORK / "tree"
+EQUIVALENT = HERE / "equivalent_mutants.txt"
+
+# Where processes meet without a lock. Registration, definitions and audits have one writer, the daemon.
+ORDERED = [
+    "store/pool.c",
+    "store/heap.c",
+    "store/entry.c",
+    "store/entry.h",
+    "queue/ring.c",
+    "queue/ring.h",
+    "queue/park.c",
+    "queue/park.h",
+    "graph/waiter.c",
+    "node/submit.c",
+    "node/claim.c",
+    "node/object.c",
+    "node/idle.c",
+    "node/refs.c",
+    "node/counts.c",
+    "node/seat.c",
+    "node/self.c",
+    "node/sweep.c",
+    "node/tick.c",
+    "node/lease.c",
+]
+GUARDED = [
+    "store/pool.c",
+    "store/heap.c",
+    "store/entry.c",
+    "store/entry.h",
+    "queue/ring.c",
+    "queue/park.c",
+    "graph/waiter.c",
+    "node/submit.c",
+    "node/claim.c",
+    "node/object.c",
+    "node/idle.c",
+    "node/counts.c",
+    "node/refs.c",
+    "node/tick.c",
+]
+
+WEAKER = {
+    "sh_load_acquire": ["sh_load_relaxed"],
+    "sh_load32_acquire": ["sh_load32_relaxed"],
+    "sh_load32_seqcst": ["sh_load32_acquire"],
+    "sh_store_release": ["sh_store_relaxed"],
+    "sh_store32_release": ["sh_store32_relaxed"],
+    "sh_store_seqcst": ["sh_store_release"],
+    "sh_store32_seqcst": ["sh_store32_release"],
+    "sh_store8_seqcst": ["sh_store8_release"],
+    "sh_fence": ["(void)0, (void)"],
+    "sh_fence_acquire": ["(void)0, (void)"],
+    "sh_fence_release": ["(void)0, (void)"],
+} | {
+    name: [f"{name}_acquire", f"{name}_release"]
+    for name in ("sh_cas", "sh_cas32", "sh_fetch_or", "sh_fetch_and", "sh_fetch_add32", "sh_exchange")
+}
+# RMWs of hints publish nothing and are ordered by the fences beside them, which are mutated: these verbs are left alone
+# but in the files where they decide.
+HINT_VERBS = {"sh_fetch_or", "sh_fetch_and", "sh_fetch_add32"}
+DECIDING = {"store/pool.c", "store/heap.c", "queue/park.c", "node/object.c"}
+VERB = re.compile(r"\b(" + "|".join(sorted(WEAKER, key=len, reverse=True)) + r")\(")
+# What a guard of a lock-free path asks about.
+PROTOCOL = re.compile(
+    r"generation|_state\(|sh_cas|CLOSED|DROPPED|tag\b|seen|tail|head\b|owner|parked|ACTIVE|closed|sh_pool_free|op\b|word|"
+    r"holds|covered|named|taken|bit\b|bits|_checked|kind\b|promise|waiter|shared|SHARED|counted|count\b|passed|first\b|cell"
+)
+QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
+LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: str
+    line: int
+    function: str
+    what: str
+    start: int
+    end: int
+    text: str
+    ordering: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.file}:{self.function}: {self.what}"
+
+
+def code_of(text: str) -> str:
+    """The text with comments blanked out, so that offsets stay."""
+    return re.sub(r"/\*.*?\*/|//[^\n]*", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.DOTALL)
+
+
+def closing(text: str, at: int) -> int:
+    """The offset behind the bracket that closes the one at `at`."""
+    depth = 0
+    for i in range(at, len(text)):
+        depth += (text[i] == "(") - (text[i] == ")")
+        if depth == 0:
+            return i + 1
+    raise ValueError(text[at : at + 40])
+
+
+def function_at(code: str, at: int) -> str:
+    found = re.findall(r"^(?!#)[a-z][\w *]*?\b(\w+)\([^;{}]*\)\s*\{", code[:at], flags=re.MULTILINE)
+    return found[-1] if found else ""
+
+
+def split_top(text: str, operator: str) -> list[tuple[int, int]]:
+    """Offsets of the parts between `operator` outside of brackets."""
+    parts, depth, begin, i = [], 0, 0, 0
+    while i < len(text):
+        depth += (text[i] in "([") - (text[i] in ")]")
+        if depth == 0 and text.startswith(operator, i):
+            parts.append((begin, i))
+            begin = i = i + len(operator)
+            continue
+        i += 1
+    return [*parts, (begin, len(text))]
+
+
+def orderings(file: str, text: str, code: str) -> Iterator[Mutant]:
+    for found in VERB.finditer(code):
+        if found[1] in HINT_VERBS and file not in DECIDING:
+            continue
+        for weaker in WEAKER[found[1]]:
+            fence = weaker.startswith("(void)")
+            first = split_top(code[found.end() : closing(code, found.end() - 1) - 1], ",")[0]
+            word = " ".join(code[found.end() + first[0] : found.end() + first[1]].split())
+            what = f"{found[1]} removed" if fence else f"{found[1]}({word}) -> {weaker}"
+            end = closing(code, found.end() - 1) if fence else found.end(1)
+            replacement = "(void)0" if fence else weaker
+            line = text.count("\n", 0, found.start()) + 1
+            yield Mutant(file, line, function_at(code, found.start()), what, found.start(), end, replacement, True)
+
+
+def guards(file: str, text: str, code: str) -> Iterator[Mutant]:
+    for found in re.finditer(r"\b(if|while|return)\b\s*(?=\()|\breturn\b(?=[^;]*(?:&&|\|\|))", code):
+        keyword = found[0].split("(")[0].strip()
+        if keyword == "return":
+            begin, end = found.end(), code.index(";", found.end())
+        else:
+            begin = found.end() + 1
+            end = closing(code, found.end()) - 1
+        condition = code[begin:end]
+        function, line = function_at(code, begin), text.count("\n", 0, begin) + 1
+        if not PROTOCOL.search(condition) or not function:
+            continue
+        shown = " ".join(condition.split())
+        if keyword == "if":
+            after = code[end + 1 :].lstrip(" {\n")
+            leaves = re.match(r"return|continue|break", after) is not None
+            value = "false" if leaves else "true"
+            still = f"({condition}) && false" if leaves else f"({condition}) || true"
+            yield Mutant(file, line, function, f"if ({shown}) -> {value}", begin, end, still, False)
+        for operator, neutral in (("&&", "true"), ("||", "false")):
+            parts = split_top(condition, operator)
+            if len(parts) < 2 or "?" in condition:
+                continue
+            for a, b in parts:
+                part = condition[a:b]
+                if PROTOCOL.search(part) and "sh_cas(" not in part:
+                    yield Mutant(
+                        file,
+                        line,
+                        function,
+                        f"without {' '.join(part.split())}",
+                        begin + a,
+                        begin + b,
+                        f" {neutral} ",
+                        False,
+                    )
+            break
+
+
+def mutants() -> list[Mutant]:
+    out: list[Mutant] = []
+    for file in dict.fromkeys([*ORDERED, *GUARDED]):
+        text = (CORE / file).read_text()
+        code = code_of(text)
+        if file in ORDERED:
+            out += orderings(file, text, code)
+        if file in GUARDED:
+            out += guards(file, text, code)
+    return out
+
+
+# ---- builds ----
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["make", "--silent", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def make_explorer(out: str, extra: str, link: str = "", tree: Path = TREE) -> subprocess.CompletedProcess[str]:
+    return make(
+        HERE / "explore", f"CORE_ROOT={tree}", f"OUT={WORK / out}", f"EXTRA={extra}", f"EXTRA_LINK={link}", "-j2"
+    )
+
+
+MUTANT_FLAGS = f"-D_GNU_SOURCE -include {HERE / 'weaker.h'} -Wno-error -w"
+
+
+def make_program(variant: str, program: str) -> subprocess.CompletedProcess[str]:
+    return make(
+        HERE, f"CORE_ROOT={TREE}", f"OUT={WORK / variant}", f"VARIANT={variant}", f"EXTRA={MUTANT_FLAGS}", program
+    )
+
+
+def copy_tree() -> None:
+    shutil.rmtree(TREE, ignore_errors=True)
+    shutil.copytree(CORE, TREE / "src" / "core", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+
+
+# ---- which scenario runs which line ----
+
+
+def coverage() -> dict[str, dict[str, object]]:
+    """By scenario: seconds of a short run, and the lines of the core that it runs."""
+    saved = WORK / "coverage.json"
+    out = WORK / "covered"
+    done = make_explorer("covered", f"{MUTANT_FLAGS} --coverage", "--coverage")
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    binary = out / "explore"
+    if saved.exists() and saved.stat().st_mtime > binary.stat().st_mtime:
+        return json.loads(saved.read_text())  # type: ignore[no-any-return]
+    names = subprocess.run([binary, "--list"], check=True, capture_output=True, text=True).stdout.splitlines()
+    result: dict[str, dict[str, object]] = {}
+    for name in names:
+        for old in out.rglob("*.gcda"):
+            old.unlink()
+        begin = time.monotonic()
+        subprocess.run([binary, "--only", name, "--model", "c11", "--limit", "2000"], check=True, capture_output=True)
+        seconds = time.monotonic() - begin
+        lines: list[str] = []
+        notes = sorted((out / "src").rglob("*.gcda"))
+        told = subprocess.run(
+            ["gcov", "--stdout", "--json-format", *notes], check=True, capture_output=True, text=True, cwd=WORK
+        ).stdout
+        for chunk in told.splitlines():
+            for file in json.loads(chunk)["files"]:
+                if f"{TREE}/src/core/" in file["file"]:
+                    short = file["file"].split("/src/core/")[1]
+                    lines += [f"{short}:{line['line_number']}" for line in file["lines"] if line["count"]]
+        result[name] = {"seconds": seconds, "lines": sorted(set(lines))}
+    saved.write_text(json.dumps(result))
+    return result
+
+
+# ---- checks ----
+
+# Random walks, then executions of the search, of a scenario: nearly all that is found is found early.
+SEARCH = ["--walks", "5000", "--limit", "5000"]
+THOROUGH_SEARCH = ["--walks", "100000", "--limit", "400000"]
+SEARCH_SECONDS = 30
+
+
+def explore(scenarios: list[str], search: list[str]) -> str | None:
+    if make_explorer("explore", MUTANT_FLAGS).returncode:
+        return "the compiler"
+    for name in scenarios:
+        command = [str(WORK / "explore" / "explore"), "--only", name, "--model", "c11", *search]
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, timeout=SEARCH_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        if done.returncode:
+            return f"explorer: {name}"
+    return None
+
+
+def launcher(variant: str) -> list[str]:
+    """gcc 12's thread sanitizer needs a predictable address space."""
+    return ["setarch", "--addr-no-randomize"] if variant == "tsan" else []
+
+
+def run_programs(variant: str, programs: list[str], seconds: int) -> str | None:
+    for program in programs:
+        name = f"test_{program}"
+        built = make_program(variant, name)
+        if built.returncode:
+            raise SystemExit(built.stderr)
+        command = [*launcher(variant), str(WORK / variant / name)]
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return f"{name} ({variant}): it hangs"
+        if done.returncode:
+            return f"{name} ({variant})"
+    return None
+
+
+def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool) -> str | None:
+    place = f"{mutant.file}:{mutant.line}"
+    text = (CORE / mutant.file).read_text()
+    target = TREE / "src" / "core" / mutant.file
+    near = [f"{mutant.file}:{mutant.line + d}" for d in (0, 1, -1)]
+    scenarios = [n for n, c in covered.items() if place in c["lines"]]  # type: ignore[operator]
+    if not scenarios:
+        scenarios = [n for n, c in covered.items() if any(p in c["lines"] for p in near)]  # type: ignore[operator]
+    scenarios.sort(key=lambda n: len(covered[n]["lines"]))  # type: ignore[arg-type] # those that are about little else first
+    kept = keep_objects(mutant.file)
+    target.write_text(text[: mutant.start] + mutant.text + text[mutant.end :])
+    try:
+        by = explore(scenarios if thorough else scenarios[:16], THOROUGH_SEARCH if thorough else SEARCH)
+        if not by and not mutant.ordering:
+            by = run_programs("hooks", QUICK_PROGRAMS, 60)
+        if not by and mutant.ordering and thorough:
+            by = run_programs("tsan", ["stress"], 120)
+        if not by and not mutant.ordering:
+            by = run_programs("hooks", LONG_PROGRAMS, 60)
+        return by
+    finally:
+        target.write_text(text)
+        for path, saved in kept.items():
+            os.utime(target, (0, 0))
+            path.write_bytes(saved)
+
+
+def keep_objects(file: str) -> dict[Path, bytes]:
+    """The objects of the file as it is, so that they need not be compiled again after each mutant."""
+    if file.endswith(".h"):
+        return {}
+    paths = [WORK / variant / "src" / f"{file.removesuffix('.c')}.o" for variant in ("explore", "hooks", "tsan")]
+    return {path: path.read_bytes() for path in paths if path.exists()}
+
+
+# ---- the report ----
+
+
+def why_equivalent(mutant: Mutant) -> str | None:
+    for line in EQUIVALENT.read_text().splitlines():
+        pattern, bar, reason = line.partition(" | ")
+        if bar and not line.startswith("#") and fnmatch(mutant.name, pattern.strip()):
+            return reason.strip()
+    return None
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100.0 * part / whole:.1f} %" if whole else "-"
+
+
+def report(rows: list[tuple[Mutant, str | None]], path: Path) -> list[Mutant]:
+    """Write the table; `None` means not tried, `""` that no check caught it. Returns the survivors without a reason."""
+    lines = [
+        "# Mutants of the core",
+        "",
+        "Written by `tests/core/mutate.py` (`make prove`). Each ordering is weakened by a step, each fence and guard",
+        "left out, one at a time; the first check that fails is named. Equivalent ones are not counted.",
+        "",
+        "| | mutants | caught | equivalent | survive | not tried | caught of those tried that differ |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    unknown: list[Mutant] = []
+    for kind, ordering in (("orderings", True), ("guards", False)):
+        mine = [(m, by) for m, by in rows if m.ordering is ordering]
+        caught = sum(1 for _, by in mine if by)
+        equal = sum(1 for m, by in mine if not by and why_equivalent(m))
+        survive = [m for m, by in mine if by == "" and not why_equivalent(m)]
+        untried = len(mine) - caught - equal - len(survive)
+        unknown += survive
+        rate = percent(caught, caught + len(survive))
+        lines.append(f"| {kind} | {len(mine)} | {caught} | {equal} | {len(survive)} | {untried} | {rate} |")
+    lines += ["", "| line | in | mutant | caught by |", "|---|---|---|---|"]
+    for m, by in rows:
+        what = m.what.replace("|", "\\|")
+        if not by:
+            reason = why_equivalent(m)
+            by = f"*equivalent*: {reason}" if reason else "not tried" if by is None else "**survives**"
+        lines.append(f"| {m.file}:{m.line} | `{m.function}` | `{what}` | {by} |")
+    path.write_text("\n".join(lines) + "\n")
+    return unknown
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="mutants whose file:function: what contains this")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--kind", choices=["ordering", "guard"])
+    parser.add_argument("--thorough", action="store_true", help="the thread sanitizer too, for orderings")
+    parser.add_argument("--trust", action="store_true", help="do not try what equivalent_mutants.txt lists")
+    parser.add_argument("--resume", action="store_true", help="keep what an earlier run caught")
+    parser.add_argument("--no-run", action="store_true", help="only write the report of what was found before")
+    parser.add_argument("--report", type=Path, default=WORK / "mutants.md")
+    options = parser.parse_args()
+    chosen = [m for m in mutants() if options.only in m.name]
+    if options.kind:
+        chosen = [m for m in chosen if m.ordering == (options.kind == "ordering")]
+    if options.list:
+        for m in chosen:
+            print(f"{m.file}:{m.line}: {m.function}: {m.what}")
+        print(len(chosen), "mutants")
+        return 0
+    WORK.mkdir(parents=True, exist_ok=True)
+    saved = WORK / "results.json"
+    results: dict[str, str] = json.loads(saved.read_text()) if options.resume and saved.exists() else {}
+    rows: list[tuple[Mutant, str | None]] = []
+    keys = [f"{m.name} #{sum(1 for other in chosen[:i] if other.name == m.name)}" for i, m in enumerate(chosen)]
+    if not options.no_run:
+        copy_tree()
+        covered = coverage()
+        if make_explorer("explore", MUTANT_FLAGS).returncode or make_program("hooks", "test_pool").returncode:
+            raise SystemExit("the core does not compile with weaker.h")
+        for key, mutant in zip(keys, chosen, strict=True):
+            if results.get(key) or (options.trust and why_equivalent(mutant)):
+                continue
+            begin = time.monotonic()
+            by = catch(mutant, covered, options.thorough) or ""
+            results[key] = by
+            saved.write_text(json.dumps(results, indent=1))
+            seconds = time.monotonic() - begin
+            print(f"{mutant.file}:{mutant.line} {mutant.what}: {by or 'SURVIVES'} ({seconds:.1f} s)", flush=True)
+    rows = [(mutant, results.get(key)) for key, mutant in zip(keys, chosen, strict=True)]
+    unknown = report(rows, options.report)
+    for mutant in unknown:
+        print("survives:", json.dumps(asdict(mutant)))
+    return 1 if unknown else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("GCOV_PREFIX_STRIP", "0")
+    sys.exit(main())
