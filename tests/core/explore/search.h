@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The search of a scenario. */
+ * The search of a scenario: all that its processes may do, by their own choice, by that of the scheduler, and by that of the
+ * memory model. */
 #ifndef TESTS_CORE_EXPLORE_SEARCH_H
 #define TESTS_CORE_EXPLORE_SEARCH_H
 
