@@ -55,7 +55,7 @@ san: build ## Sanitizers and the full crash harness (long)
 	for variant in $(C_VARIANTS); do SHOAL_C_VARIANT=$$variant $(PYTEST) -m "" tests/core/test_c_programs.py; done
 	scripts/under_asan $(PYTEST) -m "" --timeout 900 --ignore tests/core/test_c_programs.py $(ARGS)
 
-prove: build ## Every interleaving of the lock-free core, then mutants of it (an hour or more)
+prove: build ## Every interleaving of the lock-free core, then mutants of it (hours)
 	$(PYTEST) -m slow -s tests/core/test_explore.py $(ARGS)
 	$(PYTHON_VENV) tests/core/mutate.py --thorough --report tests/core/mutants.md
 
