@@ -98,7 +98,7 @@ static void no_overlap(void) {
       if (!given_back && !xp_has_died(p))
         XP_CHECK(sh_heap_holds(&node->d.seg, stage->got[p][i], tag_of(p, i)) || (p == 0 && i == 0));
     }
-  for (uint32_t a = 0; a < node->d.seg.header->n_arenas; a++) {
+  for (uint32_t a = 0; a < node->d.seg.fixed.n_arenas; a++) {
     uint64_t word = sh_load_relaxed(&((sh_arena *)sh_region(&node->d.seg, SH_REGION_ARENAS))[a].x_word);
     XP_CHECK(!(word & SH_ARENA_ACTIVE) || xp_has_died(sh_arena_owner(word) - 1U) || xp_has_died(0));
   }
@@ -124,7 +124,7 @@ static void sweeper(void) {
 }
 static void released(void) {
   no_overlap();
-  for (uint32_t a = 0; a < node->d.seg.header->n_arenas; a++) {
+  for (uint32_t a = 0; a < node->d.seg.fixed.n_arenas; a++) {
     uint64_t word = sh_load_relaxed(&((sh_arena *)sh_region(&node->d.seg, SH_REGION_ARENAS))[a].x_word);
     XP_CHECK(a == 0 || sh_arena_owner(word) == node->worker[1].index + 1U); /* who lives keeps his */
     for (uint32_t p = 0; p < 2U; p++)

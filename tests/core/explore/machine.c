@@ -121,6 +121,11 @@ uint32_t sh_os_pid(void) {
 uint64_t sh_os_memory_available(void) {
   return UINT64_MAX;
 }
+/* All have one pid; so if one is stopped, the tick helps at its first look, whomever it looks at. */
+bool sh_os_is_stopped(uint32_t pid) {
+  (void)pid;
+  return xp_is_anybody_stopped();
+}
 uint32_t sh_os_cores(void) {
   return 4;
 }
@@ -214,9 +219,9 @@ static void plan_pool(uint64_t *end, sh_pool *p, uint32_t record_bytes, uint32_t
 }
 
 sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
-  sh_segment_header h;
+  sh_geometry h;
   __real_memset(&h, 0, sizeof h);
-  uint64_t end = sizeof h;
+  uint64_t end = sizeof(sh_segment_header);
   h.n_arenas = ARENAS;
   h.regions[SH_REGION_CLIENTS] = reserve(&end, CLIENTS * sizeof(sh_client));
   h.regions[SH_REGION_CLASSES] = reserve(&end, SH_MAX_CLASSES * sizeof(sh_class));
@@ -240,7 +245,7 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   h.regions[SH_REGION_HEAP] = reserve(&end, ARENAS * SH_ARENA_BYTES);
   h.magic = SH_MAGIC;
   h.layout_version = SH_LAYOUT_VERSION;
-  h.header_bytes = (uint32_t)sizeof h;
+  h.header_bytes = (uint32_t)sizeof(sh_segment_header);
   h.segment_bytes = end;
   h.epoch = 1;
   h.n_seats = config->n_seats;
@@ -252,6 +257,7 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   s->read_base = s->base;
   segment_base = s->base;
   s->header = (sh_segment_header *)(void *)s->base;
+  s->fixed = h;
   s->fd = -1;
   __real_memcpy(s->base, &h, sizeof h);
   sh_store32_release(&s->header->x_mode, SH_MODE_RUNNING);

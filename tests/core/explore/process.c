@@ -97,6 +97,12 @@ bool xp_lives(uint32_t p) {
   return p < xp_play.n_processes && xp_play.processes[p].status != XP_IS_ENDED &&
          xp_play.processes[p].status != XP_IS_DEAD;
 }
+bool xp_is_anybody_stopped(void) {
+  bool any = false;
+  for (uint32_t p = 0; p < xp_play.n_processes; p++)
+    any |= xp_play.processes[p].stopped;
+  return any;
+}
 bool xp_has_died(uint32_t p) {
   return xp_play.processes[p].status == XP_IS_DEAD;
 }

@@ -22,6 +22,7 @@ xp_result xp_search(const xp_scenario *scenario, xp_model model, uint64_t limit)
 /* Run one execution again, as a failure said: after so many restarts, by these choices ("0.1.0.2"). Prints its trace. */
 void xp_replay(const xp_scenario *scenario, xp_model model, uint32_t restarts, const char *choices);
 void xp_catch_signals(void);
+bool xp_is_anybody_stopped(void);
 void xp_poke(void);           /* wake those who sleep for a poke */
 bool xp_sleep_for_poke(void); /* false: nobody is left who could poke */
 bool xp_does_not_count(void); /* this execution took a shared word for unshared */

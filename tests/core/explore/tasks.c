@@ -270,6 +270,7 @@ static void sweep_submitter(void) {
 static void nothing_left(void) {
   if (!xp_has_died(0))
     sh_ref_drop(&node->driver, stage->first);
+  atomic_store(&node->worker[0].leaving, false); /* it stays, after all */
   while (rig_work(&node->worker[0])) {
   }
   rig_rounds(node, 2);
