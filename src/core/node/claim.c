@@ -59,12 +59,8 @@ sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint6
   sh_a64 *bits = &c->x_bits[client / 64U];
   uint64_t bit = 1ULL << (client % 64U);
   if (!ring) {
-    /* (B) The bit may have been set after the ring was named, and we have seen the bit only. Clearing it acquires that. */
-    sh_fetch_and(bits, ~bit);
-    ring = sh_ring_named(&self->seg, client, class_id);
-    if (!ring)
-      return SH_EMPTY;
-    sh_fetch_or(bits, bit);
+    sh_fetch_and(bits, ~bit); /* whoever saw the bit has acquired it: a ring that was named before it is seen here */
+    return SH_EMPTY;
   }
   sh_ring_memory memory = sh_self_ring_memory(self);
   sh_status status = sh_ring_pop(ring, &memory, &self->me->op, hint);
@@ -99,7 +95,7 @@ static bool deepest_blocked(sh_self *self, uint32_t class_id, uint32_t *client) 
   uint32_t words = (sh_clients_high(s) + 63U) / 64U, best = 0;
   bool found = false;
   for (uint32_t w = 0; w < words; w++) {
-    uint64_t bits = sh_load_relaxed(&s->header->x_blocked[w]) & sh_load_relaxed(&c->x_bits[w]);
+    uint64_t bits = sh_load_relaxed(&s->header->x_blocked[w]) & sh_load_acquire(&c->x_bits[w]);
     for (; bits; bits &= bits - 1U) {
       uint32_t at = w * 64U + (uint32_t)__builtin_ctzll(bits);
       uint32_t depth = sh_load32_relaxed(&sh_client_at(s, at)->x_depth);
