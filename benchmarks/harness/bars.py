@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from systems.registry import BY_KEY, PEERS, SHOAL
 
-from .limit_rows import COPY
+from .limit_rows import COPY, PIPELINED, SYNC
 from .numbers import number, times
 from .results import Results
 
@@ -89,6 +90,34 @@ def independent_of_size(large: str, small: str, factor: float) -> Bar:
     return judge
 
 
+def geometric_mean(rows: tuple[str, ...], factor: float) -> Bar:
+    """Over `rows`, those that both have, Shoal is `factor` times better than Ray in the geometric mean."""
+
+    def judge(results: Results) -> Verdict:
+        what, bar = "geometric mean of Ray's own rows", f"≥ {factor:g}x Ray"
+        ratios = [ratio for row in rows if (ratio := results.advantage(row, SHOAL, "ray")) is not None]
+        if not ratios:
+            return Verdict(what, bar, "not measured", False)
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        return Verdict(what, bar, f"{times(mean)} Ray in {len(ratios)} rows", mean >= factor)
+
+    return judge
+
+
+def each_at_least(rows: tuple[str, ...], factor: float) -> Bar:
+    """In each of `rows` that both have, Shoal is at least `factor` times better than Ray."""
+
+    def judge(results: Results) -> Verdict:
+        what, bar = "each of Ray's own rows, bandwidth aside", f"≥ {factor:g}x Ray"
+        ratios = {row: ratio for row in rows if (ratio := results.advantage(row, SHOAL, "ray")) is not None}
+        if not ratios:
+            return Verdict(what, bar, "not measured", False)
+        worst = min(ratios, key=ratios.__getitem__)
+        return Verdict(what, bar, f"{times(ratios[worst])} in {worst}", ratios[worst] >= factor)
+
+    return judge
+
+
 def never_slower(results: Results) -> Verdict:
     """In no throughput or latency row is Shoal slower than any peer. A row that Shoal skips, saying so, is not one."""
     what, bar = "every throughput and latency row", "no peer is faster"
@@ -125,6 +154,31 @@ def _missing(results: Results, row: str) -> str:
     return results.cell(row, SHOAL).failure or "not measured"
 
 
+# The rows of Ray's own single-machine benchmark.
+RAY_BANDWIDTH_ROWS = ("single client put gigabytes", "multi client put gigabytes")
+RAY_RATE_ROWS = (
+    "single client get calls",
+    "single client put calls",
+    "multi client put calls",
+    "single client get object containing 10k refs",
+    "single client wait 1k refs",
+    "single client tasks and get batch",
+    "single client tasks sync",
+    "single client tasks async",
+    "multi client tasks async",
+    "1:1 actor calls sync",
+    "1:1 actor calls async",
+    "1:1 actor calls concurrent",
+    "1:n actor calls async",
+    "n:n actor calls async",
+    "n:n actor calls with arg async",
+    "1:1 async-actor calls sync",
+    "1:1 async-actor calls async",
+    "1:1 async-actor calls with args async",
+    "1:n async-actor calls async",
+    "n:n async-actor calls async",
+)
+
 RAY = ("ray",)
 BARS: tuple[Bar, ...] = (
     at_most("import", 80),
@@ -137,6 +191,10 @@ BARS: tuple[Bar, ...] = (
     times_peer("1:1 actor calls async", 25, RAY, "Ray"),
     times_peer("single client put calls", 100, RAY, "Ray"),
     times_peer("single client get calls", 50, RAY, "Ray"),
+    geometric_mean(RAY_RATE_ROWS + RAY_BANDWIDTH_ROWS, 50),
+    each_at_least(RAY_RATE_ROWS, 8),
+    share_of_limit("single client tasks sync", SYNC, 0.25),
+    share_of_limit("single client tasks async", PIPELINED, 0.2),
     share_of_limit("single client put gigabytes", COPY, 0.85),
     share_of_limit("multi client put gigabytes", COPY, 0.85),
     at_most("get of an 800 MB array", 20),

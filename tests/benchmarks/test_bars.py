@@ -7,6 +7,8 @@ from harness.bars import (
     BARS,
     at_least,
     at_most,
+    each_at_least,
+    geometric_mean,
     independent_of_size,
     judge_all,
     never_slower,
@@ -52,6 +54,20 @@ def test_independent_of_size() -> None:
     results = results_of("us", large={"shoal": 9.0}, small={"shoal": 5.0})
     assert independent_of_size("large", "small", 2)(results).is_met
     assert not independent_of_size("large", "small", 1.5)(results).is_met
+
+
+def test_geometric_mean_and_worst_row_against_ray() -> None:
+    results = results_of(
+        "calls/s", fast={"shoal": 1000.0, "ray": 10.0}, slow={"shoal": 9.0, "ray": 1.0}, alone={"ray": 1.0}
+    )
+    rows = ("fast", "slow", "alone")
+    assert geometric_mean(rows, 29)(results).is_met
+    assert not geometric_mean(rows, 31)(results).is_met
+    assert geometric_mean(rows, 31)(results).measured == "30x Ray in 2 rows"
+    assert each_at_least(rows, 9)(results).is_met
+    verdict = each_at_least(rows, 10)(results)
+    assert not verdict.is_met
+    assert verdict.measured == "9x in slow"
 
 
 def test_never_slower_names_the_rows_where_a_peer_is_faster() -> None:
