@@ -261,6 +261,7 @@ static const sites_exempt exempt[] = {
     {"node/spill.c", NULL, DAEMON},
     {"store/heap.c", "sh_heap_trim", DAEMON},
     {"store/heap.c", "sh_heap_seize", DAEMON},
+    {"store/heap.c", "sh_heap_offer", DAEMON},
     {"store/pool.c", "sh_pool_return_chunk", DAEMON},
     {"store/pool.c", "take",
      "two stores, when the daemon returns the chunk at that moment: a block that a death leaves there is freed with "

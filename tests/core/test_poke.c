@@ -258,7 +258,7 @@ static void test_promises_of_damaged_records_are_errors(void) {
     DAMAGE(i, "size of the spec", t->spec_bytes = 1ULL << 40);
     DAMAGE(i, "number of arguments", t->n_deps = 1U << 20);
     DAMAGE(i, "location of the spec", t->loc = 0xFFFFFFFFFFFFFFF2U);
-    DAMAGE(i, "class", t->class_id = UINT32_MAX);
+    DAMAGE(i, "class", sh_store32_relaxed(&t->x_class, UINT32_MAX));
     DAMAGE(i, "state", t->word = (t->word & ~(15ULL << SH_STATE_SHIFT)) | 11ULL << SH_STATE_SHIFT);
     DAMAGE(i, "generation of the task", t->word += 7);
     DAMAGE(i, "record of the task", memset((void *)t, 0xA5, sizeof *t));

@@ -265,6 +265,45 @@ static void test_room_passes_between_clients_and_sizes(void) {
   disk_close(&r);
 }
 
+/* Two arenas with something in use in each, and a worker that owns neither. */
+static void test_an_arena_passes_on_with_what_is_in_use(void) {
+  static sh_victim victims[8];
+  bool has_room;
+  sh_put put;
+  disk_open(&r, 2, 64 * MIB);
+  sh_self *w = &r.worker[0], *other = &r.worker[1];
+  sh_ref refs[] = {rig_put(&r.driver, 1, 20 * MIB), rig_put(&r.driver, 2, 20 * MIB), rig_put(&r.driver, 3, RUN_BYTES)};
+  disk_spill(&r, refs[1]);
+  disk_spill(&r, refs[2]);
+  for (uint32_t i = 0; i < 3U; i++)
+    sh_pin(&r.driver, refs[i]);
+  disk_bring_back(&r, refs[1]);
+  sh_restore coming;
+  EXPECT_EQ(sh_restore_begin(&r.d, refs[2], &coming), SH_OK);
+  disk_read(&coming);
+  EXPECT_EQ(sh_put_begin(w, 10 * MIB, &put), SH_FULL);
+  EXPECT_EQ(choose(10 * MIB, 10 * MIB, victims, 8, &has_room), 0);
+  EXPECT(!has_room); /* what is on its way would be an orphan of another owner */
+  EXPECT_EQ(sh_restore_commit(&r.d, &coming), SH_OK);
+  EXPECT_EQ(choose(13 * MIB, 13 * MIB, victims, 8, &has_room), 0);
+  EXPECT(!has_room); /* no gap of 13 MiB anywhere */
+  EXPECT_EQ(choose(10 * MIB, 10 * MIB, victims, 8, &has_room), 0);
+  EXPECT(has_room);
+  EXPECT_EQ(sh_put_begin(w, 10 * MIB, &put), SH_OK);
+  EXPECT_EQ(sh_put_begin(other, 1 * MIB, &put), SH_FULL);
+  /* The new owner dies with a value half made: that goes, what it adopted stays, and another may have the arena. */
+  sh_repair_round(&r.d, (int32_t)w->index);
+  EXPECT_EQ(sh_put_begin(other, 10 * MIB, &put), SH_OK);
+  sh_put_abort(other, &put);
+  for (uint32_t i = 0; i < 3U; i++) {
+    EXPECT_EQ(rig_value(&r.driver, refs[i]), i + 1U);
+    sh_unpin(&r.driver, refs[i]);
+    sh_ref_drop(&r.driver, refs[i]);
+  }
+  disk_expect_empty(&r);
+  disk_close(&r);
+}
+
 static void test_nothing_is_spilled_while_there_is_room(void) {
   disk_open(&r, 1, 256 * MIB);
   sh_victim victims[16];
@@ -429,6 +468,7 @@ int main(void) {
   RUN(test_references_in_a_spilled_value_are_kept);
   RUN(test_least_recently_used_goes_first);
   RUN(test_room_passes_between_clients_and_sizes);
+  RUN(test_an_arena_passes_on_with_what_is_in_use);
   RUN(test_nothing_is_spilled_while_there_is_room);
   RUN(test_wish_ends_with_its_client);
   RUN(test_arguments_of_the_next_tasks_are_read_ahead);

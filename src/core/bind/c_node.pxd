@@ -99,7 +99,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a64 word
         sh_a8 x_pressed
         uint32_t max_retries
-        uint32_t class_id
+        sh_a32 x_class
         uint16_t submitter, depth
         uint32_t flags
         uint64_t id_lo, id_hi, fn_lo, fn_hi, returns, spec_bytes

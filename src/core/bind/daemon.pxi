@@ -167,7 +167,7 @@ cdef class NodeCore:
                 if sh_word_generation(word) == r.generation and sh_word_state(word) == SH_TASK_RUNNING and sh_word_who(word) == i:
                     found["task"] = (r.index, r.generation)
                     found["key"] = PyBytes_FromStringAndSize(<char *>&t.fn_lo, 16)
-                    found["class_id"] = t.class_id
+                    found["class_id"] = sh_load32_relaxed(&t.x_class)
                     found["attempt"] = sh_load32_relaxed(&t.x_attempt)
                     found["max_retries"] = t.max_retries
                     found["pressed"] = sh_load8_relaxed(&t.x_pressed)

@@ -244,7 +244,7 @@ cdef Task _task(Client client, uint32_t slot):
     task.task_id.hi = t.id_hi
     task.num_returns = t.n_returns
     task.attempt = sh_load32_relaxed(&t.x_attempt)
-    task.class_id = t.class_id
+    task.class_id = sh_load32_relaxed(&t.x_class)
     task.caller = t.submitter
     task.depth = t.depth
     task.creates_actor = (t.flags & SH_SLOT_CREATES_ACTOR) != 0

@@ -75,7 +75,7 @@ static bool slots_are_valid(sh_repair *d) {
       continue;
     if (state > SH_TASK_KILLING)
       return false;
-    if (state >= SH_TASK_READY && (t->class_id >= SH_MAX_CLASSES || sh_load32_relaxed(&t->x_cursor) > t->n_deps))
+    if (state >= SH_TASK_READY && (sh_slot_class(t) >= SH_MAX_CLASSES || sh_load32_relaxed(&t->x_cursor) > t->n_deps))
       return false;
   }
   return true;

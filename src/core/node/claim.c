@@ -231,7 +231,7 @@ sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {
   sh_ref task = sh_ref_unpack(producer);
   if (producer == 0 || task.index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT)))
     return SH_EMPTY;
-  uint32_t class_id = sh_slot_at(s, task.index)->class_id;
+  uint32_t class_id = sh_slot_class(sh_slot_at(s, task.index));
   if (class_id >= SH_MAX_CLASSES)
     return SH_EMPTY;
   sh_class *c = sh_class_at(s, class_id);
@@ -347,7 +347,7 @@ void sh_unclaim(sh_self *self, uint32_t slot) {
   uint32_t state = sh_word_state(word);
   if (sh_word_who(word) != self->index || (state != SH_TASK_CLAIMED && state != SH_TASK_RUNNING))
     return;
-  uint64_t ready = sh_word(sh_word_generation(word), SH_TASK_READY, t->class_id, sh_word_tag(word));
+  uint64_t ready = sh_word(sh_word_generation(word), SH_TASK_READY, sh_slot_class(t), sh_word_tag(word));
   sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
   sh_store_release(&self->me->op, sh_ref_pack(r));
   if (sh_cas(&t->word, &word, ready))
@@ -402,7 +402,7 @@ static bool needs_no_cpu(const sh_self *self) {
   sh_ref r = sh_ref_unpack(sh_load_relaxed(&self->me->x_current));
   if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)))
     return false; /* damaged */
-  uint32_t class_id = sh_slot_at(&self->seg, r.index)->class_id;
+  uint32_t class_id = sh_slot_class(sh_slot_at(&self->seg, r.index));
   return class_id < SH_MAX_CLASSES && sh_load32_relaxed(&sh_class_at(&self->seg, class_id)->kind) == SH_CLASS_FREE_RUN;
 }
 

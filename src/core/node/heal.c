@@ -73,7 +73,7 @@ static void look_at_slot(sh_repair *d, uint32_t i) {
   bool sound = sh_look_at_call(&d->seg, t, &call) && state <= SH_TASK_KILLING;
   bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
   if (sound && unclaimed)
-    sound = who == t->class_id && sh_known_class(d, who)->word != 0;
+    sound = who == sh_slot_class(t) && sh_known_class(d, who)->word != 0;
   if (sound && !unclaimed)
     sound = sh_known_live(d, who) && (who != 0 || state == SH_TASK_CLAIMED); /* else nobody ends it; 0: put off */
   if (!sound) {

@@ -235,9 +235,10 @@ static bool runs_seatless(sh_repair *d, uint32_t c, uint64_t now_ns) {
   if (r.index < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT))) {
     sh_slot *t = sh_slot_at(&d->seg, r.index);
     uint64_t word = sh_load_acquire(&t->word);
+    uint32_t class_id = sh_slot_class(t);
     runs = sh_word_generation(word) == r.generation && sh_word_state(word) == SH_TASK_RUNNING &&
-           sh_word_who(word) == c && t->class_id < SH_MAX_CLASSES &&
-           sh_load32_relaxed(&sh_known_class(d, t->class_id)->kind) == SH_CLASS_FREE_RUN;
+           sh_word_who(word) == c && class_id < SH_MAX_CLASSES &&
+           sh_load32_relaxed(&sh_known_class(d, class_id)->kind) == SH_CLASS_FREE_RUN;
   }
   if (!runs || seen->seatless != current) {
     seen->seatless = runs ? current : 0;

@@ -24,7 +24,7 @@ bool sh_look_at_call(const sh_segment *s, sh_slot *t, sh_call_view *view) {
   uint64_t room = in_slot ? SH_SPEC_INLINE : spec ? sh_heap_capacity(s, loc) : 0;
   uint64_t head = n_returns > 1U ? 8ULL * n_returns : 0;
   *view = (sh_call_view){0};
-  if (bytes > room || head > bytes || ONCE(t->class_id) >= SH_MAX_CLASSES)
+  if (bytes > room || head > bytes || sh_slot_class(t) >= SH_MAX_CLASSES)
     return false;
   const sh_row *rows = NULL;
   if (!look_at_payload((const sh_payload *)(const void *)(spec + head), bytes - head, &rows, &n_rows) ||

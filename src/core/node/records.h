@@ -163,7 +163,7 @@ typedef enum sh_commit_state { SH_COMMIT_LOCAL, SH_COMMIT_LOGGED, SH_COMMIT_ACKE
 
 typedef struct sh_slot {
   sh_a64 word;
-  uint32_t class_id;
+  sh_a32 x_class;            /* atomic: the daemon reads it of a task that may end meanwhile */
   uint16_t submitter, depth; /* client; nesting of the calling task + 1 */
   uint32_t flags;            /* SH_SLOT_* */
   sh_a32 x_attempt;          /* claims that got to user code and died; written by the repair thread */
@@ -212,6 +212,9 @@ static inline sh_ring *sh_ring_at(const sh_segment *s, uint32_t ring) {
 }
 static inline sh_slot *sh_slot_at(const sh_segment *s, uint32_t slot) {
   return (sh_slot *)sh_pool_record(s, sh_pool_of(s, SH_POOL_SLOT), slot);
+}
+static inline uint32_t sh_slot_class(const sh_slot *t) {
+  return sh_load32_relaxed(&t->x_class);
 }
 static inline bool sh_slot_known(const sh_segment *s, uint32_t slot) {
   return slot < sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT));

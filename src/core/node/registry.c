@@ -161,7 +161,7 @@ bool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask
 }
 
 static bool of_class(const sh_slot *t, uint32_t class_id) {
-  return t->class_id == class_id;
+  return sh_slot_class(t) == class_id;
 }
 static bool of_root(const sh_slot *t, uint32_t root) {
   return t->root == root;

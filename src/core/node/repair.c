@@ -240,10 +240,12 @@ void sh_repair_round(sh_repair *d, int32_t dead_client) {
 
 sh_status sh_repair_start(sh_repair *d) {
   sh_store32_release(&d->stop, 0);
-  if (pthread_create(&d->thread, NULL, repair_thread, d) != 0)
+  (void)sh_warm_start(&d->warm, &d->seg); /* before the rounds, which look at it; without it memory is mapped late */
+  if (pthread_create(&d->thread, NULL, repair_thread, d) != 0) {
+    sh_warm_stop(&d->warm);
     return SH_OS;
+  }
   d->running = true;
-  (void)sh_warm_start(&d->warm, &d->seg); /* without it memory is mapped when it is first needed */
   return SH_OK;
 }
 

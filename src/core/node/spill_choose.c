@@ -221,6 +221,29 @@ static void choose_whatever(look *l, sh_use *use) {
   use->chosen = use->bytes != 0;
 }
 
+static void refuse_unlinked(void *context, uint64_t loc, uint64_t tag, uint64_t bytes) {
+  look *l = context;
+  if (sh_loc_kind_of(loc) != SH_LOC_RUN)
+    return;
+  const sh_entry *e = sh_tag_kind_of(tag) == SH_TAG_ENTRY ? sh_entry_checked(&l->d->seg, sh_tag_ref(tag)) : NULL;
+  uint32_t a, last;
+  for (arenas_of(loc, bytes, &a, &last); a <= last && a < l->d->seg.fixed.n_arenas; a++)
+    l->d->spill.arenas[a].stuck |= !e || sh_load_relaxed(&e->loc) != loc;
+}
+
+/* Something in use lies in each arena, and whoever needs room may own none: a few large arguments of a few tasks do that to a
+ * small store. The daemon owns what came back from disk; it passes one such arena on, without what is on its way. */
+static bool pass_on(look *l, uint64_t largest) {
+  sh_repair *d = l->d;
+  for (uint32_t a = 0; a < d->seg.fixed.n_arenas; a++)
+    d->spill.arenas[a].stuck = false;
+  sh_heap_visit(&d->seg, 0, refuse_unlinked, l);
+  for (uint32_t a = 0; a < d->seg.fixed.n_arenas; a++)
+    if (!d->spill.arenas[a].stuck && sh_heap_offer(&d->seg, 0, a, largest))
+      return true;
+  return false;
+}
+
 /* Nothing can be emptied: single objects, which is of use to the owners of what they lie in. */
 static void choose_all(look *l) {
   for (uint32_t a = 0; a < l->d->seg.fixed.n_arenas; a++)
@@ -260,8 +283,10 @@ uint32_t sh_spill_choose(sh_repair *d, uint64_t largest, uint64_t total, sh_vict
   } else if (largest > SH_BLOCK_MAX) {
     uint64_t have = count_free(d) * SH_ARENA_BYTES;
     *has_room = have > 0;
-    if (have < total && choose_oldest(&l, total - have, SH_ARENA_BYTES) == 0 && have == 0)
+    if (have < total && choose_oldest(&l, total - have, SH_ARENA_BYTES) == 0 && have == 0) {
+      *has_room = pass_on(&l, largest);
       choose_all(&l);
+    }
   } else {
     *has_room = spare_budget(d) >= total + SH_BLOCK_MAX * 16U; /* a chunk, of whatever class */
     if (!*has_room && choose_oldest(&l, total, 1U) == 0)

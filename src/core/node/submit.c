@@ -50,7 +50,7 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   sh_ref me = {.index = index, .generation = sh_word_generation(word)};
   uint32_t counter = self->task_counter++;
   sh_id128 id = sh_id_child(self->task_id, counter);
-  t->class_id = call->class_id;
+  sh_store32_relaxed(&t->x_class, call->class_id);
   t->submitter = (uint16_t)self->index;
   t->depth = (uint16_t)(self->depth + 1U);
   t->flags = call->flags;
@@ -122,7 +122,7 @@ sh_status sh_task_wait(sh_self *self, uint32_t slot, uint64_t *word) {
     if (status != SH_OK)
       return status;
     uint64_t waiting =
-        sh_word(sh_word_generation(*word), SH_TASK_WAITING, t->class_id, (sh_word_tag(*word) + 1U) & 0xFFFFU);
+        sh_word(sh_word_generation(*word), SH_TASK_WAITING, sh_slot_class(t), (sh_word_tag(*word) + 1U) & 0xFFFFU);
     sh_store_relaxed(&ws.records[w].promise, sh_ref_pack(r));
     sh_store_relaxed(&ws.records[w].expect, waiting);
     sh_store32_relaxed(&ws.records[w].target, slot);
@@ -226,7 +226,7 @@ static void refuse(sh_self *self, sh_ref r) {
   uint64_t running = sh_word(r.generation, SH_TASK_RUNNING, self->index, sh_word_tag(word));
   if (!sh_cas(&t->word, &word, running))
     return;
-  sh_system_error end = sh_class_at(&self->seg, t->class_id)->end;
+  sh_system_error end = sh_class_at(&self->seg, sh_slot_class(t))->end;
   for (uint32_t i = 0; i < t->n_returns; i++)
     sh_fill_system_error(&self->seg, sh_slot_return(&self->seg, t, i), &end);
   (void)sh_commit(self, r.index);
@@ -242,7 +242,8 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
   uint64_t word = sh_load_relaxed(&t->word);
   sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
   sh_ring *ring;
-  sh_status status = sh_self_ready_ring(self, t->class_id, &ring); /* the hint cannot fail once the task is published */
+  sh_status status =
+      sh_self_ready_ring(self, sh_slot_class(t), &ring); /* the hint cannot fail once the task is published */
   if (status != SH_OK) {
     undo(self, slot, word, t->n_returns, returns);
     return status;
@@ -261,10 +262,10 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
     }
   }
   /* (R) publishes the slot; pairs with the acquire of a claimer. */
-  sh_store_release(&t->word, sh_word(r.generation, SH_TASK_READY, t->class_id, sh_word_tag(word)));
+  sh_store_release(&t->word, sh_word(r.generation, SH_TASK_READY, sh_slot_class(t), sh_word_tag(word)));
   sh_task_hint(self, slot);
   sh_store_release(&self->me->op, 0);
-  if (sh_word_state(sh_load_acquire(&sh_class_at(&self->seg, t->class_id)->word)) == SH_CLASS_CLOSED)
+  if (sh_word_state(sh_load_acquire(&sh_class_at(&self->seg, sh_slot_class(t))->word)) == SH_CLASS_CLOSED)
     refuse(self, r);
   return SH_OK;
 }

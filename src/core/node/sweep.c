@@ -90,7 +90,7 @@ static void back_to_ready(sh_repair *d, uint32_t slot, uint64_t word) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
   sh_a64 *op = &sh_client_at(&d->seg, sh_word_who(word))->op;
   sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
-  uint64_t ready = sh_word(r.generation, SH_TASK_READY, t->class_id, (sh_word_tag(word) + 1U) & 0xFFFFU);
+  uint64_t ready = sh_word(r.generation, SH_TASK_READY, sh_slot_class(t), (sh_word_tag(word) + 1U) & 0xFFFFU);
   sh_store_release(op, sh_ref_pack(r));
   if (sh_cas(&t->word, &word, ready))
     sh_task_hint(&d->self, slot);

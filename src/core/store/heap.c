@@ -371,6 +371,16 @@ uint32_t sh_heap_arenas_claimed(const sh_segment *s) {
   return n;
 }
 
+bool sh_heap_offer(const sh_segment *s, uint32_t client, uint32_t arena, uint64_t bytes) {
+  uint64_t units = (bytes + SH_UNIT_BYTES - 1U) / SH_UNIT_BYTES;
+  sh_a64 *word = &arena_at(s, arena)->x_word;
+  uint64_t seen = sh_load_acquire(word);
+  if (sh_arena_owner(seen) != client + 1U || (seen & SH_ARENA_ACTIVE) || units > SH_ARENA_UNITS ||
+      find_gap(s, arena, (uint32_t)units) == SH_ARENA_UNITS)
+    return false;
+  return sh_cas(word, &seen, arena_word(SH_ARENA_RELEASED, 0, seen)); /* (A) or a thief was first */
+}
+
 void sh_heap_release(const sh_segment *s, uint32_t client) {
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
     sh_pool_release_chunks(s, SH_POOL_BLOCK + c, client);

@@ -115,6 +115,10 @@ uint32_t sh_heap_trim(const sh_segment *s, uint32_t client, uint32_t max);
 
 /* Arenas that somebody has paid for, dead owners' included: what the store has claimed beside blocks. */
 uint32_t sh_heap_arenas_claimed(const sh_segment *s);
+/* Let go of an own arena with a gap of `bytes`, together with what lies in it: whoever next looks for room becomes its owner, as
+ * of a dead owner's. Every run in it is where its record says, or a sweep of the next owner takes it for an orphan. False:
+ * it is not the client's, or has no such gap. */
+bool sh_heap_offer(const sh_segment *s, uint32_t client, uint32_t arena, uint64_t bytes);
 /* Release everything a dead client owned (its chunks and arenas); live runs stay. Repair thread only. */
 void sh_heap_release(const sh_segment *s, uint32_t client);
 
