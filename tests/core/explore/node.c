@@ -62,6 +62,17 @@ bool node_look(node_box *box, sh_ref *r) {
   return true;
 }
 
+void node_rest(sh_self *self) {
+  uint32_t seq = sh_park_prepare(&self->me->park);
+  sh_park_announce(&self->me->park, seq);
+  sh_idle_announce(self);
+  if (sh_next_possible(self))
+    sh_park_cancel(&self->me->park);
+  else
+    (void)sh_park_any(self, seq, SH_NO_DEADLINE, SH_NO_DEADLINE);
+  sh_idle_withdraw(self);
+}
+
 void node_tick(void) {
   (void)sh_counts_read(&node->d.counts);
   sh_tick(&node->d);

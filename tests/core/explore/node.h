@@ -26,6 +26,9 @@ typedef struct node_box {
 void node_give(node_box *box, sh_ref r);
 bool node_look(node_box *box, sh_ref *r);
 
+/* A worker that found nothing to do: idle and parked until there may be something. */
+void node_rest(sh_self *self);
+
 /* Ticks, as often as the tick needs to see that something does not move. For .quiet */
 void node_tick(void);
 /* The repair process: sweeps each of the dead processes in `mask`; process p runs as clients[p]. */

@@ -96,14 +96,7 @@ static void worker(void) {
       rig_finish(self, slot);
       return;
     }
-    uint32_t seq = sh_park_prepare(&self->me->park);
-    sh_park_announce(&self->me->park, seq);
-    sh_idle_announce(self);
-    if (sh_next_possible(self))
-      sh_park_cancel(&self->me->park);
-    else
-      (void)sh_park_any(self, seq, SH_NO_DEADLINE, SH_NO_DEADLINE);
-    sh_idle_withdraw(self);
+    node_rest(self);
   }
 }
 static void lease_done(void) {

@@ -40,14 +40,7 @@ static void serve(sh_self *self, uint32_t n) {
     }
     if (sh_should_exit(self))
       return;
-    uint32_t seq = sh_park_prepare(&self->me->park);
-    sh_park_announce(&self->me->park, seq);
-    sh_idle_announce(self);
-    if (sh_next_possible(self))
-      sh_park_cancel(&self->me->park);
-    else
-      (void)sh_park_any(self, seq, SH_NO_DEADLINE, SH_NO_DEADLINE);
-    sh_idle_withdraw(self);
+    node_rest(self);
   }
 }
 static void serve_one(void) {
