@@ -3,8 +3,12 @@
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 
 import psutil
@@ -51,3 +55,27 @@ def shoal_node() -> Iterator[ModuleType]:
     shoal.init(num_cpus=2)
     yield shoal
     shoal.shutdown()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> "Iterator[Callable[..., subprocess.Popen[str]]]":
+    """Starts a Python program from source text, with its arguments."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(source: str, *arguments: str) -> "subprocess.Popen[str]":
+        path = tmp_path / f"driver{len(started)}.py"
+        path.write_text(textwrap.dedent(source))
+        process = subprocess.Popen(
+            [sys.executable, str(path), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

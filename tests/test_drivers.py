@@ -4,8 +4,6 @@
 import os
 import signal
 import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,30 +20,6 @@ Script = Callable[..., "subprocess.Popen[str]"]
 def disconnected() -> Iterator[None]:
     yield
     shoal.shutdown()
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Iterator[Script]:
-    """Starts a driver from source text, with its arguments."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(source: str, *arguments: str) -> "subprocess.Popen[str]":
-        path = tmp_path / f"driver{len(started)}.py"
-        path.write_text(textwrap.dedent(source))
-        process = subprocess.Popen(
-            [sys.executable, str(path), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @shoal.remote

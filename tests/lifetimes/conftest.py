@@ -3,10 +3,8 @@
 
 import gc
 import subprocess
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from tests.chaos.census import HELD, await_until
@@ -60,30 +58,12 @@ def before(node: str) -> Iterator[dict[str, float]]:
 
 
 @pytest.fixture
-def driver(node: str, tmp_path: Path) -> Iterator[Driver]:
+def driver(node: str, script: Driver) -> Driver:
     """Starts another driver on the node from source text; `say(...)` in it prints a line, `hear()` reads one."""
-    started: list[subprocess.Popen[str]] = []
     head = f"""
         import shoal
         shoal.init(address={node!r}, namespace="shared")
         say = lambda *words: print(*words, flush=True)
         hear = lambda: input()
     """
-
-    def start(source: str) -> "subprocess.Popen[str]":
-        path = tmp_path / f"driver{len(started)}.py"
-        path.write_text(textwrap.dedent(head) + textwrap.dedent(source))
-        process = subprocess.Popen(
-            [sys.executable, str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return lambda source: script(textwrap.dedent(head) + textwrap.dedent(source))
