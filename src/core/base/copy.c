@@ -94,7 +94,7 @@ void sh_copy(void *to, const void *from, size_t bytes, uint32_t threads, bool co
   job j = {.to = to, .from = from, .bytes = bytes, .cold = cold, .streaming = bytes >= STREAM_BYTES};
   j.take_bytes = take < MAX_TAKE_BYTES ? take : MAX_TAKE_BYTES;
   pthread_t started[MAX_THREADS];
-  while (n_started + 1U < n && pthread_create(&started[n_started], NULL, copy_parts, &j) == 0)
+  while (n_started + 1U < n && sh_os_start_beside(&started[n_started], copy_parts, &j) == 0)
     n_started++; /* no thread to be had: the others copy its share */
   (void)copy_parts(&j);
   while (n_started > 0)

@@ -8,6 +8,7 @@
 
 #include "base/atomic.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,9 @@ void sh_os_futex_wake(sh_a32 *word, int n);
 
 /* The calling thread computes only when nobody else wants to. */
 void sh_os_idle_priority(void);
+/* Start a short-lived thread on any allowed CPU but the caller's, if there is one. Left to itself the kernel may start it
+ * where its parent computes, and leave it there for tens of milliseconds. */
+int sh_os_start_beside(pthread_t *thread, void *(*run)(void *), void *context);
 
 uint64_t sh_os_now_ns(void); /* monotonic */
 uint32_t sh_os_pid(void);

@@ -105,6 +105,23 @@ void sh_os_idle_priority(void) {
   (void)sched_setscheduler(0, SCHED_IDLE, &none);
 }
 
+int sh_os_start_beside(pthread_t *thread, void *(*run)(void *), void *context) {
+  cpu_set_t others;
+  pthread_attr_t attributes;
+  int here = sched_getcpu(), rc = EINVAL;
+  if (here >= 0 && sched_getaffinity(0, sizeof others, &others) == 0) {
+    CPU_CLR((size_t)here, &others);
+    if (CPU_COUNT(&others) > 0 && pthread_attr_init(&attributes) == 0) {
+      if (pthread_attr_setaffinity_np(&attributes, sizeof others, &others) == 0)
+        rc = pthread_create(thread, &attributes, run, context);
+      (void)pthread_attr_destroy(&attributes);
+    }
+  }
+  if (rc != 0) /* one CPU, too many for the set, or the CPUs changed just now */
+    rc = pthread_create(thread, NULL, run, context);
+  return -rc;
+}
+
 int sh_os_punch(int fd, uint64_t offset, uint64_t bytes) {
   int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
   return fallocate(fd, mode, (off_t)offset, (off_t)bytes) == 0 ? 0 : -errno;

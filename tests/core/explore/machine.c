@@ -112,6 +112,10 @@ int sh_os_punch(int fd, uint64_t offset, uint64_t bytes) {
   return 0;
 }
 void sh_os_idle_priority(void) {}
+int sh_os_start_beside(pthread_t *thread, void *(*run)(void *), void *context) {
+  (void)thread, (void)run, (void)context;
+  return -EAGAIN; /* copies are made by one thread */
+}
 uint64_t sh_os_now_ns(void) {
   return xp_exploring() && xp_me() != XP_NOBODY && xp_playing()->time_passes ? xp_choose(2U) * 1000000000ULL : 0;
 }
