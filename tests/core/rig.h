@@ -64,6 +64,8 @@ uint32_t rig_actor(rig *r, sh_self *self);
 /* Read the logs and serve leases, `n` times; with rig_tick also repeat what has not moved since the last tick. */
 void rig_rounds(rig *r, uint32_t n);
 void rig_tick(rig *r);
+/* One look of the daemon at every record: for damage, and for what deaths leave in chunks of others. */
+void rig_look_at_everything(rig *r);
 /* Everything was given back: no record, payload or seat is in use. Workers are made to leave their seats first. */
 void rig_expect_empty(rig *r);
 

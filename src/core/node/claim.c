@@ -29,6 +29,15 @@ static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
   return SH_OK;
 }
 
+/* Before the claim, so that our sweep looks there. It finds what we hold by a look at few chunks, however many there are. */
+static void tell_where(sh_self *self, uint32_t slot) {
+  uint32_t chunk = slot / sh_pool_of(&self->seg, SH_POOL_SLOT)->chunk_records;
+  sh_a64 *word = sh_claims_word(&self->seg, self->index, chunk);
+  uint64_t told = sh_load_relaxed(word), bit = 1ULL << (chunk % 64U);
+  if (!(told & bit))
+    sh_store_relaxed(word, told | bit);
+}
+
 sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id) {
   sh_ref r = sh_ref_unpack(hint);
   if (r.index >= sh_pool_capacity(sh_pool_of(&self->seg, SH_POOL_SLOT)))
@@ -39,6 +48,7 @@ sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id) {
       sh_word_who(word) != class_id || (self->role == SH_ROLE_WORKER && t->root != self->root))
     return SH_LOST;
   uint64_t claimed = sh_word(r.generation, SH_TASK_CLAIMED, self->index, sh_word_tag(word));
+  tell_where(self, r.index);
   if (!sh_cas(&t->word, &word, claimed))
     return SH_LOST;
   if (t->n_deps > sh_load32_relaxed(&t->x_cursor)) {

@@ -3,7 +3,8 @@
  * Damage: a peer may write over any word of the segment. What the daemon alone writes is written again. A task or a value that
  * cannot be right is quarantined, and who waits for it gets SH_ERR_DAMAGED. A record that only looks odd is doubted, and
  * acted upon when the next look finds it just the same: an operation may be under way. A look at everything takes as many
- * ticks as there are records in use, RECORDS_AT_ONCE at a time. */
+ * ticks as there are records in use, RECORDS_AT_ONCE at a time. It also finds what a death may leave in chunks of others, which
+ * no sweep looks at. */
 #include "node/known.h"
 #include "node/look.h"
 #include "node/task.h"
@@ -137,18 +138,50 @@ static void look_at_entry(sh_repair *d, uint32_t i) {
   tell_everybody(d);
 }
 
+/* A leftover of a list that was detached by somebody who died before he had freed it. A living sealer that is freeing such a
+ * list finds some of it gone, which is all the same. */
+static void look_at_waiter(sh_repair *d, uint32_t i) {
+  sh_waiters ws = sh_waiters_of(&d->seg);
+  uint64_t word = sh_load_acquire(&ws.records[i].word);
+  if (sh_word_state(word) != SH_WAITER_LIVE)
+    return;
+  sh_entry *e = sh_entry_checked(&d->seg, sh_ref_unpack(sh_load_relaxed(&ws.records[i].promise)));
+  uint64_t head = e ? sh_load_acquire(&e->head) : 0;
+  if (!e || ((head & SH_HEAD_CLOSED) && !(head & SH_HEAD_TOP_MASK)))
+    (void)sh_pool_free(&d->seg, SH_POOL_WAITER, NULL, 0, i, word);
+}
+
+typedef void (*look_fn)(sh_repair *d, uint32_t index);
+static const look_fn looks[] = {
+    [SH_POOL_ENTRY] = look_at_entry, [SH_POOL_SLOT] = look_at_slot, [SH_POOL_WAITER] = look_at_waiter};
+#define LOOKED_AT (sizeof looks / sizeof *looks)
+
+/* The record `at`, of the pools one after the other, and with the first one of a chunk its hints. False: past the last. */
+static bool look_at(sh_repair *d, const uint32_t chunks[LOOKED_AT], uint32_t at) {
+  for (uint32_t pool = 0; pool < LOOKED_AT; pool++) {
+    uint32_t per_chunk = sh_pool_of(&d->seg, pool)->chunk_records, n = chunks[pool] * per_chunk;
+    if (at < n) {
+      if (at % per_chunk == 0)
+        sh_pool_rehint(&d->seg, pool, at / per_chunk);
+      looks[pool](d, at);
+      return true;
+    }
+    at -= n;
+  }
+  return false;
+}
+
 void sh_heal(sh_repair *d) {
   own_records(d);
   seats(d);
-  const sh_pool *entries = sh_pool_of(&d->seg, SH_POOL_ENTRY), *slots = sh_pool_of(&d->seg, SH_POOL_SLOT);
-  uint32_t n_entries = sh_pool_used_chunks(&d->seg, SH_POOL_ENTRY) * entries->chunk_records;
-  uint32_t n_slots = sh_pool_used_chunks(&d->seg, SH_POOL_SLOT) * slots->chunk_records;
-  for (uint32_t n = 0; n < RECORDS_AT_ONCE && n < n_entries + n_slots; n++) {
-    uint32_t i = d->heal_record < n_entries + n_slots ? d->heal_record : 0;
-    d->heal_record = i + 1U;
-    if (i < n_entries)
-      look_at_entry(d, i);
-    else
-      look_at_slot(d, i - n_entries);
+  uint32_t chunks[LOOKED_AT];
+  for (uint32_t pool = 0; pool < LOOKED_AT; pool++)
+    chunks[pool] = sh_pool_used_chunks(&d->seg, pool);
+  for (uint32_t n = 0; n < RECORDS_AT_ONCE; n++) {
+    if (!look_at(d, chunks, d->heal_record)) {
+      d->heal_record = 0; /* the next look begins again */
+      return;
+    }
+    d->heal_record++;
   }
 }

@@ -234,6 +234,13 @@ static inline uint64_t sh_pins_bytes(const sh_segment *s) {
 static inline sh_a64 *sh_pins_word(const sh_segment *s, uint32_t client, uint32_t entry) {
   return (sh_a64 *)(void *)((uint8_t *)sh_region(s, SH_REGION_PINS) + client * sh_pins_bytes(s)) + entry / 64U;
 }
+/* Where `client` has claimed tasks: one bit a chunk of slots. Written by the client, and by the sweep once it is dead. */
+static inline uint32_t sh_claims_words(const sh_segment *s) {
+  return (sh_pool_of(s, SH_POOL_SLOT)->n_chunks + 63U) / 64U;
+}
+static inline sh_a64 *sh_claims_word(const sh_segment *s, uint32_t client, uint32_t chunk) {
+  return (sh_a64 *)sh_region(s, SH_REGION_CLAIMS) + (uint64_t)client * sh_claims_words(s) + chunk / 64U;
+}
 static inline uint32_t sh_clients_high(const sh_segment *s) {
   uint32_t high = sh_load32_acquire(&s->header->x_clients_high);
   return high < SH_MAX_CLIENTS ? high : SH_MAX_CLIENTS;

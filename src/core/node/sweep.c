@@ -2,7 +2,11 @@
  *
  * Sweeping a dead client: finish what it committed, put back what it had not begun, fail or retry what it was doing, free
  * what only it knew. Every step is found by scanning records for the dead client's name and is idempotent; the sweep may be
- * interrupted anywhere and run again. It bounds every walk and never aborts: an odd record is quarantined. */
+ * interrupted anywhere and run again. It bounds every walk and never aborts: an odd record is quarantined.
+ *
+ * The scans keep to chunks that the client owned, where all it allocated lies, and to those where it said that it claims. So
+ * a death costs what the dead one had touched, not what the node has ever held. What a death may leave elsewhere, a lost
+ * hint or a waiter of a detached list, is found by the look at everything (heal.c). */
 #include "base/os.h"
 #include "node/idle.h"
 #include "node/known.h"
@@ -162,8 +166,15 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
 }
 
 static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *error) {
+  const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_SLOT);
   uint32_t end = slots_in_use(&d->seg);
   for (uint32_t i = 0; i < end; i++) {
+    uint32_t chunk = i / p->chunk_records;
+    if (!sh_pool_is_of(&d->seg, p, chunk, client) &&
+        !(sh_load_relaxed(sh_claims_word(&d->seg, client, chunk)) >> (chunk % 64U) & 1U)) {
+      i |= p->chunk_records - 1U; /* on to the next chunk */
+      continue;
+    }
     sh_slot *t = sh_slot_at(&d->seg, i);
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word);
@@ -215,6 +226,10 @@ static void sweep_entries(sh_repair *d, uint32_t client) {
   const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_ENTRY);
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_ENTRY) * p->chunk_records;
   for (uint32_t i = 0; i < end; i++) {
+    if (!sh_pool_is_of(&d->seg, p, i / p->chunk_records, client)) {
+      i |= p->chunk_records - 1U;
+      continue;
+    }
     sh_entry *e = sh_entry_at(&d->seg, i);
     uint64_t word = sh_load_acquire(&e->word);
     if (sh_word_state(word) == SH_FREE || sh_word_who(word) != client)
@@ -244,22 +259,25 @@ static bool is_listed(sh_waiters ws, uint64_t head, uint32_t index) {
   return false;
 }
 
-/* Waiters that a dead client was building or had not listed yet; and the leftovers, whoever made them, of lists that it
- * detached and did not free. A living sealer that is freeing such a list finds some of them gone, which is all the same. */
+/* Waiters that a dead client was building or had not listed yet. */
 static void sweep_waiters(sh_repair *d, uint32_t client) {
   const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_WAITER);
   sh_waiters ws = sh_waiters_of(&d->seg);
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_WAITER) * p->chunk_records;
   for (uint32_t i = 0; i < end; i++) {
+    if (!sh_pool_is_of(&d->seg, p, i / p->chunk_records, client)) {
+      i |= p->chunk_records - 1U;
+      continue;
+    }
     uint64_t word = sh_load_acquire(&ws.records[i].word);
-    bool mine = sh_word_who(word) == client, stale = mine && sh_word_state(word) == SH_BUILDING;
-    if (sh_word_state(word) == SH_WAITER_LIVE) {
+    if (sh_word_who(word) != client)
+      continue;
+    bool stale = sh_word_state(word) == SH_BUILDING;
+    if (sh_word_state(word) == SH_WAITER_LIVE && !sh_load32_relaxed(&ws.records[i].x_listed)) {
       sh_ref r = sh_ref_unpack(sh_load_relaxed(&ws.records[i].promise));
       sh_entry *e = sh_entry_checked(&d->seg, r);
-      uint64_t head = e ? sh_load_acquire(&e->head) : 0;
-      stale = !e || ((head & SH_HEAD_CLOSED) && !(head & SH_HEAD_TOP_MASK));
-      if (!stale && mine && !sh_load32_relaxed(&ws.records[i].x_listed))
-        stale = !is_listed(ws, head, i); /* at most one of a client: the walk is not repeated for each waiter */
+      /* At most one of a client is not listed: the walk is not repeated for each waiter. */
+      stale = !e || !is_listed(ws, sh_load_acquire(&e->head), i);
     }
     if (stale)
       (void)sh_pool_free(&d->seg, SH_POOL_WAITER, NULL, 0, i, word);
@@ -363,10 +381,11 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sweep_rings(d, client);
   sh_heap_visit(&d->seg, client, free_orphan, d);
   inherit_claims(d, client);
-  for (uint32_t pool = SH_POOL_ENTRY; pool < SH_POOL_BLOCK; pool++) {
+  for (uint32_t pool = SH_POOL_ENTRY; pool < SH_POOL_BLOCK; pool++)
     sh_pool_release_chunks(&d->seg, pool, client);
-    (void)sh_pool_rehint(&d->seg, pool);
-  }
+  for (uint32_t w = 0; w < sh_claims_words(&d->seg); w++)
+    if (sh_load_relaxed(sh_claims_word(&d->seg, client, w * 64U)))
+      sh_store_relaxed(sh_claims_word(&d->seg, client, w * 64U), 0);
   sh_heap_release(&d->seg, client);
   sh_store_relaxed(&c->x_lease, 0);
   sh_store_relaxed(&c->x_room_wanted, 0);

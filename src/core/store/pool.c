@@ -162,10 +162,10 @@ uint32_t sh_pool_used_chunks(const sh_segment *s, uint32_t pool) {
   return n;
 }
 
-uint32_t sh_pool_rehint(const sh_segment *s, uint32_t pool) {
+void sh_pool_rehint(const sh_segment *s, uint32_t pool, uint32_t chunk) {
   const sh_pool *p = sh_pool_of(s, pool);
-  uint32_t chunks = sh_pool_used_chunks(s, pool);
-  for (uint32_t w = 0; w < chunks * (p->chunk_records / 64U); w++) {
+  uint32_t words = p->chunk_records / 64U;
+  for (uint32_t w = chunk * words; w < (chunk + 1U) * words; w++) {
     uint64_t bits = 0;
     for (uint32_t b = 0; b < 64U; b++)
       if (sh_word_state(sh_load_relaxed(sh_pool_word(s, p, w * 64U + b))) == SH_FREE)
@@ -173,7 +173,6 @@ uint32_t sh_pool_rehint(const sh_segment *s, uint32_t pool) {
     if (bits & ~sh_load_relaxed(hint_word(s, p, w)))
       sh_fetch_or(hint_word(s, p, w), bits);
   }
-  return chunks;
 }
 
 bool sh_pool_return_chunk(const sh_segment *s, uint32_t pool, uint32_t chunk, uint64_t tag) {

@@ -58,8 +58,8 @@ sh_status sh_pool_alloc(const sh_segment *s, uint32_t pool, sh_magazine *m, uint
 bool sh_pool_free(const sh_segment *s, uint32_t pool, sh_magazine *m, uint32_t client, uint32_t index,
                   uint64_t expected);
 
-/* Set the hint of every free record in use-able chunks. Any thread, any time. -> chunks looked at. */
-uint32_t sh_pool_rehint(const sh_segment *s, uint32_t pool);
+/* Set the hint of every free record of a chunk. Any thread, any time. */
+void sh_pool_rehint(const sh_segment *s, uint32_t pool, uint32_t chunk);
 
 /* Number of chunks ever claimed: they are claimed in order, so scans stop here. */
 uint32_t sh_pool_used_chunks(const sh_segment *s, uint32_t pool);
@@ -69,7 +69,12 @@ uint32_t sh_pool_used_chunks(const sh_segment *s, uint32_t pool);
  * Killed half-way, the node ends. */
 bool sh_pool_return_chunk(const sh_segment *s, uint32_t pool, uint32_t chunk, uint64_t tag);
 
-/* Release every chunk of a dead client. Repair thread only. */
+/* Does the client own the chunk? All that it allocated and nobody has freed lies in its chunks. */
+static inline bool sh_pool_is_of(const sh_segment *s, const sh_pool *p, uint32_t chunk, uint32_t client) {
+  return sh_load32_relaxed(sh_pool_owner(s, p, chunk)) == client + 1U;
+}
+
+/* Release every chunk of a dead client: the next owner tries each record in turn. Repair thread only. */
 void sh_pool_release_chunks(const sh_segment *s, uint32_t pool, uint32_t client);
 
 void sh_magazine_destroy(sh_magazine *m);

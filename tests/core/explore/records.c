@@ -65,7 +65,7 @@ static void remote(void) {
 }
 static void remote_and_rehint(void) {
   let_go(&node->worker[1], 0); /* as the driver does */
-  (void)sh_pool_rehint(&node->d.seg, POOL);
+  sh_pool_rehint(&node->d.seg, POOL, 0);
 }
 
 static uint32_t free_now(void) {
@@ -89,7 +89,7 @@ static void given_once(void) {
   }
   XP_EQUAL(freed, 3U);
   XP_EQUAL(free_now(), HELD - n);
-  (void)sh_pool_rehint(&node->d.seg, POOL);
+  sh_pool_rehint(&node->d.seg, POOL, 0);
   uint32_t index;
   uint64_t word;
   for (; n < HELD; n++) /* each free one can be found */
@@ -109,7 +109,7 @@ static void sweeper(void) {
       (void)sh_pool_free(s, POOL, NULL, 0, i, word);
   }
   sh_pool_release_chunks(s, POOL, node->driver.index);
-  (void)sh_pool_rehint(s, POOL);
+  sh_pool_rehint(s, POOL, 0);
 }
 static void remote_then_client(void) {
   let_go(&node->worker[0], 1);
@@ -126,7 +126,7 @@ static void swept(void) {
   uint32_t index;
   uint64_t word;
   sh_self *client = n ? &node->worker[0] : &node->worker[1];
-  (void)sh_pool_rehint(&node->d.seg, POOL);
+  sh_pool_rehint(&node->d.seg, POOL, 0);
   for (; n < HELD; n++)
     XP_EQUAL(allocate(client, &index, &word), SH_OK);
   XP_EQUAL(allocate(client, &index, &word), SH_FULL);

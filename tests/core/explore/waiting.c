@@ -69,6 +69,7 @@ static void helper(void) {
 }
 static void sweeper(void) {
   node_sweep_dead(2U);
+  rig_look_at_everything(node);
 }
 
 static void all_told(void) {
