@@ -7,7 +7,7 @@ line, under C11), the C programs with hooks, and for orderings the stress progra
 check catches survives; survivors that behave like the core are listed, with the reason, in equivalent_mutants.txt.
 
     python tests/core/mutate.py [--only TEXT] [--kind ordering|guard] [--list] [--report FILE]
-                                [--resume] [--trust] [--thorough] [--no-run]
+                                [--resume REPORT...] [--trust] [--thorough] [--no-run]
 
 Exits with 1 when a survivor is not in that list. A full run takes hours; `make prove` makes one, after the explorer.
 """
@@ -286,16 +286,19 @@ def coverage() -> dict[str, dict[str, object]]:
 # Random walks, then executions of the search, of a scenario: nearly all that is found is found early.
 SEARCH = ["--walks", "5000", "--limit", "5000"]
 THOROUGH_SEARCH = ["--walks", "100000", "--limit", "400000"]
-SEARCH_SECONDS = 30
+SEARCH_SECONDS = 10
+THOROUGH_SEARCH_SECONDS = 30
 
 
-def explore(scenarios: list[str], search: list[str]) -> str | None:
+def explore(scenarios: list[str], thorough: bool) -> str | None:
     if make_explorer("explore", MUTANT_FLAGS).returncode:
         return "the compiler"
-    for name in scenarios:
+    search = THOROUGH_SEARCH if thorough else SEARCH
+    seconds = THOROUGH_SEARCH_SECONDS if thorough else SEARCH_SECONDS
+    for name in scenarios if thorough else scenarios[:16]:
         command = [str(WORK / "explore" / "explore"), "--only", name, "--model", "c11", *search]
         try:
-            done = subprocess.run(command, check=False, capture_output=True, timeout=SEARCH_SECONDS)
+            done = subprocess.run(command, check=False, capture_output=True, timeout=seconds)
         except subprocess.TimeoutExpired:
             continue
         if done.returncode:
@@ -336,7 +339,7 @@ def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool)
     kept = keep_objects(mutant.file)
     target.write_text(text[: mutant.start] + mutant.text + text[mutant.end :])
     try:
-        by = explore(scenarios if thorough else scenarios[:16], THOROUGH_SEARCH if thorough else SEARCH)
+        by = explore(scenarios, thorough)
         if not by and not mutant.ordering:
             by = run_programs("hooks", QUICK_PROGRAMS, 60)
         if not by and mutant.ordering and thorough:
@@ -406,6 +409,28 @@ def report(rows: list[tuple[Mutant, str | None]], path: Path) -> list[Mutant]:
     return unknown
 
 
+ROW = re.compile(r"\| ([\w./]+):\d+ \| `(\w*)` \| `(.*)` \| (.*) \|")
+
+
+def found_before(path: Path) -> dict[str, str]:
+    """What an earlier report says of each mutant that was tried: by key, the check that caught it or \"\"."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in path.read_text().splitlines():
+        row = ROW.fullmatch(line)
+        if not row:
+            continue
+        file, function, what, by = row.groups()
+        name = f"{file}:{function}: {what}".replace("\\|", "|")
+        key = f"{name} #{names.count(name)}"
+        names.append(name)
+        if by == "**survives**":
+            found[key] = ""
+        elif by != "not tried" and not by.startswith("*equivalent*"):
+            found[key] = by
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="mutants whose file:function: what contains this")
@@ -413,7 +438,7 @@ def main() -> int:
     parser.add_argument("--kind", choices=["ordering", "guard"])
     parser.add_argument("--thorough", action="store_true", help="the thread sanitizer too, for orderings")
     parser.add_argument("--trust", action="store_true", help="do not try what equivalent_mutants.txt lists")
-    parser.add_argument("--resume", action="store_true", help="keep what an earlier run caught")
+    parser.add_argument("--resume", type=Path, nargs="+", default=[], help="keep what earlier reports say was caught")
     parser.add_argument("--no-run", action="store_true", help="only write the report of what was found before")
     parser.add_argument("--report", type=Path, default=WORK / "mutants.md")
     options = parser.parse_args()
@@ -426,9 +451,9 @@ def main() -> int:
         print(len(chosen), "mutants")
         return 0
     WORK.mkdir(parents=True, exist_ok=True)
-    saved = WORK / "results.json"
-    results: dict[str, str] = json.loads(saved.read_text()) if options.resume and saved.exists() else {}
-    rows: list[tuple[Mutant, str | None]] = []
+    results: dict[str, str] = {}
+    for earlier in options.resume:
+        results |= {key: by for key, by in found_before(earlier).items() if by or key not in results}
     keys = [f"{m.name} #{sum(1 for other in chosen[:i] if other.name == m.name)}" for i, m in enumerate(chosen)]
     if not options.no_run:
         copy_tree()
@@ -441,11 +466,10 @@ def main() -> int:
             begin = time.monotonic()
             by = catch(mutant, covered, options.thorough) or ""
             results[key] = by
-            saved.write_text(json.dumps(results, indent=1))
+            report([(m, results.get(k)) for k, m in zip(keys, chosen, strict=True)], options.report)
             seconds = time.monotonic() - begin
             print(f"{mutant.file}:{mutant.line} {mutant.what}: {by or 'SURVIVES'} ({seconds:.1f} s)", flush=True)
-    rows = [(mutant, results.get(key)) for key, mutant in zip(keys, chosen, strict=True)]
-    unknown = report(rows, options.report)
+    unknown = report([(m, results.get(k)) for k, m in zip(keys, chosen, strict=True)], options.report)
     for mutant in unknown:
         print("survives:", json.dumps(asdict(mutant)))
     return 1 if unknown else 0
