@@ -16,6 +16,7 @@ from shoal.actor_class import get_actor
 from shoal.actor_exit import exit_actor
 from shoal.api import (
     available_resources,
+    cancel,
     cluster_resources,
     get,
     init,
@@ -89,6 +90,7 @@ __all__ = [
     "WorkerCrashedError",
     "__version__",
     "available_resources",
+    "cancel",
     "cluster_resources",
     "exit_actor",
     "get",

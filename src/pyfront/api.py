@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users call: `init shutdown is_initialized remote get put wait kill`, and questions about the cluster.
+"""What users call: `init shutdown is_initialized remote get put wait cancel kill`, and questions about the cluster.
 
 Names, defaults and semantics are those of Ray core. Everything that runs per call is one thin function over the
 compiled client; the first of them connects if nobody called `init`."""
@@ -14,7 +14,7 @@ from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle
 from shoal.actor_class import ActorClass
 from shoal.context import Context
-from shoal.errors import AlreadyInitializedError, SerializationError
+from shoal.errors import AlreadyInitializedError, InvalidReferenceError, SerializationError
 from shoal.remote_function import RemoteFunction, SeveralReturns, check_function
 from shoal.task.options import (
     ActorOptions,
@@ -165,6 +165,32 @@ def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
         raise TypeError(f"kill takes the handle of an actor, not {type(actor).__name__}")
     actor._shoal_identity.check_connected()
     runtime.connected().calls.kill_actor(actor._shoal_identity.class_id)
+
+
+def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
+    """End the task, or the actor's call, whose return `ref` is. Anybody who has the ref may.
+
+    What waits is not run. Running Python is interrupted: KeyboardInterrupt is raised in the task, also in a `sleep` or a
+    nested `get`; with `force` its worker is killed, which ends native code too. In an async actor the call's asyncio
+    task is cancelled; in other actors a call that runs goes on, and may ask `get_runtime_context().is_canceled()`.
+    `recursive`: also what the task has submitted, and so on; actors that it made live on. A cancelled task is not
+    retried, and its refs raise TaskCancelledError, whatever its code makes of the interrupt. Of a task that is over: no
+    effect.
+
+    Returns without waiting for the task to end. Raises TypeError for anything that is not a ref,
+    InvalidReferenceError (a ValueError) for a ref that no task returns, ValueError for `force` with an actor's call."""
+    if type(ref) is not ObjectRef:
+        raise TypeError(f"cancel takes the ObjectRef of a task, not {type(ref).__name__}; an actor is ended by kill")
+    here = runtime.current()
+    task = here.client.task_of(ref)
+    if task is None:
+        raise InvalidReferenceError(f"{ref!r} was made by put: there is no task to cancel")
+    index, generation, is_actor_call = task
+    if here.client.is_resolved(ref):
+        return
+    if force and is_actor_call:
+        raise ValueError("an actor's call cannot be cancelled by force; end the actor with kill(), or leave force out")
+    here.calls.cancel_task(index, generation, force=force, recursive=recursive)
 
 
 # -- objects

@@ -25,6 +25,7 @@ from shoal.link import Link, RequestRefused
 from shoal.protocol.messages import (
     AbandonActor,
     AvailableResources,
+    CancelTask,
     ClusterResources,
     CreateActor,
     Death,
@@ -152,6 +153,10 @@ class NodeCalls:
     def kill_actor(self, class_id: int) -> None:
         """End an actor's process now."""
         self._ask(KillActor(class_id=class_id))
+
+    def cancel_task(self, index: int, generation: int, *, force: bool, recursive: bool) -> None:
+        """End a task, by index and generation of its slot. When it returns, nothing of it that waits will start."""
+        self._ask(CancelTask(index=index, generation=generation, force=force, recursive=recursive))
 
     def explain_exit(self, text: str, payload: bytes = b"") -> None:
         """Say why this worker is about to exit."""

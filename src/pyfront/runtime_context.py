@@ -49,6 +49,13 @@ class RuntimeContext:
         here = running()
         return None if here is None else here.name
 
+    def is_canceled(self) -> bool:
+        """Whether the running task is to be ended, by `cancel` or its `timeout`. Raises RuntimeError outside of a task."""
+        here = running()
+        if here is None:
+            raise RuntimeError("is_canceled() asks about the running task: call it inside a task or an actor's method")
+        return self._connection.client.is_ending(here.task)
+
     def get_actor_id(self) -> str | None:
         """The actor that this process is; None outside of one."""
         actor = self._connection.actor

@@ -59,8 +59,8 @@ static bool victim_holds_a_task(stage *s) {
   for (uint32_t i = 0; i < end; i++) {
     uint64_t word = sh_load_acquire(&sh_slot_at(seg, i)->word);
     uint32_t state = sh_word_state(word);
-    if ((state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING || state == SH_TASK_KILLING) &&
-        sh_word_who(word) == s->victim->index)
+    bool held = state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING || state >= SH_TASK_KILLING;
+    if (held && sh_word_who(word) == s->victim->index)
       return true;
   }
   return s->victim == &s->actor;

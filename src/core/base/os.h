@@ -37,6 +37,9 @@ void sh_os_idle_priority(void);
  * where its parent computes, and leave it there for tens of milliseconds. */
 int sh_os_start_beside(pthread_t *thread, void *(*run)(void *), void *context);
 
+/* Send a signal to the process behind a pidfd; to nobody if it is -1 or the process is gone. */
+void sh_os_signal(int pidfd, int number);
+
 uint64_t sh_os_now_ns(void); /* monotonic */
 uint32_t sh_os_pid(void);
 /* Is the process stopped, by a signal or by a debugger? False when it does not exist. */

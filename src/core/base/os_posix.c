@@ -137,6 +137,11 @@ void sh_os_futex_wake(sh_a32 *word, int n) {
   (void)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
 }
 
+void sh_os_signal(int pidfd, int number) {
+  if (pidfd >= 0)
+    (void)syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0);
+}
+
 uint64_t sh_os_now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);

@@ -39,6 +39,7 @@ EVENT_STARVED: Final[int]  # a = class id, b = milliseconds its oldest task has 
 EVENT_QUARANTINED: Final[int]  # a = pool, b = index
 EVENT_FLUSH: Final[int]  # a = a client that should call Client.flush(); 0 = every driver and actor
 EVENT_LIMITED: Final[int]  # processes under a memory limit may have grown: measure them
+EVENT_CONDEMNED: Final[int]  # a = client, b = epoch: kill it, the task that it ran was ended by force
 
 # What becomes of a task whose process the daemon ends.
 VERDICT_LIMIT: Final[int]  # it fails
@@ -201,6 +202,20 @@ class Client:
         """Commit with every return sealed as an error; payload and refs are what `decode_error` will be given."""
     def set_current(self, task: Task | None) -> None:
         """The task whose children this thread now submits (ids, depth). Per thread."""
+    def task_of(self, ref: ObjectRef[Any]) -> tuple[int, int, bool] | None:
+        """The task whose return this is: (index, generation, is it an actor's call). None: it was put.
+
+        Only index and generation of a task that is over are right."""
+    def interrupt(self, signal_number: int = 0, frame: object = None) -> None:
+        """Raise KeyboardInterrupt if the task that this thread runs now is to be ended. A signal handler."""
+    def is_ending(self, task: Task) -> bool:
+        """Was the task cancelled, or is it overdue, while it runs here?"""
+    def must_end(self, task: Task) -> bool:
+        """The same, but true only once."""
+    def surrender(self, task: Task) -> bool:
+        """The task's code has ended with an error; from here on it is not interrupted.
+
+        True: it was to be ended, and the daemon resolves it; or it was finished before."""
     @property
     def should_exit(self) -> bool: ...  # fenced, node stopping, or actor without handles and calls
     # -- event loops
@@ -275,6 +290,10 @@ class NodeCore:
         """
     def condemn(self, index: int, epoch: int, task: tuple[int, int], verdict: int) -> bool:
         """The worker can no longer finish this task: kill it now. False: it does not run that task any more."""
+    def cancel(self, index: int, generation: int, force: bool, recursive: bool) -> bool:
+        """End a task whatever it is doing (node/cancel.h). False: it is over.
+
+        EVENT_CONDEMNED (a = client, b = epoch) follows if its worker is to be killed for it."""
     def hold(self, index: int, generation: int) -> bool: ...
     def hold_for(self, client: int, epoch: int, index: int, generation: int) -> bool:
         """Count a hold by a client that will be told of the object and `adopt` it. False: one of the two is gone."""

@@ -62,7 +62,6 @@ cdef extern from "node/repair.h" nogil:
     uint32_t sh_word_generation(uint64_t word)
     uint32_t sh_word_state(uint64_t word)
     uint32_t sh_word_who(uint64_t word)
-    enum: SH_TASK_RUNNING
     uint32_t sh_load32_relaxed(const sh_a32 *p)
     uint32_t sh_load32_acquire(const sh_a32 *p)
     ctypedef struct sh_a8:
@@ -74,7 +73,7 @@ cdef extern from "node/repair.h" nogil:
     enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR
     enum: SH_LOCAL_CLOSED, SH_LOCAL_MARKED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
-    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH, SH_EVENT_LIMITED
+    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH, SH_EVENT_LIMITED, SH_EVENT_CONDEMNED
     enum: SH_COPY_PARALLEL_BYTES
 
     ctypedef struct sh_ref:
@@ -225,6 +224,9 @@ cdef extern from "node/task.h" nogil:
     cbool sh_spin_next(sh_self *self)
     sh_status sh_commit(sh_self *self, uint32_t slot)
     void sh_unclaim(sh_self *self, uint32_t slot)
+    cbool sh_is_run_by(uint64_t word, uint32_t client)
+    cbool sh_is_ending(const sh_self *self, uint32_t slot)
+    cbool sh_surrender(sh_self *self, uint32_t slot)
     void sh_block(sh_self *self)
     void sh_unblock(sh_self *self)
     cbool sh_should_exit(const sh_self *self)
@@ -276,6 +278,9 @@ cdef extern from "node/repair.h" nogil:
     uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max)
     void sh_repair_stats(sh_repair *d, sh_stats *out)
     cbool sh_repair_is_valid(sh_repair *d)
+
+cdef extern from "node/cancel.h" nogil:
+    sh_status sh_repair_cancel(sh_repair *d, sh_ref task, cbool force, cbool recursive)
 
 cdef extern from "node/spill.h" nogil:
     ctypedef struct sh_victim:

@@ -9,6 +9,7 @@ cdef enum:
     BIG_ARGUMENT = 65536
     PAGE = 4096
     INLINE_DEPTH = 64
+    INTERRUPT_AGAIN_NS = 1000000000  # an interrupt that user code swallowed is repeated, but lets it clean up
     MARKED = SH_LOCAL_MARKED
 
 
@@ -349,6 +350,32 @@ cdef class Client:
 
     def set_current(self, Task task) -> None:
         _set_current(self, task)
+
+    def task_of(self, ObjectRef ref not None) -> tuple:
+        self.check()
+        if ref.client is not self:
+            raise _status.Invalid("this ObjectRef belongs to an earlier connection")
+        cdef sh_entry *e = sh_entry_at(&self.s.seg, ref.r.index)
+        cdef uint64_t producer = sh_load_relaxed(&e.producer)
+        cdef sh_ref task = sh_ref_unpack(producer)
+        if producer == 0 or not sh_slot_known(&self.s.seg, task.index):
+            return None
+        return task.index, task.generation, (sh_slot_at(&self.s.seg, task.index).flags & SH_SLOT_ACTOR_CALL) != 0
+
+    def interrupt(self, signal_number=0, frame=None) -> None:
+        _interrupt(self)
+
+    def is_ending(self, Task task not None) -> bool:
+        return not task.over and not self.closed and sh_is_ending(&self.s, task.slot)
+
+    def must_end(self, Task task not None) -> bool:
+        if task.told or not self.is_ending(task):
+            return False
+        task.told = True
+        return True
+
+    def surrender(self, Task task not None) -> bool:
+        return _surrender(self, task)
 
     @property
     def should_exit(self) -> bool:

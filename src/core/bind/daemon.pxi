@@ -164,7 +164,7 @@ cdef class NodeCore:
             if current != 0 and sh_slot_known(&self.d.seg, r.index):
                 t = sh_slot_at(&self.d.seg, r.index)
                 word = sh_load_acquire(&t.word)
-                if sh_word_generation(word) == r.generation and sh_word_state(word) == SH_TASK_RUNNING and sh_word_who(word) == i:
+                if sh_word_generation(word) == r.generation and sh_is_run_by(word, i):
                     found["task"] = (r.index, r.generation)
                     found["key"] = PyBytes_FromStringAndSize(<char *>&t.fn_lo, 16)
                     found["class_id"] = sh_load32_relaxed(&t.x_class)
@@ -181,6 +181,14 @@ cdef class NodeCore:
         r.index, r.generation = task
         with nogil:
             status = sh_repair_condemn(self.d, index, epoch, r, <sh_verdict>verdict)
+        return status == SH_OK
+
+    def cancel(self, uint32_t index, uint32_t generation, bint force, bint recursive) -> bool:
+        cdef sh_ref r
+        cdef sh_status status
+        r.index, r.generation = index, generation
+        with nogil:
+            status = sh_repair_cancel(self.d, r, force, recursive)
         return status == SH_OK
 
     def hold(self, uint32_t index, uint32_t generation) -> bool:

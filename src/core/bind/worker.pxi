@@ -169,6 +169,8 @@ cdef class Task:
     cdef sh_id128 task_id
     cdef uint32_t counter, put_counter
     cdef bint over
+    cdef bint closing, told  # its error is being sealed; it was told to end
+    cdef uint64_t interrupted_ns
 
     @property
     def lease(self) -> dict:
@@ -250,7 +252,8 @@ cdef Task _task(Client client, uint32_t slot):
     task.creates_actor = (t.flags & SH_SLOT_CREATES_ACTOR) != 0
     task.counter = 0
     task.put_counter = 0
-    task.over = False
+    task.over = task.closing = task.told = False
+    task.interrupted_ns = 0
     return task
 
 
@@ -317,6 +320,30 @@ cdef object _set_current(Client client, Task task):
     sh_context.counter = task.counter
     sh_context.put_counter = task.put_counter
     sh_context.depth = task.depth
+
+
+cdef object _interrupt(Client client):
+    # The handler of the signal that says: look. Only what this thread runs now counts, and not its error path.
+    cdef Task task
+    cdef uint64_t now_ns
+    if sh_context.client != client.serial or sh_context.task == NULL or client.closed or client.s.forked:
+        return
+    task = <Task>sh_context.task
+    if task.over or task.closing or not sh_is_ending(&client.s, task.slot):
+        return
+    now_ns = sh_os_now_ns()
+    if task.interrupted_ns and now_ns - task.interrupted_ns < INTERRUPT_AGAIN_NS:
+        return
+    task.interrupted_ns = now_ns
+    raise KeyboardInterrupt("the task was cancelled, or has run for longer than its timeout")
+
+
+cdef bint _surrender(Client client, Task task) except -1:
+    client.check()
+    task.closing = True
+    if not task.over and sh_surrender(&client.s, task.slot):
+        task.over = True
+    return task.over
 
 
 cdef bint _commit(Client client, Task task):

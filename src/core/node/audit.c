@@ -73,7 +73,7 @@ static bool slots_are_valid(sh_repair *d) {
     uint32_t state = sh_word_state(sh_load_acquire(&t->word));
     if (state == SH_QUARANTINED)
       continue;
-    if (state > SH_TASK_KILLING)
+    if (state > SH_TASK_LAST)
       return false;
     if (state >= SH_TASK_READY && (sh_slot_class(t) >= SH_MAX_CLASSES || sh_load32_relaxed(&t->x_cursor) > t->n_deps))
       return false;

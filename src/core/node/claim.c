@@ -365,8 +365,30 @@ void sh_unclaim(sh_self *self, uint32_t slot) {
   sh_store_release(&self->me->op, 0);
 }
 
-/* Condemned for this task: the kill is on its way and must not hit another one. */
-static sh_status lost(sh_self *self, uint64_t word) {
+bool sh_is_ending(const sh_self *self, uint32_t slot) {
+  uint64_t word = sh_load_acquire(&sh_slot_at(&self->seg, slot)->word);
+  uint32_t state = sh_word_state(word);
+  return (state == SH_TASK_CANCELLED || state == SH_TASK_OVERDUE) && sh_word_who(word) == self->index;
+}
+
+bool sh_surrender(sh_self *self, uint32_t slot) {
+  if (!sh_is_ending(self, slot))
+    return false;
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t word = sh_load_relaxed(&t->word);
+  /* (O) what we filled and logged, then the daemon's name; pairs with the acquire in cancel.c. */
+  uint64_t theirs = sh_word(sh_word_generation(word), sh_word_state(word), 0, sh_word_tag(word));
+  if (!sh_cas(&t->word, &word, theirs))
+    return false; /* condemned meanwhile */
+  sh_self_poke(self);
+  return true;
+}
+
+/* Told to end it: done. Condemned for this task: the kill is on its way and must not hit another one. */
+static sh_status lost(sh_self *self, uint32_t slot) {
+  if (sh_surrender(self, slot))
+    return SH_LOST;
+  uint64_t word = sh_load_acquire(&sh_slot_at(&self->seg, slot)->word);
   if (sh_word_state(word) == SH_TASK_KILLING && sh_word_who(word) == self->index)
     sh_self_leave(self);
   return SH_LOST;
@@ -376,11 +398,11 @@ sh_status sh_commit(sh_self *self, uint32_t slot) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
   uint64_t running = sh_load_relaxed(&t->word);
   if (sh_word_state(running) != SH_TASK_RUNNING || sh_word_who(running) != self->index)
-    return lost(self, running);
+    return lost(self, slot);
   uint64_t committed = sh_word(sh_word_generation(running), SH_TASK_COMMITTED, self->index, sh_word_tag(running));
   /* (K) the commit point: before it the fills are dropped, after it whoever finds the task finishes the seals. */
   if (!sh_cas(&t->word, &running, committed))
-    return lost(self, running);
+    return lost(self, slot);
   for (uint32_t i = 0; i < t->n_returns; i++)
     sh_seal(self, sh_slot_return(&self->seg, t, i));
   sh_bump(&self->me->x_completed, 1);

@@ -71,12 +71,12 @@ static void look_at_slot(sh_repair *d, uint32_t i) {
   if (state == SH_FREE || state == SH_BUILDING || state == SH_QUARANTINED)
     return;
   sh_call_view call;
-  bool sound = sh_look_at_call(&d->seg, t, &call) && state <= SH_TASK_KILLING;
+  bool sound = sh_look_at_call(&d->seg, t, &call) && state <= SH_TASK_LAST;
   bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
   if (sound && unclaimed)
     sound = who == sh_slot_class(t) && sh_known_class(d, who)->word != 0;
   if (sound && !unclaimed)
-    sound = sh_known_live(d, who) && (who != 0 || state == SH_TASK_CLAIMED); /* else nobody ends it; 0: put off */
+    sound = sh_known_live(d, who) && (who != 0 || state == SH_TASK_CLAIMED || state >= SH_TASK_CANCELLED); /* else nobody ends it; 0: put off, or let go of */
   if (!sound) {
     if (doubted_before(doubt, word))
       sh_quarantine_slot(d, i, word);

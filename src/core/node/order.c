@@ -39,6 +39,18 @@ static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id
   return SH_EMPTY;
 }
 
+/* Go on with the callers whose stalled call was answered, or cancelled: nobody hints it then. */
+static sh_status claim_some_stalled(sh_self *self, uint32_t class_id, uint32_t *slot) {
+  uint32_t high = self->stalls ? sh_clients_high(&self->seg) : 0;
+  for (uint32_t caller = 0; caller < high; caller++) {
+    sh_stall *q = &self->stalls[caller];
+    if (!sh_stall_empty(q) && (q->runnable || !is_waiting(self, sh_stall_front(q))) &&
+        claim_stalled(self, caller, class_id, slot) == SH_OK)
+      return SH_OK;
+  }
+  return SH_EMPTY;
+}
+
 static bool caller_is_quiet(const sh_self *self, uint32_t caller, uint32_t class_id) {
   const sh_ring *ring = sh_ring_named(&self->seg, caller, class_id);
   return sh_stall_empty(&self->stalls[caller]) && (!ring || !sh_ring_length(ring));
@@ -87,10 +99,8 @@ sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
   sh_class *c = sh_class_at(s, class_id);
   if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_LIVE)
     return SH_EMPTY;
-  uint32_t high = self->stalls ? sh_clients_high(s) : 0;
-  for (uint32_t caller = 0; caller < high; caller++)
-    if (self->stalls[caller].runnable && claim_stalled(self, caller, class_id, slot) == SH_OK)
-      return SH_OK;
+  if (claim_some_stalled(self, class_id, slot) == SH_OK)
+    return SH_OK;
   for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && sh_claim_next_client(s, c, self->rotor, &client); tries++) {
     self->rotor = client + 1U;
     uint64_t hint;
@@ -132,6 +142,9 @@ sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
       }
     }
   }
+  /* (B) Once more: the cleared bits, then these words; against the word of a cancelled call, then the bit (cancel.c). */
+  if (claim_some_stalled(self, class_id, slot) == SH_OK)
+    return SH_OK;
   return claim_late(self, class_id, slot);
 }
 

@@ -152,6 +152,9 @@ typedef struct sh_seats {
 #define SH_TASK_RUNNING 5U
 #define SH_TASK_COMMITTED 6U
 #define SH_TASK_KILLING 7U
+#define SH_TASK_CANCELLED 8U
+#define SH_TASK_OVERDUE 9U
+#define SH_TASK_LAST SH_TASK_OVERDUE
 
 #define SH_SLOT_ACTOR_CALL 1U
 #define SH_SLOT_CREATES_ACTOR 2U

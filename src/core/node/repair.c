@@ -2,6 +2,7 @@
 #include "node/repair.h"
 
 #include "base/os.h"
+#include "node/cancel.h"
 #include "node/idle.h"
 #include "node/known.h"
 #include "node/layout.h"
@@ -191,6 +192,8 @@ static bool round_once(sh_repair *d) {
   }
   if (d->n_put_off)
     sh_sweep_put_back(d, now);
+  if (d->n_endings)
+    sh_cancel_run(d, ticks);
   sh_lease_run(d, now);
   if (ticks) {
     d->last_tick_ns = now;
@@ -295,6 +298,7 @@ void sh_repair_close(sh_repair *d) {
   free(d->leases);
   free(d->verdicts);
   free(d->put_off);
+  free(d->endings);
   free(d->progress);
   free(d->actors);
   free(d->actor_waits);
@@ -317,10 +321,9 @@ sh_status sh_repair_condemn(sh_repair *d, uint32_t index, uint32_t epoch, sh_ref
   sh_a64 *at = &sh_slot_at(&d->seg, task.index)->word;
   uint64_t word = sh_load_acquire(at);
   if (sh_known_client(d, index)->x_epoch == epoch && sh_known_live(d, index) &&
-      sh_word_generation(word) == task.generation && sh_word_state(word) == SH_TASK_RUNNING &&
-      sh_word_who(word) == index &&
+      sh_word_generation(word) == task.generation && sh_is_run_by(word, index) &&
       sh_cas(at, &word, sh_word(task.generation, SH_TASK_KILLING, index, sh_word_tag(word)))) {
-    d->verdicts[index] = (uint8_t)verdict;
+    d->verdicts[index] = (uint8_t)(sh_word_state(word) == SH_TASK_CANCELLED ? SH_VERDICT_CANCEL : verdict);
     status = SH_OK;
   }
   unlock(d);

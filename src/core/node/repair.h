@@ -29,6 +29,7 @@ typedef enum sh_event_kind {
   SH_EVENT_QUARANTINED,        /* a = pool or SH_DAMAGED_*, b = index */
   SH_EVENT_FLUSH,              /* a = a client that sits on references it dropped; 0 = all: the store is full */
   SH_EVENT_LIMITED,            /* processes under a memory limit may have grown: measure them */
+  SH_EVENT_CONDEMNED,          /* a = client, b = epoch: kill it, its task was ended by force */
 } sh_event_kind;
 typedef struct sh_event {
   int64_t kind, a, b, c;
@@ -44,13 +45,21 @@ typedef struct sh_claims { /* what a lease or an actor holds */
 typedef enum sh_verdict {
   SH_VERDICT_NONE,
   SH_VERDICT_LIMIT,   /* it holds more memory than it may: it fails, for it would do so again */
-  SH_VERDICT_PRESSURE /* the node runs out of memory: it is retried later, not at once, and has a count of its own */
+  SH_VERDICT_PRESSURE, /* the node runs out of memory: it is retried later, not at once, and has a count of its own */
+  SH_VERDICT_CANCEL    /* it was cancelled by force; about no other task of the worker */
 } sh_verdict;
 
 typedef struct sh_put_off { /* a task that waits for its next attempt; its word is CLAIMED by client 0 */
   uint32_t slot, generation;
   uint64_t due_ns;
 } sh_put_off;
+
+typedef struct sh_ending { /* a task that is being ended: cancel.h */
+  uint32_t slot, generation;
+  sh_id128 id;
+  uint64_t kill_ns; /* when its worker is killed for it */
+  bool recursive, began;
+} sh_ending;
 
 typedef struct sh_progress {            /* what the last tick saw of a client */
   uint64_t op, committed, told;         /* told: of the errors of which committed task */
@@ -88,6 +97,8 @@ struct sh_repair {
   uint8_t *verdicts;       /* by client: sh_verdict, until it is swept */
   sh_put_off *put_off;
   uint32_t n_put_off, cap_put_off;
+  sh_ending *endings;
+  uint32_t n_endings, cap_endings;
   uint32_t pressed_max;      /* attempts that pressure may cost a task */
   uint64_t pressed_pause_ns; /* before the first attempt after one; doubles with each further */
   uint32_t n_ticks;
@@ -162,9 +173,11 @@ void sh_sweep_client(sh_repair *d, uint32_t client);
 /* Resolve every unfinished task that `match` accepts with `error`; running ones too if `running`. */
 void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
                    const sh_system_error *error);
-/* Hint every READY task; resolve those of closed classes. */
+/* Resolve a task with an error; its word names the daemon, or a dead client: nobody else may decide. */
+void sh_sweep_resolve(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error);
 /* Put tasks back whose pause is over. */
 void sh_sweep_put_back(sh_repair *d, uint64_t now_ns);
+/* Hint every READY task; resolve those of closed classes. */
 void sh_sweep_rescan(sh_repair *d);
 void sh_sweep_orphans(sh_repair *d);
 void sh_lease_run(sh_repair *d, uint64_t now_ns);

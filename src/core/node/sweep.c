@@ -70,9 +70,8 @@ static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
   sh_counts_done(&d->counts, slot, committed);
 }
 
-/* Nobody else may decide about the task (its word names client `who`, dead, or the daemon): resolve it with an error. The
- * word goes on naming `who`, so that an interrupted sweep of it finds the task again. */
-static void fail_owned(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
+/* The word goes on naming who it names, so that an interrupted sweep of it finds the task again. */
+void sh_sweep_resolve(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
   sh_call_view call;
   if (!sh_look_at_call(&d->seg, t, &call)) {
@@ -135,13 +134,21 @@ void sh_sweep_put_back(sh_repair *d, uint64_t now_ns) {
   }
 }
 
+/* Why the task's process died, as far as the task is concerned. */
+static sh_verdict verdict_on(const sh_repair *d, uint64_t word) {
+  sh_verdict verdict = d->verdicts[sh_word_who(word)];
+  if (sh_word_state(word) == SH_TASK_CANCELLED)
+    return SH_VERDICT_CANCEL;
+  return verdict == SH_VERDICT_CANCEL && sh_word_state(word) != SH_TASK_KILLING ? SH_VERDICT_NONE : verdict;
+}
+
 /* A crash costs one of max_retries; the daemon's verdict about memory has its own rules. */
 static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
-  sh_verdict verdict = d->verdicts[sh_word_who(word)];
+  sh_verdict verdict = verdict_on(d, word);
   uint32_t attempt = sh_load32_relaxed(&t->x_attempt) + 1U;
   uint32_t pressed = (uint32_t)sh_load8_relaxed(&t->x_pressed) + (verdict == SH_VERDICT_PRESSURE ? 1U : 0U);
-  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && verdict != SH_VERDICT_LIMIT;
+  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && verdict != SH_VERDICT_LIMIT && verdict != SH_VERDICT_CANCEL;
   if (verdict == SH_VERDICT_PRESSURE)
     retry = retry && t->max_retries > 0 && pressed <= d->pressed_max;
   else
@@ -149,8 +156,8 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
   if (!retry) {
     sh_system_error told = *error;
     if (verdict != SH_VERDICT_NONE)
-      told.code = SH_ERR_OUT_OF_MEMORY;
-    fail_owned(d, slot, word, &told);
+      told.code = verdict == SH_VERDICT_CANCEL ? SH_ERR_CANCELLED : SH_ERR_OUT_OF_MEMORY;
+    sh_sweep_resolve(d, slot, word, &told);
     return;
   }
   sh_call_view call;
@@ -189,7 +196,7 @@ static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *er
       sh_counts_done(&d->counts, i, word); /* its returns fall with their dead owner's entries */
     else if (state == SH_TASK_CLAIMED)
       back_to_ready(d, i, word);
-    else if (state == SH_TASK_RUNNING || state == SH_TASK_KILLING)
+    else if (state == SH_TASK_RUNNING || state >= SH_TASK_KILLING)
       sweep_running(d, i, word, error);
     else if (state == SH_TASK_COMMITTED)
       finish(d, i, word);
@@ -411,14 +418,14 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
       if (state == SH_TASK_COMMITTED)
         finish(d, i, word);
       else
-        fail_owned(d, i, word, error);
+        sh_sweep_resolve(d, i, word, error);
       continue;
     }
     if (!(unclaimed || (running && (state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING))) || !match(t, arg))
       continue;
     uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
     if (sh_cas(&t->word, &word, mine))
-      fail_owned(d, i, mine, error);
+      sh_sweep_resolve(d, i, mine, error);
     else if (moves++ < SH_MAX_CLIENTS)
       i--; /* it moved: look again */
   }
@@ -442,6 +449,6 @@ void sh_sweep_orphans(sh_repair *d) {
       continue;
     uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
     if (sh_cas(&sh_slot_at(&d->seg, i)->word, &word, mine))
-      fail_owned(d, i, mine, &c->end); /* it became ready after its class was closed and scanned */
+      sh_sweep_resolve(d, i, mine, &c->end); /* it became ready after its class was closed and scanned */
   }
 }

@@ -4,8 +4,10 @@
  *
  *   FREE -> BUILDING(submitter) -> READY(class) <-> WAITING(class, n-th wait)
  *                                   READY -> CLAIMED(worker) -> RUNNING(worker) -> COMMITTED(worker) -> FREE
- *                                            CLAIMED -> WAITING (an argument is missing)   RUNNING -> KILLING(worker)
- *   (put off: CLAIMED(daemon), until it is READY again)
+ *                                            CLAIMED -> WAITING (an argument is missing)
+ *   RUNNING(worker) -> CANCELLED(worker) -> CANCELLED(daemon) -> COMMITTED(daemon)    and OVERDUE, likewise
+ *   RUNNING, CANCELLED, OVERDUE(worker) -> KILLING(worker)
+ *   (put off, or cancelled in the queue: CLAIMED(daemon), until it is READY again or resolved)
  *
  *   BUILDING   only the submitter knows it; dies with it
  *   READY      some ring holds a hint for it, or somebody's intent word names it
@@ -13,6 +15,8 @@
  *   CLAIMED    arguments are being looked at; no user code has run: a death puts it back with the same attempt
  *   RUNNING    user code may have run: a death costs an attempt
  *   COMMITTED  the values are final: whoever finds it finishes the seals
+ *   CANCELLED  its worker is to end it and cannot commit it (cancel.h); when it has let go the daemon resolves it
+ *   OVERDUE    the same, because it ran longer than it may
  *   KILLING    the daemon ends the worker for this task: it cannot commit, and the worker takes no other
  */
 #ifndef SH_NODE_TASK_H
@@ -63,9 +67,21 @@ void sh_idle_withdraw(sh_self *self);
 /* Spin for work, at most SH_SPIN_NS. True if there may be some. Without the lock. */
 bool sh_spin_next(sh_self *self);
 
-/* Commit a RUNNING task whose returns are filled, seal them and let the slot go. SH_LOST: it was killed; nothing is
- * sealed, and this process takes no more work. */
+/* Commit a RUNNING task whose returns are filled, seal them and let the slot go. SH_LOST: it was cancelled, and is the
+ * daemon's from here on; or its process is being killed for it, and takes no more work. Nothing is sealed here. */
 sh_status sh_commit(sh_self *self, uint32_t slot);
+
+/* Is user code of the task running in this client, as far as its word says? Also when the client is to end it. */
+static inline bool sh_is_run_by(uint64_t word, uint32_t client) {
+  uint32_t state = sh_word_state(word);
+  return (state == SH_TASK_RUNNING || state == SH_TASK_CANCELLED || state == SH_TASK_OVERDUE) &&
+         sh_word_who(word) == client;
+}
+/* Is this process, which runs the task, to end it? Reads one shared word. */
+bool sh_is_ending(const sh_self *self, uint32_t slot);
+/* Let go of a task that this process runs and is to end: the daemon resolves it. False: it is not to be ended, or this
+ * process is to be killed for it. */
+bool sh_surrender(sh_self *self, uint32_t slot);
 
 /* Put a claimed task back, as if it had never been claimed (worker exits, inline run refused). */
 void sh_unclaim(sh_self *self, uint32_t slot);

@@ -20,6 +20,7 @@ from shoal._core import status
 from shoal._core._node import (
     EVENT_ACTOR_UNREFERENCED,
     EVENT_CLIENT_SWEPT,
+    EVENT_CONDEMNED,
     EVENT_FLUSH,
     EVENT_LIMITED,
     EVENT_NEED_WORKERS,
@@ -72,6 +73,7 @@ LATER_MODULES = (
     "shoal.worker.loop_selector",
 )  # what some actors need
 JOB_ENDED = "its driver has ended"
+TASK_ENDED = "the task that it ran was cancelled by force"
 
 
 class Daemon:
@@ -276,6 +278,8 @@ class Daemon:
                 self._warn_of_damage()
             elif kind == EVENT_LIMITED:
                 is_measuring = True
+            elif kind == EVENT_CONDEMNED:
+                self._kill_condemned(a, b)
         if is_measuring and not self._stopping.is_set():
             self._memory.measure()
 
@@ -285,6 +289,11 @@ class Daemon:
             self._end_job(driver)
         else:
             self._pool.swept(index, epoch)
+
+    def _kill_condemned(self, index: int, epoch: int) -> None:
+        process = self._pool.of_client(index, epoch)
+        if process is not None:
+            self._pool.kill(process, TASK_ENDED)
 
     def _flush_references(self, index: int) -> None:
         """Ask one client, or with index 0 every driver and actor, to let go of the references it has dropped."""

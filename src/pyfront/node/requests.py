@@ -58,6 +58,7 @@ class Requests:
             m.GetActor: self._get_actor,
             m.KillActor: self._kill_actor,
             m.AbandonActor: self._abandon_actor,
+            m.CancelTask: self._cancel_task,
             m.ExitReason: self._exit_reason,
             m.DescribeDeath: self._describe_death,
             m.ExportRef: self._export_ref,
@@ -124,6 +125,12 @@ class Requests:
 
     async def _abandon_actor(self, asker: Connection, message: m.AbandonActor) -> m.Reply:
         self._node.actors.abandon(asker, message.ticket)
+        return m.Ok()
+
+    # -- tasks
+
+    async def _cancel_task(self, asker: Connection, message: m.CancelTask) -> m.Reply:
+        self._node.core.cancel(message.index, message.generation, message.force, message.recursive)
         return m.Ok()
 
     # -- deaths

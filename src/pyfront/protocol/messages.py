@@ -249,6 +249,15 @@ class AbandonActor(Request[Ok], frozen=True):
     ticket: int
 
 
+class CancelTask(Request[Ok], frozen=True):
+    """End a task, by index and generation of its slot. Of one that is over: no effect."""
+
+    index: int
+    generation: int
+    force: bool
+    recursive: bool
+
+
 class ExitReason(Request[Ok], frozen=True):
     """A worker says why it is about to exit; `Death` repeats it."""
 
@@ -422,6 +431,7 @@ ClientRequest = (
     | GetActor
     | KillActor
     | AbandonActor
+    | CancelTask
     | ExitReason
     | DescribeDeath
     | ExportRef

@@ -7,6 +7,7 @@ fewer than `max_concurrency` are in flight; what waits stays in the core."""
 from __future__ import annotations
 
 import asyncio
+import signal
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -30,12 +31,13 @@ class AsyncHost:
         self._state = state
         self._bridge = bridge
         self._n_free = max_concurrency
-        self._calls: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+        self._calls: dict[asyncio.Task[None], Task] = {}  # the loop itself keeps only weak references
 
     async def serve(self) -> None:
         """Run the actor's calls until it ends. Calls that still run then are cut off with the process."""
         self._loop = asyncio.get_running_loop()
         self._over = self._loop.create_future()
+        self._loop.add_signal_handler(signal.SIGURG, self._cancel_calls)
         for task in self._state.wait_for_constructor(self._client):
             if not self._over.done():
                 self._start(task)
@@ -72,7 +74,7 @@ class AsyncHost:
             if asyncio.iscoroutine(value):
                 self._n_free -= 1
                 call = self._loop.create_task(self._await(task, name, value))  # copies the context with the call in it
-                self._calls.add(call)
+                self._calls[call] = task
                 call.add_done_callback(self._ended)
             else:
                 state.returned(task, name, value)
@@ -92,8 +94,16 @@ class AsyncHost:
             self._state.raised(task, name, error, ASYNC_FRAMES)
             self._stop_if_over()
 
+    def _cancel_calls(self) -> None:
+        """Calls were cancelled: have their coroutines know, once each."""
+        for call, task in list(self._calls.items()):
+            if self._client.must_end(task):
+                call.cancel()
+
     def _ended(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
+        task = self._calls.pop(call)
+        if call.cancelled() and not self._over.done():  # before its first step: nobody has told of its end
+            self._client.surrender(task)
         self._n_free += 1
         self._stop_if_left()
         if self._n_free == 1:  # calls may wait that nobody will announce again

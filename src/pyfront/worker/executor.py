@@ -30,7 +30,10 @@ def run_tasks(
     while True:
         task = next_task(idle_exit_s)
         if task is not None:
-            run(task)
+            try:
+                run(task)
+            except KeyboardInterrupt:
+                _recover(client, task)
             del task  # the next claim may wait long: hold nothing meanwhile
         elif idle_exit_s is not None or client.should_exit:
             return
@@ -43,11 +46,23 @@ def _inline(client: Client, run: Callable[[Task], None]) -> Callable[[Task], Non
         outer, name = last_call.task, last_call.name
         try:
             run(task)
+        except KeyboardInterrupt:
+            _recover(client, task)
         finally:
             last_call.task, last_call.name = outer, name
             client.set_current(outer)
 
     return run_inline
+
+
+def _recover(client: Client, task: Task) -> None:
+    """A cancel has interrupted `run` where it was ending a call already. Re-raises what is none."""
+    if not client.surrender(task):
+        raise  # noqa: PLE0704  # called while the interrupt is handled
+    last_call.task = None
+    client.set_current(None)
+    if client.memory_limit(task.class_id):
+        client.leave()  # the limit may be in force still
 
 
 def _runner(

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import gc
+from _signal import SIGURG
+from _signal import signal as set_handler  # `signal` turns numbers into members of enumerations and back
 from collections.abc import Callable
 from functools import partial
 
@@ -34,6 +36,7 @@ def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None
     gc.freeze()  # what the zygote imported lives as long as the process: collections need not look at it
     try:
         if order.actor is None:
+            set_handler(SIGURG, client.interrupt)
             name_output(_name_of_running)
             run_tasks(client, runtime.functions, accelerators, allowance, welcome.config.node_id, order.idle_exit_s)
         else:

@@ -20,6 +20,7 @@ class Outcomes:
     def __init__(self, client: Client, node: str) -> None:
         self._finish = client.finish
         self._fail = client.fail
+        self._surrender = client.surrender
         self._pid = os.getpid()
         self._node = node
 
@@ -32,8 +33,11 @@ class Outcomes:
             raise explain_value(value, error) from error.__cause__
 
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
-        """Seal an error of user code. `own_frames`: outermost frames of the traceback that are the worker's."""
-        self.failed(task, self.payload(name, error, own_frames))
+        """Seal an error of user code, or leave it to the daemon to resolve a task that was to be ended.
+
+        `own_frames`: outermost frames of the traceback that are the worker's."""
+        if not self._surrender(task):
+            self.failed(task, self.payload(name, error, own_frames))
         let_go(error)
 
     def payload(self, name: str, error: BaseException, own_frames: int, *, is_on_its_own: bool = False) -> Payload:

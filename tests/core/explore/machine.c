@@ -116,6 +116,10 @@ int sh_os_start_beside(pthread_t *thread, void *(*run)(void *), void *context) {
   (void)thread, (void)run, (void)context;
   return -EAGAIN; /* copies are made by one thread */
 }
+void sh_os_signal(int pidfd, int number) {
+  (void)pidfd, (void)number;
+}
+
 uint64_t sh_os_now_ns(void) {
   return xp_exploring() && xp_me() != XP_NOBODY && xp_playing()->time_passes ? xp_choose(2U) * 1000000000ULL : 0;
 }

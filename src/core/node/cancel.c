@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/cancel.h"
+
+#include "base/os.h"
+#include "node/idle.h"
+#include "node/known.h"
+#include "node/look.h"
+#include "node/task.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define TRIES 64U /* against a word that moves under us; then the next round goes on */
+
+/* The list's line for a task, made if there is none. NULL: no memory. */
+static sh_ending *line_of(sh_repair *d, sh_ref task) {
+  for (uint32_t i = 0; i < d->n_endings; i++)
+    if (d->endings[i].slot == task.index && d->endings[i].generation == task.generation)
+      return &d->endings[i];
+  if (d->n_endings == d->cap_endings) {
+    uint32_t cap = d->cap_endings ? d->cap_endings * 2U : 64U;
+    sh_ending *grown = realloc(d->endings, cap * sizeof *grown);
+    if (!grown)
+      return NULL;
+    d->endings = grown;
+    d->cap_endings = cap;
+  }
+  sh_slot *t = sh_slot_at(&d->seg, task.index);
+  sh_ending *e = &d->endings[d->n_endings++];
+  *e = (sh_ending){.slot = task.index,
+                   .generation = task.generation,
+                   .id = {.lo = t->id_lo, .hi = t->id_hi},
+                   .kill_ns = SH_NEVER_NS};
+  return e;
+}
+
+static bool begin(sh_repair *d, sh_ref task, bool force, bool recursive) {
+  sh_ending *e = line_of(d, task);
+  if (!e)
+    return false;
+  if (force && !(sh_slot_at(&d->seg, task.index)->flags & SH_SLOT_ACTOR_CALL))
+    e->kill_ns = 0;
+  e->recursive |= recursive;
+  return true;
+}
+
+/* Everything that a task has submitted and that is not over; its actors live on. */
+static void begin_children(sh_repair *d, sh_id128 parent, bool force) {
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_SLOT) * sh_pool_of(&d->seg, SH_POOL_SLOT)->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    sh_slot *t = sh_slot_at(&d->seg, i);
+    uint64_t word = sh_load_acquire(&t->word);
+    uint32_t state = sh_word_state(word);
+    if (state < SH_TASK_READY || state > SH_TASK_LAST || state == SH_TASK_COMMITTED || t->parent_lo != parent.lo ||
+        t->parent_hi != parent.hi || (t->flags & SH_SLOT_CREATES_ACTOR))
+      continue;
+    sh_fence_acquire();
+    if (sh_word_generation(sh_load_relaxed(&t->word)) == sh_word_generation(word)) /* it was the task's own parent */
+      (void)begin(d, (sh_ref){.index = i, .generation = sh_word_generation(word)}, force, true);
+  }
+}
+
+static sh_system_error why(sh_repair *d, uint64_t word) {
+  uint32_t client = sh_word_state(word) >= SH_TASK_CLAIMED ? sh_word_who(word) : 0;
+  const sh_client *k = sh_known_client(d, client);
+  return (sh_system_error){
+      .code = SH_ERR_CANCELLED, .client = client, .epoch = k->x_epoch, .pid = k->x_pid, .wait_status = -1};
+}
+
+/* A call that its actor has put aside, with the caller's later calls behind it, is gone: the actor is to look at those it has put
+ * aside. It does after it has cleared this bit, of a ring of ours that is empty (order.c). */
+static void tell_actor(sh_repair *d, uint32_t class_id) {
+  const sh_class *k = sh_known_class(d, class_id);
+  if (k->kind != SH_CLASS_ACTOR || k->x_taker == 0)
+    return;
+  sh_fetch_or(&sh_class_at(&d->seg, class_id)->x_bits[0], 1U);
+  sh_wake_client(&d->seg, k->x_taker - 1U);
+}
+
+/* Not begun: it is ours by one CAS. */
+static bool take_queued(sh_repair *d, sh_ending *e, uint64_t word) {
+  sh_slot *t = sh_slot_at(&d->seg, e->slot);
+  uint32_t class_id = sh_word_who(word);
+  bool aside = sh_word_state(word) == SH_TASK_WAITING;
+  uint64_t mine = sh_word(e->generation, SH_TASK_CLAIMED, 0, sh_word_tag(word));
+  sh_system_error error = why(d, word);
+  e->began |= sh_load32_relaxed(&t->x_attempt) != 0;
+  if (!sh_cas(&t->word, &word, mine))
+    return false;
+  sh_sweep_resolve(d, e->slot, mine, &error);
+  if (aside)
+    tell_actor(d, class_id);
+  return true;
+}
+
+/* Its worker has let go of it: what it filled and logged is complete. */
+static void resolve(sh_repair *d, sh_ending *e, uint64_t word) {
+  sh_system_error error = why(d, word);
+  (void)sh_counts_read(&d->counts);
+  sh_sweep_resolve(d, e->slot, word, &error);
+}
+
+static void kill_worker(sh_repair *d, sh_ending *e, uint64_t word) {
+  uint32_t client = sh_word_who(word);
+  uint64_t killing = sh_word(e->generation, SH_TASK_KILLING, client, sh_word_tag(word));
+  if (!sh_cas(&sh_slot_at(&d->seg, e->slot)->word, &word, killing))
+    return;
+  d->verdicts[client] = SH_VERDICT_CANCEL;
+  sh_event_add(d, SH_EVENT_CONDEMNED, client, sh_known_client(d, client)->x_epoch, 0);
+}
+
+/* One step, and as many as can be made at once. True: it is over. */
+static bool step(sh_repair *d, uint32_t at, bool tick) {
+  for (uint32_t tries = 0; tries < TRIES; tries++) {
+    sh_ending *e = &d->endings[at];
+    sh_a64 *slot_word = &sh_slot_at(&d->seg, e->slot)->word;
+    uint64_t word = sh_load_acquire(slot_word); /* (O) */
+    uint32_t state = sh_word_state(word), who = sh_word_who(word);
+    if (sh_word_generation(word) != e->generation)
+      return true;
+    switch (state) {
+    case SH_TASK_READY:
+    case SH_TASK_WAITING:
+      if (take_queued(d, e, word))
+        return true;
+      continue; /* it moved */
+    case SH_TASK_CLAIMED:
+      if (who != 0)
+        return false; /* no user code yet: soon it runs, waits, or is put back */
+      resolve(d, e, word); /* put off */
+      return true;
+    case SH_TASK_RUNNING:
+      if (!sh_cas(slot_word, &word, sh_word(e->generation, SH_TASK_CANCELLED, who, sh_word_tag(word))))
+        continue;
+      e->began = tick = true;
+      if (e->recursive)
+        begin_children(d, e->id, e->kill_ns == 0); /* may move the list */
+      continue;
+    case SH_TASK_CANCELLED:
+    case SH_TASK_OVERDUE:
+      if (who == 0) {
+        resolve(d, e, word);
+        return true;
+      }
+      if (e->kill_ns == 0)
+        kill_worker(d, e, word);
+      else if (tick)
+        sh_os_signal(d->pidfds[who], SIGURG);
+      return false;
+    case SH_TASK_KILLING:
+      return false; /* until it is swept */
+    default:
+      return true;
+    }
+  }
+  return false;
+}
+
+void sh_cancel_run(sh_repair *d, bool tick) {
+  for (uint32_t i = 0; i < d->n_endings;) {
+    if (!step(d, i, tick)) {
+      i++;
+      continue;
+    }
+    sh_ending over = d->endings[i];
+    d->endings[i] = d->endings[--d->n_endings];
+    if (over.recursive && over.began) /* it can submit no more: what it did since our first look */
+      begin_children(d, over.id, over.kill_ns == 0);
+  }
+}
+
+sh_status sh_repair_cancel(sh_repair *d, sh_ref task, bool force, bool recursive) {
+  if (!sh_slot_known(&d->seg, task.index))
+    return SH_INVALID;
+  pthread_mutex_lock(&d->lock);
+  uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, task.index)->word);
+  uint32_t state = sh_word_state(word);
+  bool over = sh_word_generation(word) != task.generation || state < SH_TASK_READY || state == SH_TASK_COMMITTED ||
+              state > SH_TASK_LAST;
+  sh_status status = over ? SH_LOST : begin(d, task, force, recursive) ? SH_OK : SH_FULL;
+  sh_cancel_run(d, false);
+  pthread_mutex_unlock(&d->lock);
+  sh_os_eventfd_signal(d->poke_fd); /* for what was released */
+  return status;
+}

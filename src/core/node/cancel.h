@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Ending a task before it has a result: cancel. Sole writer: the daemon, which keeps a private list of what it is ending and
+ * goes on with it at each round, until the slot is somebody else's. Why this way: docs/design/026.
+ *
+ * Guarantees: the CAS from RUNNING to CANCELLED and the commit's exclude each other, so an object becomes its value
+ * or its error and never both; no step hits a task of another generation; a worker is killed for the task that it was
+ * condemned for, and for no other.
+ */
+#ifndef SH_NODE_CANCEL_H
+#define SH_NODE_CANCEL_H
+
+#include "node/repair.h"
+
+#define SH_NEVER_NS UINT64_MAX
+
+/* End a task whatever it is doing; with `recursive` also what it submitted, and so on. `force`: kill the worker that runs
+ * it; of an actor's call only what waits is ended by force. SH_LOST: it is over, nothing was done. SH_INVALID: no such
+ * slot. The lock is taken. */
+sh_status sh_repair_cancel(sh_repair *d, sh_ref task, bool force, bool recursive);
+
+/* -- the lock is held -- */
+
+/* Go on with everything that is being ended. With `tick` whoever was told and does not end it is told again. */
+void sh_cancel_run(sh_repair *d, bool tick);
+
+#endif
