@@ -170,8 +170,8 @@ def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
 def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
     """End the task, or the actor's call, whose return `ref` is. Anybody who has the ref may.
 
-    What waits is not run. Running Python is interrupted: KeyboardInterrupt is raised in the task, also in a `sleep` or a
-    nested `get`; with `force` its worker is killed, which ends native code too. In an async actor the call's asyncio
+    What waits is not run. Running Python is interrupted: KeyboardInterrupt is raised in the task, also in a `sleep` or
+    a nested `get`; with `force` its worker is killed, which ends native code too. In an async actor the call's asyncio
     task is cancelled; in other actors a call that runs goes on, and may ask `get_runtime_context().is_canceled()`.
     `recursive`: also what the task has submitted, and so on; actors that it made live on. A cancelled task is not
     retried, and its refs raise TaskCancelledError, whatever its code makes of the interrupt. Of a task that is over: no

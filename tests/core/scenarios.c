@@ -3,6 +3,7 @@
 #include "rare.h"
 
 #include "base/os.h"
+#include "node/cancel.h"
 
 /* ---- what survivors prepare ---- */
 
@@ -121,6 +122,16 @@ static void condemned_task(stage *s) {
   s->r.d.pressed_pause_ns = 0;
   sh_ref task = sh_ref_unpack(sh_load_relaxed(&s->victim->me->x_current));
   EXPECT_EQ(sh_repair_condemn(&s->r.d, s->victim->index, s->victim->epoch, task, SH_VERDICT_PRESSURE), SH_OK);
+}
+
+/* It was cancelled while it ran. */
+static void cancelled_task(stage *s) {
+  sh_self *driver = &s->r.driver;
+  sh_ref ref = stage_submit(s, driver, &(rig_call){.addend = 5, .max_retries = 1});
+  EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
+  stage_promise_add(s, ref, STAGE_ERROR, true);
+  sh_ref task = sh_ref_unpack(sh_load_relaxed(&s->victim->me->x_current));
+  EXPECT_EQ(sh_repair_cancel(&s->r.d, task, false, true), SH_OK);
 }
 
 static void leased_task(stage *s) {
@@ -243,11 +254,8 @@ static void work_once_with_large_values(stage *s) {
   sh_seat_rest(s->victim);
 }
 
-static void return_container(stage *s) {
-  uint32_t slot;
+static void fill_container(stage *s, uint32_t slot) {
   uint8_t *data;
-  if (sh_next_try(s->victim, &slot) != SH_OK)
-    return;
   sh_ref out = sh_slot_return(&s->victim->seg, sh_slot_at(&s->victim->seg, slot), 0);
   sh_ref inside = rig_put(s->victim, 6, BLOCK);
   sh_ref_share(s->victim, inside);
@@ -257,8 +265,15 @@ static void return_container(stage *s) {
   memcpy(data, &head, sizeof head);
   memcpy(data + sizeof head, &row, sizeof row);
   sh_log_append(s->victim, SH_LOG_CONTAINS, out);
-  EXPECT_EQ(sh_commit(s->victim, slot), SH_OK);
   sh_ref_drop(s->victim, inside);
+}
+
+static void return_container(stage *s) {
+  uint32_t slot;
+  if (sh_next_try(s->victim, &slot) != SH_OK)
+    return;
+  fill_container(s, slot);
+  EXPECT_EQ(sh_commit(s->victim, slot), SH_OK);
 }
 
 static void claim_and_put_back(stage *s) {
@@ -280,6 +295,13 @@ static void commit_in_vain(stage *s) {
   rig_fill(s->victim, s->slot, LARGE);
   EXPECT_EQ(sh_commit(s->victim, s->slot), SH_LOST);
   EXPECT(sh_should_exit(s->victim));
+}
+
+static void commit_a_cancelled_task(stage *s) {
+  fill_container(s, s->slot);
+  EXPECT_EQ(sh_commit(s->victim, s->slot), SH_LOST);
+  EXPECT(!sh_should_exit(s->victim));
+  sh_seat_rest(s->victim);
 }
 
 /* The task that it runs needs another one, which it runs itself. */
@@ -348,6 +370,7 @@ static const scenario scenarios[] = {
     {"fail where errors are minded", STAGE_WORKER, minded_task, fail},
     {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},
     {"work on though condemned", STAGE_WORKER, condemned_task, commit_in_vain},
+    {"end a task that was cancelled", STAGE_WORKER, cancelled_task, commit_a_cancelled_task},
     {"spin for nothing", STAGE_WORKER, nothing, spin_for_nothing},
     {"spin, park and work", STAGE_WORKER, one_task, spin_park_and_work},
     {"work under a lease", STAGE_WORKER, leased_task, work},

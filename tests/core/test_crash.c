@@ -246,6 +246,7 @@ static void test_interrupted_end_of_a_class_is_begun_again(void) {
 #define DAEMON "the daemon alone does this, and the node ends with the daemon"
 static const sites_exempt exempt[] = {
     {"node/repair.c", "sh_repair_condemn", DAEMON},
+    {"node/cancel.c", NULL, DAEMON ": it takes and resolves tasks as the end of a class does"},
     {"node/layout.c", "sh_node_create", "nobody else can see the segment yet"},
     {"node/repair.c", "sh_repair_open", "nobody else can see the segment yet"},
     {"node/repair.c", "sh_repair_start", "a flag of the daemon's own thread"},

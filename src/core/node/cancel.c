@@ -126,7 +126,7 @@ static bool step(sh_repair *d, uint32_t at, bool tick) {
       continue; /* it moved */
     case SH_TASK_CLAIMED:
       if (who != 0)
-        return false; /* no user code yet: soon it runs, waits, or is put back */
+        return false;      /* no user code yet: soon it runs, waits, or is put back */
       resolve(d, e, word); /* put off */
       return true;
     case SH_TASK_RUNNING:

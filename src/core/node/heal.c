@@ -76,7 +76,8 @@ static void look_at_slot(sh_repair *d, uint32_t i) {
   if (sound && unclaimed)
     sound = who == sh_slot_class(t) && sh_known_class(d, who)->word != 0;
   if (sound && !unclaimed)
-    sound = sh_known_live(d, who) && (who != 0 || state == SH_TASK_CLAIMED || state >= SH_TASK_CANCELLED); /* else nobody ends it; 0: put off, or let go of */
+    sound = sh_known_live(d, who) && (who != 0 || state == SH_TASK_CLAIMED ||
+                                      state >= SH_TASK_CANCELLED); /* else nobody ends it; 0: put off, or let go of */
   if (!sound) {
     if (doubted_before(doubt, word))
       sh_quarantine_slot(d, i, word);

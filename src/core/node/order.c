@@ -18,6 +18,14 @@ static bool is_waiting(const sh_self *self, uint64_t hint) {
   return sh_word_generation(word) == r.generation && sh_word_state(word) == SH_TASK_WAITING;
 }
 
+/* Was it ended without being run? */
+static bool is_gone(const sh_self *self, uint64_t hint) {
+  sh_ref r = sh_ref_unpack(hint);
+  uint64_t word = sh_load_acquire(&sh_slot_at(&self->seg, r.index)->word);
+  uint32_t state = sh_word_state(word);
+  return sh_word_generation(word) != r.generation || (state != SH_TASK_WAITING && state != SH_TASK_READY);
+}
+
 /* Go on with a caller whose stalled call was answered. */
 static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id, uint32_t *slot) {
   sh_stall *q = &self->stalls[caller];
@@ -39,13 +47,13 @@ static sh_status claim_stalled(sh_self *self, uint32_t caller, uint32_t class_id
   return SH_EMPTY;
 }
 
-/* Go on with the callers whose stalled call was answered, or cancelled: nobody hints it then. */
+/* Go on with the callers whose stalled call was answered, or cancelled, which nobody hints. */
 static sh_status claim_some_stalled(sh_self *self, uint32_t class_id, uint32_t *slot) {
   uint32_t high = self->stalls ? sh_clients_high(&self->seg) : 0;
   for (uint32_t caller = 0; caller < high; caller++) {
     sh_stall *q = &self->stalls[caller];
-    if (!sh_stall_empty(q) && (q->runnable || !is_waiting(self, sh_stall_front(q))) &&
-        claim_stalled(self, caller, class_id, slot) == SH_OK)
+    q->runnable |= !sh_stall_empty(q) && is_gone(self, sh_stall_front(q));
+    if (q->runnable && claim_stalled(self, caller, class_id, slot) == SH_OK)
       return SH_OK;
   }
   return SH_EMPTY;

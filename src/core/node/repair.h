@@ -44,7 +44,7 @@ typedef struct sh_claims { /* what a lease or an actor holds */
 /* Why the daemon kills a worker: decides what becomes of the task in it. */
 typedef enum sh_verdict {
   SH_VERDICT_NONE,
-  SH_VERDICT_LIMIT,   /* it holds more memory than it may: it fails, for it would do so again */
+  SH_VERDICT_LIMIT,    /* it holds more memory than it may: it fails, for it would do so again */
   SH_VERDICT_PRESSURE, /* the node runs out of memory: it is retried later, not at once, and has a count of its own */
   SH_VERDICT_CANCEL    /* it was cancelled by force; about no other task of the worker */
 } sh_verdict;

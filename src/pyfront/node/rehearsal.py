@@ -9,6 +9,7 @@ once, and runs faster in every child. The stand-ins have the shape of the real o
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from types import SimpleNamespace
 from typing import Any, cast
@@ -66,6 +67,13 @@ class StandIn:
     def flush(self) -> None:
         """There are no references."""
 
+    def surrender(self, task: object) -> bool:
+        """Nobody cancels anything."""
+        return False
+
+    def interrupt(self, signal_number: int, frame: object) -> None:
+        """Nor interrupts it."""
+
 
 def rehearse() -> None:
     """Play a worker's and an actor's start and first calls. Raises nothing that the real ones would not."""
@@ -77,6 +85,7 @@ def rehearse() -> None:
     for _ in range(TIMES):
         _play(welcome, StartOrder(1, ROOT, "", [], actor), [_task(CONSTRUCTOR_KEY, creates_actor=True), _call()])
         _play(welcome, StartOrder(1, ROOT, "", [], None), [])
+    signal.signal(signal.SIGURG, signal.SIG_DFL)  # a worker sets its own, others want none
 
 
 def _play(welcome: bytes, order: StartOrder, tasks: list[SimpleNamespace]) -> None:

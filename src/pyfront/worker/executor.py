@@ -58,7 +58,7 @@ def _inline(client: Client, run: Callable[[Task], None]) -> Callable[[Task], Non
 def _recover(client: Client, task: Task) -> None:
     """A cancel has interrupted `run` where it was ending a call already. Re-raises what is none."""
     if not client.surrender(task):
-        raise  # noqa: PLE0704  # called while the interrupt is handled
+        raise  # called while the interrupt is handled
     last_call.task = None
     client.set_current(None)
     if client.memory_limit(task.class_id):

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import gc
-from _signal import SIGURG
-from _signal import signal as set_handler  # `signal` turns numbers into members of enumerations and back
+from _signal import SIGURG  # type: ignore[import-not-found]  # `signal` makes members of enumerations of numbers
+from _signal import signal as set_handler
 from collections.abc import Callable
 from functools import partial
 

@@ -52,6 +52,11 @@ extern const xp_scenario task_killed_submitter;
 extern const xp_scenario task_closed_class;
 extern const xp_scenario task_closed_class_claimed;
 extern const xp_scenario task_bits;
+/* ending.c */
+extern const xp_scenario ending_beside_run;
+extern const xp_scenario ending_beside_death;
+extern const xp_scenario ending_of_container;
+extern const xp_scenario ending_of_stalled_call;
 /* logs.c */
 extern const xp_scenario log_hands;
 extern const xp_scenario log_three_hands;

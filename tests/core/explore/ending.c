@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A task that is cancelled at the moment at which something else happens to it. */
+#include "scenarios.h"
+
+#include "node.h"
+#include "node/cancel.h"
+
+static struct {
+  sh_ref out, inside, later[2];
+  uint32_t slot, actor_class, ran;
+  sh_self actor;
+} *stage;
+
+static void cancel(void) {
+  sh_ref task = sh_ref_unpack(sh_load_relaxed(&sh_entry_at(&node->d.seg, stage->out.index)->producer));
+  (void)sh_repair_cancel(&node->d, task, false, false);
+}
+/* The daemon's next rounds: the list of what is being ended gets empty. */
+static void finish(void) {
+  rig_rounds(node, 2);
+  XP_EQUAL(node->d.n_endings, 0);
+}
+static void value_or_error(void) {
+  finish();
+  XP_CHECK(rig_is_closed(&node->driver, stage->out));
+  uint32_t code = rig_error(&node->driver, stage->out);
+  XP_CHECK(code == 0 || code == SH_ERR_CANCELLED);
+  if (code == 0)
+    XP_EQUAL(rig_value(&node->driver, stage->out), 5);
+  XP_EQUAL(node_live(SH_POOL_SLOT), 0);
+  node_check_valid();
+}
+
+/* ---- beside its claim, its run and its commit ---- */
+
+static void setup_ready(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  stage->out = rig_submit_one(node, 5, NULL, 0);
+}
+static void run_it(void) {
+  uint32_t slot;
+  if (sh_next_try(&node->worker[0], &slot) != SH_OK)
+    return;
+  rig_fill(&node->worker[0], slot, 8);
+  (void)sh_commit(&node->worker[0], slot);
+}
+const xp_scenario ending_beside_run = {
+    .name = "O R task: it is cancelled while a worker claims, runs and commits it",
+    .setup = setup_ready,
+    .run = {run_it, cancel},
+    .check = value_or_error,
+};
+
+static void sweep_worker(void) {
+  if (xp_await_death(1U) != XP_NOBODY)
+    sh_sweep_client(&node->d, node->worker[0].index);
+}
+static void swept(void) {
+  if (xp_has_died(0)) {
+    rig_attach(node, &node->worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
+    while (rig_work(&node->worker[0])) {
+    }
+  }
+  finish();
+  XP_CHECK(rig_is_closed(&node->driver, stage->out));
+  uint32_t code = rig_error(&node->driver, stage->out);
+  XP_CHECK(code == 0 || code == SH_ERR_CANCELLED || code == SH_ERR_WORKER_DIED);
+  XP_EQUAL(node_live(SH_POOL_SLOT), 0);
+  node_check_valid();
+}
+const xp_scenario ending_beside_death = {
+    .name = "O task: it is cancelled while its worker is killed anywhere",
+    .setup = setup_ready,
+    .run = {run_it, cancel, sweep_worker},
+    .check = swept,
+    .mortal = 1U,
+    .crashes = 1,
+    .preemptions = 4,
+};
+
+/* ---- its value holds a reference, which is counted and given back ---- */
+
+static void setup_container(void) {
+  setup_ready();
+  sh_self *worker = &node->worker[0];
+  uint8_t *data;
+  XP_EQUAL(sh_next_try(worker, &stage->slot), SH_OK);
+  stage->inside = rig_put(worker, 6, 8);
+  sh_ref_share(worker, stage->inside);
+  XP_EQUAL(sh_fill(worker, stage->out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
+  sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = 1};
+  sh_row row = {.index = stage->inside.index, .generation = stage->inside.generation};
+  memcpy(data, &head, sizeof head);
+  memcpy(data + sizeof head, &row, sizeof row);
+}
+static void contain_and_commit(void) {
+  sh_log_append(&node->worker[0], SH_LOG_CONTAINS, stage->out);
+  (void)sh_commit(&node->worker[0], stage->slot);
+  sh_ref_drop(&node->worker[0], stage->inside);
+}
+static void cancel_and_look(void) {
+  cancel();
+  rig_rounds(node, 1);
+}
+static void nothing_left(void) {
+  finish();
+  XP_CHECK(rig_is_closed(&node->driver, stage->out));
+  sh_ref_drop(&node->driver, stage->out);
+  rig_rounds(node, 2);
+  (void)sh_counts_work(&node->d.counts, SH_COUNTS_ALL);
+  XP_EQUAL(node_live(SH_POOL_SLOT), 0);
+  XP_EQUAL(node_live(SH_POOL_ENTRY), 0);
+  node_check_valid();
+}
+const xp_scenario ending_of_container = {
+    .name = "O L task: it is cancelled while it commits a value that holds a reference",
+    .setup = setup_container,
+    .run = {contain_and_commit, cancel_and_look},
+    .check = nothing_left,
+    .preemptions = 3,
+};
+
+/* ---- an actor's call that holds up the next one ---- */
+
+static void setup_actor(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  stage->actor_class = rig_actor(node, &stage->actor);
+  sh_ref arg = rig_submit_one(node, 1, NULL, 0);
+  rig_call call = {.class_id = stage->actor_class, .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL, .addend = 5};
+  call.deps = &arg;
+  call.n_deps = 1;
+  rig_submit(&node->driver, &call, &stage->out);
+  call.n_deps = 0;
+  for (uint32_t i = 0; i < 2; i++) {
+    call.addend = 6 + i;
+    rig_submit(&node->driver, &call, &stage->later[i]);
+  }
+}
+static void serve_two(void) {
+  uint32_t slot;
+  while (stage->ran < 2U) {
+    if (sh_next_try(&stage->actor, &slot) == SH_OK) {
+      rig_finish(&stage->actor, slot);
+      stage->ran++;
+      continue;
+    }
+    node_rest(&stage->actor);
+  }
+}
+/* The call was between claim and wait when it was cancelled: the daemon looks again. */
+static void next_round(void) {
+  sh_cancel_run(&node->d, true);
+}
+static void later_done(void) {
+  finish();
+  XP_EQUAL(rig_error(&node->driver, stage->out), SH_ERR_CANCELLED);
+  XP_EQUAL(rig_value(&node->driver, stage->later[0]), 6);
+  XP_EQUAL(rig_value(&node->driver, stage->later[1]), 7);
+  node_check_valid();
+}
+const xp_scenario ending_of_stalled_call = {
+    .name = "B D actor: a call that it puts aside is cancelled while it goes idle",
+    .setup = setup_actor,
+    .run = {serve_two, cancel},
+    .check = later_done,
+    .quiet = next_round,
+};
