@@ -76,8 +76,8 @@ class RemoteFunction(Generic[P, R]):
         """
         merged = merge_task(self._options, options)
         check_function(self.__wrapped__, merged)
-        is_renamed = merged.name != self._options.name
-        return RemoteFunction(self.__wrapped__, merged, None if is_renamed else self._exported)
+        is_same_record = merged.name == self._options.name and merged.traits() == self._options.traits()
+        return RemoteFunction(self.__wrapped__, merged, self._exported if is_same_record else None)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:
         name = self.__name__
@@ -104,7 +104,7 @@ class RemoteFunction(Generic[P, R]):
     def _key(self, runtime: Runtime) -> FunctionKey:
         if self._exported is None or self._exported[0] != runtime.session:
             name = self._options.name or short_name(self.__qualname__)
-            self._exported = (runtime.session, runtime.functions.export(name, self.__wrapped__))
+            self._exported = (runtime.session, runtime.functions.export(name, self.__wrapped__, self._options.traits()))
         return self._exported[1]
 
 

@@ -104,6 +104,12 @@ static void running_task(stage *s) {
   EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
 }
 
+/* It may fail, and its worker die as well. */
+static void repeatable_task(stage *s) {
+  stage_promise_add(s, stage_submit(s, &s->r.driver, &(rig_call){.addend = 5, .max_retries = 2}), 5, true);
+  EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
+}
+
 /* Nobody watches what fails; the driver sleeps until it is told of an error. */
 static void minded_task(stage *s) {
   sh_self *driver = &s->r.driver;
@@ -282,6 +288,13 @@ static void claim_and_put_back(stage *s) {
     sh_unclaim(s->victim, slot);
 }
 
+static void repeat(stage *s) {
+  rig_fill(s->victim, s->slot, LARGE);
+  EXPECT(sh_may_retry(s->victim, s->slot));
+  EXPECT(sh_retry(s->victim, s->slot));
+  sh_seat_rest(s->victim);
+}
+
 static void block_and_finish(stage *s) {
   sh_block(s->victim);
   sh_unblock(s->victim);
@@ -366,6 +379,7 @@ static const scenario scenarios[] = {
     {"claim what must wait", STAGE_WORKER, half_ready_task, work},
     {"return a container", STAGE_WORKER, dropped_result, return_container},
     {"claim and put back", STAGE_WORKER, one_task, claim_and_put_back},
+    {"repeat an attempt", STAGE_WORKER, repeatable_task, repeat},
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
     {"fail where errors are minded", STAGE_WORKER, minded_task, fail},
     {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},

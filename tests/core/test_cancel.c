@@ -148,6 +148,26 @@ static void test_put_back_task_is_ended_in_the_queue(void) {
   close_empty(&out, 1);
 }
 
+static void test_repeated_attempt_is_ended_in_the_queue_or_while_it_runs(void) {
+  rig_open(&r, 1, 1);
+  sh_ref refs[2];
+  for (uint32_t i = 0; i < 2; i++) {
+    rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = 1};
+    rig_submit(&r.driver, &call, &refs[i]);
+    uint32_t slot = claim(&r.worker[0]);
+    rig_fill(&r.worker[0], slot, 1000);
+    if (i == 0)
+      EXPECT(sh_retry(&r.worker[0], slot));
+    EXPECT_EQ(cancel(refs[i]), SH_OK);
+    if (i == 1)
+      EXPECT(!sh_retry(&r.worker[0], slot));
+    rig_rounds(&r, 1);
+    EXPECT_EQ(rig_error(&r.driver, refs[i]), SH_ERR_CANCELLED);
+    EXPECT(!rig_work(&r.worker[0]));
+  }
+  close_empty(refs, 2);
+}
+
 static void test_death_of_the_worker_resolves_its_cancelled_task_without_a_retry(void) {
   rig_open(&r, 1, 1);
   sh_ref out;
@@ -351,6 +371,7 @@ int main(void) {
   RUN(test_value_that_holds_references_is_thrown_away_with_its_counts);
   RUN(test_claimed_task_is_ended_in_whatever_comes_next);
   RUN(test_put_back_task_is_ended_in_the_queue);
+  RUN(test_repeated_attempt_is_ended_in_the_queue_or_while_it_runs);
   RUN(test_death_of_the_worker_resolves_its_cancelled_task_without_a_retry);
   RUN(test_force_condemns_the_worker_for_this_task_alone);
   RUN(test_children_are_ended_also_those_that_come_later);

@@ -87,6 +87,32 @@ static void two_arguments(bool second_first) {
   rig_expect_empty(&r);
 }
 
+static void test_repeated_attempts_are_counted_and_keep_their_arguments(void) {
+  rig_open(&r, 1, 1);
+  sh_ref arg = rig_put(&r.driver, 3, 1000), out[2];
+  rig_call call = {.class_id = r.class_id, .n_returns = 2, .addend = 4, .max_retries = 2, .deps = &arg, .n_deps = 1};
+  rig_submit(&r.driver, &call, out);
+  sh_ref_drop(&r.driver, arg);
+  for (uint32_t i = 0; i < 2; i++) {
+    uint32_t slot;
+    EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
+    EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_attempt), i);
+    rig_fill_plus(&r.worker[0], slot, 100000, 7);
+    EXPECT(sh_may_retry(&r.worker[0], slot));
+    EXPECT(sh_retry(&r.worker[0], slot));
+  }
+  uint32_t slot;
+  EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
+  EXPECT(!sh_may_retry(&r.worker[0], slot));
+  rig_finish(&r.worker[0], slot);
+  EXPECT_EQ(rig_value(&r.driver, out[0]), 7);
+  EXPECT_EQ(rig_value(&r.driver, out[1]), 8);
+  sh_ref_drop(&r.driver, out[0]);
+  sh_ref_drop(&r.driver, out[1]);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_task_waits_for_all_arguments(void) {
   rig_open(&r, 3, 3);
   two_arguments(false);
@@ -218,6 +244,7 @@ int main(void) {
   RUN(test_value_is_visible_after_commit);
   RUN(test_number_of_returns_is_zero_one_or_many);
   RUN(test_spec_and_values_may_be_large);
+  RUN(test_repeated_attempts_are_counted_and_keep_their_arguments);
   RUN(test_task_waits_for_all_arguments);
   RUN(test_argument_may_be_named_twice);
   RUN(test_chains_and_fans);

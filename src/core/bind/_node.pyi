@@ -212,6 +212,10 @@ class Client:
         """Was the task cancelled, or is it overdue, while it runs here?"""
     def must_end(self, task: Task) -> bool:
         """The same, but true only once."""
+    def retry(self, task: Task) -> bool:
+        """Put a task whose code has ended with an error back for its next attempt. From here on it is not interrupted.
+
+        False: it has no attempts left, or was to be ended."""
     def surrender(self, task: Task) -> bool:
         """The task's code has ended with an error; from here on it is not interrupted.
 

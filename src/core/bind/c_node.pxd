@@ -224,6 +224,8 @@ cdef extern from "node/task.h" nogil:
     cbool sh_spin_next(sh_self *self)
     sh_status sh_commit(sh_self *self, uint32_t slot)
     void sh_unclaim(sh_self *self, uint32_t slot)
+    cbool sh_may_retry(const sh_self *self, uint32_t slot)
+    cbool sh_retry(sh_self *self, uint32_t slot)
     cbool sh_is_run_by(uint64_t word, uint32_t client)
     cbool sh_is_ending(const sh_self *self, uint32_t slot)
     cbool sh_surrender(sh_self *self, uint32_t slot)

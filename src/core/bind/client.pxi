@@ -374,6 +374,9 @@ cdef class Client:
         task.told = True
         return True
 
+    def retry(self, Task task not None) -> bool:
+        return _retry(self, task)
+
     def surrender(self, Task task not None) -> bool:
         return _surrender(self, task)
 

@@ -346,6 +346,15 @@ cdef bint _surrender(Client client, Task task) except -1:
     return task.over
 
 
+cdef bint _retry(Client client, Task task) except -1:
+    client.check()
+    task.closing = True
+    if task.over or not sh_may_retry(&client.s, task.slot):
+        return False
+    task.over = True  # if not put back, then it was to be ended
+    return sh_retry(&client.s, task.slot)
+
+
 cdef bint _commit(Client client, Task task):
     task.over = True
     return sh_commit(&client.s, task.slot) == SH_OK

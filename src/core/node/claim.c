@@ -351,20 +351,6 @@ bool sh_spin_next(sh_self *self) {
   return found || sh_next_possible(self);
 }
 
-void sh_unclaim(sh_self *self, uint32_t slot) {
-  sh_slot *t = sh_slot_at(&self->seg, slot);
-  uint64_t word = sh_load_relaxed(&t->word);
-  uint32_t state = sh_word_state(word);
-  if (sh_word_who(word) != self->index || (state != SH_TASK_CLAIMED && state != SH_TASK_RUNNING))
-    return;
-  uint64_t ready = sh_word(sh_word_generation(word), SH_TASK_READY, sh_slot_class(t), sh_word_tag(word));
-  sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
-  sh_store_release(&self->me->op, sh_ref_pack(r));
-  if (sh_cas(&t->word, &word, ready))
-    sh_task_hint(self, slot);
-  sh_store_release(&self->me->op, 0);
-}
-
 bool sh_is_ending(const sh_self *self, uint32_t slot) {
   uint64_t word = sh_load_acquire(&sh_slot_at(&self->seg, slot)->word);
   uint32_t state = sh_word_state(word);
@@ -384,6 +370,17 @@ bool sh_surrender(sh_self *self, uint32_t slot) {
   return true;
 }
 
+/* READY again, as `ready`, unless somebody decided about it meanwhile. */
+static bool give_back(sh_self *self, uint32_t slot, uint64_t word, uint64_t ready) {
+  sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
+  sh_store_release(&self->me->op, sh_ref_pack(r)); /* (P) READY without a hint must be named somewhere */
+  bool given = sh_cas(&sh_slot_at(&self->seg, slot)->word, &word, ready);
+  if (given)
+    sh_task_hint(self, slot);
+  sh_store_release(&self->me->op, 0);
+  return given;
+}
+
 /* Told to end it: done. Condemned for this task: the kill is on its way and must not hit another one. */
 static sh_status lost(sh_self *self, uint32_t slot) {
   if (sh_surrender(self, slot))
@@ -392,6 +389,38 @@ static sh_status lost(sh_self *self, uint32_t slot) {
   if (sh_word_state(word) == SH_TASK_KILLING && sh_word_who(word) == self->index)
     sh_self_leave(self);
   return SH_LOST;
+}
+
+void sh_unclaim(sh_self *self, uint32_t slot) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t word = sh_load_relaxed(&t->word);
+  uint32_t state = sh_word_state(word);
+  if (sh_word_who(word) != self->index || (state != SH_TASK_CLAIMED && state != SH_TASK_RUNNING))
+    return;
+  (void)give_back(self, slot, word,
+                  sh_word(sh_word_generation(word), SH_TASK_READY, sh_slot_class(t), sh_word_tag(word)));
+}
+
+bool sh_may_retry(const sh_self *self, uint32_t slot) {
+  const sh_slot *t = sh_slot_at(&self->seg, slot);
+  return sh_load32_relaxed(&t->x_attempt) - sh_load8_relaxed(&t->x_pressed) < t->max_retries;
+}
+
+bool sh_retry(sh_self *self, uint32_t slot) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
+  uint64_t word = sh_load_relaxed(&t->word);
+  if (sh_word_state(word) == SH_TASK_RUNNING && sh_word_who(word) == self->index) {
+    for (uint32_t i = 0; i < t->n_returns; i++)
+      sh_entry_unfill(&self->seg, &self->heap, self->index, sh_slot_return(&self->seg, t, i));
+    /* Before the word: whoever claims it knows which attempt it is. A death in between costs two. */
+    sh_store32_relaxed(&t->x_attempt, sh_load32_relaxed(&t->x_attempt) + 1U);
+    uint64_t ready =
+        sh_word(sh_word_generation(word), SH_TASK_READY, sh_slot_class(t), (sh_word_tag(word) + 1U) & 0xFFFFU);
+    if (give_back(self, slot, word, ready))
+      return true;
+  }
+  (void)lost(self, slot);
+  return false;
 }
 
 sh_status sh_commit(sh_self *self, uint32_t slot) {

@@ -169,7 +169,7 @@ typedef struct sh_slot {
   sh_a32 x_class;            /* atomic: the daemon reads it of a task that may end meanwhile */
   uint16_t submitter, depth; /* client; nesting of the calling task + 1 */
   uint32_t flags;            /* SH_SLOT_* */
-  sh_a32 x_attempt;          /* claims that got to user code and died; written by the repair thread */
+  sh_a32 x_attempt;          /* attempts that died or are repeated; written by who runs it, or the repair thread */
   uint32_t max_retries;
   uint32_t counter; /* n-th child of its parent */
   uint64_t id_lo, id_hi, parent_lo, parent_hi;

@@ -83,6 +83,12 @@ bool sh_is_ending(const sh_self *self, uint32_t slot);
  * process is to be killed for it. */
 bool sh_surrender(sh_self *self, uint32_t slot);
 
+/* May a task that this process runs have another attempt? A crash, or an attempt that ended in an error, costs one. */
+bool sh_may_retry(const sh_self *self, uint32_t slot);
+/* The attempt ended in an error that is worth another one: put the task back, with its arguments. False: it was cancelled, and
+ * is the daemon's; or its process is being killed for it. */
+bool sh_retry(sh_self *self, uint32_t slot);
+
 /* Put a claimed task back, as if it had never been claimed (worker exits, inline run refused). */
 void sh_unclaim(sh_self *self, uint32_t slot);
 

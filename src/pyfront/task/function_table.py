@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions and classes by content: exported once by whoever calls them, loaded once by whoever runs them.
 
-A record is the pickle, by value, of (name, function). Its key is a hash of the record, so two processes that ship the
+A record is the pickle, by value, of (name, function), and of the function's traits if it has any. Its key is a hash of the record, so two processes that ship the
 same function meet in the same entry, and a name given by `.options(name=...)` travels with the function it names.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from shoal._core._node import ObjectRef, with_refs
 from shoal.errors import SerializationError
 from shoal.ids import FunctionKey, function_key
+from shoal.task.traits import PLAIN, Traits
 
 
 class Loaded(NamedTuple):
@@ -37,16 +38,17 @@ class FunctionTable:
         self._exported: set[FunctionKey] = set()
         self._records: dict[bytes, bytes] = {}  # learned, not loaded yet
         self._loaded: dict[bytes, Loaded] = {}
+        self._traits: dict[bytes, Traits] = {}  # of those loaded that have any
         self.find: Callable[[bytes], Loaded | None] = self._loaded.get  # `load` without a frame; None: not loaded yet
         self._key_by_id: dict[int, FunctionKey] = {}  # ids stay valid: `_loaded` keeps the functions
 
-    def export(self, name: str, function: Callable[..., Any]) -> FunctionKey:
+    def export(self, name: str, function: Callable[..., Any], traits: Traits = PLAIN) -> FunctionKey:
         """Make `function` known to the node -> its key. Raises SerializationError naming what cannot be shipped."""
         # A function that was loaded here and calls itself keeps its key: pickling it again would make a second copy.
         key = self._key_by_id.get(id(function))
-        if key is not None and self._loaded[key].name == name:
+        if key is not None and self._loaded[key].name == name and self.traits(key) == traits:
             return key
-        blob = pickle_record(name, function)
+        blob = pickle_record(name, function, traits)
         key = function_key(blob)
         if key not in self._exported:
             self._put(key, blob, name)
@@ -62,32 +64,39 @@ class FunctionTable:
         loaded = self._loaded.get(key)
         return loaded if loaded is not None else self._load(FunctionKey(key))
 
+    def traits(self, key: bytes) -> Traits:
+        """The traits of a loaded function."""
+        return self._traits.get(key, PLAIN)
+
     def _load(self, key: FunctionKey) -> Loaded:
         blob = self._records.pop(key, None) or self._fetch(key)
         if blob is None:
             raise SerializationError(f"the node has no function {key.hex()}; it was exported by a node that is gone")
         try:
-            loaded = Loaded(*pickle.loads(blob))
+            name, function, *traits = pickle.loads(blob)
         except Exception as failure:
             raise SerializationError(
                 f"a function cannot be loaded on the worker: {type(failure).__name__}: {failure}; "
                 "workers import modules from the driver's sys.path and run the same Python"
             ) from failure
-        self._loaded[key] = loaded
-        self._key_by_id[id(loaded.function)] = key
+        loaded = self._loaded[key] = Loaded(name, function)
+        self._key_by_id[id(function)] = key
+        if traits:
+            self._traits[key] = traits[0]
         return loaded
 
 
-def pickle_record(name: str, function: Callable[..., Any]) -> bytes:
+def pickle_record(name: str, function: Callable[..., Any], traits: Traits = PLAIN) -> bytes:
     """The record of a function or class, with everything it captures."""
     # cloudpickle's 15 ms are paid at the first export instead of at import.
     from shoal.serialization.blame import explain_function
     from shoal.serialization.by_value import dumps
 
+    content = (name, function) if traits == PLAIN else (name, function, traits)
     refs: list[ObjectRef[Any]] = []
     try:
-        record = with_refs(refs, dumps, (name, function))
+        record = with_refs(refs, dumps, content)
     except Exception as failure:
         raise explain_function(function, name, failure) from failure
     # Refs that it captures are kept until the job ends, as the function is; not those of one that does not pickle.
-    return dumps((name, function)) if refs else record
+    return dumps(content) if refs else record

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.errors import UnsupportedOptionError
+from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
@@ -25,12 +26,18 @@ class TaskOptions(NamedTuple):
     resources: Mapping[str, float] = {}
     memory: float = 0  # bytes: demanded, and the most it may hold
     num_returns: int = 1
-    max_retries: int = 3  # on death of the worker; -1: without end
+    max_retries: int = 3  # on death of the worker, and as retry_exceptions says; -1: without end
     name: str | None = None
+    retry_exceptions: bool | tuple[type[BaseException], ...] = False  # True: every Exception
 
     def demands(self) -> dict[str, float]:
         """The resource shape, without zero amounts."""
         return demands(self.num_cpus, self.num_gpus, self.memory, self.resources)
+
+    def traits(self) -> Traits:
+        """What goes with the function to the worker."""
+        retried = self.retry_exceptions
+        return Traits(retried if isinstance(retried, tuple) else (Exception,) if retried else ())
 
 
 class ActorOptions(NamedTuple):
@@ -69,7 +76,6 @@ LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "max_restarts": ((0, None), "create a new actor when `ActorDiedError` is raised"),
     "max_task_retries": ((0, None), "call again when `ActorDiedError` is raised"),
     "placement_group": ((None, "default"), "use `resources`"),
-    "retry_exceptions": ((None, False), "retry inside the function; `max_retries` covers the death of a worker"),
     "runtime_env": ((None, {}), "workers share the driver's environment"),
     "scheduling_strategy": ((None, "DEFAULT"), "tasks run on this node"),
 }
@@ -87,6 +93,8 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
         _check_num_returns(known["num_returns"])
     if "max_retries" in known and _integer("max_retries", known["max_retries"]) < -1:
         raise ValueError(f"max_retries must be -1 (no limit) or more, not {known['max_retries']}")
+    if "retry_exceptions" in known:
+        known["retry_exceptions"] = _exceptions(known["retry_exceptions"])
     return base._replace(**known)
 
 
@@ -228,6 +236,17 @@ def _integer(option: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{option} must be an integer, not {type(value).__name__}")
     return value
+
+
+def _exceptions(value: object) -> bool | tuple[type[BaseException], ...]:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"retry_exceptions must be True, False or a list of exception types, not {value!r}")
+    for kind in value:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise TypeError(f"retry_exceptions lists exception types, not {kind!r}")
+    return tuple(value)
 
 
 def _check_num_returns(value: object) -> int:

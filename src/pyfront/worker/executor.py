@@ -10,7 +10,7 @@ from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
 from shoal.task.running import last_call
 from shoal.worker.allowance import Allowance
-from shoal.worker.outcome import Outcomes
+from shoal.worker.outcome import Outcomes, let_go
 
 OWN_FRAMES = 1  # of a traceback: `run` below
 
@@ -69,6 +69,7 @@ def _runner(
     client: Client, functions: FunctionTable, accelerators: Accelerators, allowance: Allowance, outcomes: Outcomes
 ) -> Callable[[Task], None]:
     find, load = functions.find, functions.load
+    traits, retry = functions.traits, client.retry
     returned = outcomes.returned
     set_current = client.set_current
     class_id = -1
@@ -95,7 +96,11 @@ def _runner(
             args, kwargs = task.load()
             returned(task, name, function(*args, **kwargs))
         except BaseException as error:
-            outcomes.raised(task, name, allowance.explain(error, name) if is_limited else error, OWN_FRAMES)
+            told = allowance.explain(error, name) if is_limited else error
+            if traits(task.key).is_retried(error) and retry(task):
+                let_go(error)
+            else:
+                outcomes.raised(task, name, told, OWN_FRAMES)
         finally:
             last_call.task = None
             set_current(None)

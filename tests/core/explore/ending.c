@@ -79,6 +79,24 @@ const xp_scenario ending_beside_death = {
     .preemptions = 4,
 };
 
+static void setup_repeatable(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  rig_call call = {.class_id = node->class_id, .n_returns = 1, .addend = 5, .max_retries = 1};
+  rig_submit(&node->driver, &call, &stage->out);
+  XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
+}
+static void repeat_and_run(void) {
+  if (sh_retry(&node->worker[0], stage->slot))
+    run_it();
+}
+const xp_scenario ending_beside_retry = {
+    .name = "O P task: it is cancelled while its worker puts it back and runs it again",
+    .setup = setup_repeatable,
+    .run = {repeat_and_run, cancel},
+    .check = value_or_error,
+};
+
 /* ---- its value holds a reference, which is counted and given back ---- */
 
 static void setup_container(void) {

@@ -43,6 +43,7 @@ const xp_scenario *const xp_scenarios[] = {
     &task_bits,
     &ending_beside_run,
     &ending_beside_death,
+    &ending_beside_retry,
     &ending_of_container,
     &ending_of_stalled_call,
     &log_hands,

@@ -10,6 +10,7 @@ import pytest
 from shoal.errors import SerializationError
 from shoal.ids import FunctionKey
 from shoal.task.function_table import FunctionTable
+from shoal.task.traits import Traits
 
 
 class Daemon:
@@ -67,6 +68,18 @@ def test_a_loaded_function_keeps_its_key_when_the_worker_submits_it() -> None:
     worker = daemon.table()
     assert worker.export("double", worker.load(key).function) == key
     assert daemon.names == ["double"]
+
+
+def test_traits_travel_with_the_function_and_make_another_record() -> None:
+    daemon = Daemon()
+    traits = Traits(retried=(KeyError,))
+    key = daemon.table().export("double", double(), traits)
+    worker = daemon.table()
+    assert worker.load(key).function(21) == 42
+    assert worker.traits(key) == traits
+    assert worker.export("double", worker.load(key).function, traits) == key
+    assert worker.export("double", worker.load(key).function) != key
+    assert worker.traits(bytes(16)) == Traits()
 
 
 def test_an_unknown_key_is_a_typed_error() -> None:

@@ -58,7 +58,6 @@ def test_a_bad_task_option_is_refused_by_name(option: str, value: Any, error: ty
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("retry_exceptions", True),
         ("runtime_env", {"pip": ["x"]}),
         ("scheduling_strategy", "SPREAD"),
         ("num_returns", "streaming"),
@@ -82,10 +81,16 @@ def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, valu
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("retry_exceptions", False), ("runtime_env", None), ("runtime_env", {}), ("scheduling_strategy", "DEFAULT")],
+    [("runtime_env", None), ("runtime_env", {}), ("scheduling_strategy", "DEFAULT")],
 )
 def test_a_later_option_that_asks_for_nothing_is_accepted(option: str, value: Any) -> None:
     assert merge_task(TaskOptions(), {option: value}) == TaskOptions()
+
+
+@pytest.mark.parametrize("value", ["all", [1], [ValueError()], ValueError])
+def test_what_is_retried_is_a_list_of_exception_types(value: Any) -> None:
+    with pytest.raises(TypeError, match="retry_exceptions"):
+        merge_task(TaskOptions(), {"retry_exceptions": value})
 
 
 def test_get_if_exists_needs_a_name() -> None:
