@@ -53,6 +53,7 @@ from shoal.errors import (
     ShoalError,
     TaskCancelledError,
     TaskError,
+    TaskTimeoutError,
     UnsupportedOptionError,
     WorkerCrashedError,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "ShoalError",
     "TaskCancelledError",
     "TaskError",
+    "TaskTimeoutError",
     "UnsupportedOptionError",
     "WorkerCrashedError",
     "__version__",

@@ -18,6 +18,7 @@ from shoal.errors import (
     OutOfMemoryError,
     ShoalError,
     TaskCancelledError,
+    TaskTimeoutError,
     WorkerCrashedError,
 )
 from shoal.memory import show
@@ -30,8 +31,10 @@ Describe = Callable[[int, int, int], Death]
 """(client index, client epoch, class id of an actor or -1) -> how that process ended."""
 
 
-def system_error(code: int, info: Mapping[str, int], describe: Describe) -> ShoalError:
-    """The exception for an error that the core sealed. Never raises: without an answer the text says less."""
+def system_error(code: int, info: Mapping[str, int], describe: Describe, name: str = "") -> ShoalError:
+    """The exception for an error that the core sealed, about a task of this name if it is known.
+
+    Never raises: without an answer of the daemon's the text says less."""
     if code in (_node.ERR_WORKER_DIED, _node.ERR_OUT_OF_MEMORY):
         death = _ask(describe, info, -1)
         if code == _node.ERR_OUT_OF_MEMORY or death.memory is not None:
@@ -40,9 +43,11 @@ def system_error(code: int, info: Mapping[str, int], describe: Describe) -> Shoa
     if code == _node.ERR_ACTOR_DIED:
         return actor_died(_ask(describe, info, info.get("class_id", -1)))
     if code == _node.ERR_CANCELLED:
-        return TaskCancelledError("the task was cancelled before it had a result")
+        return _cancelled(name, f"{name or 'the task'} was cancelled before it had a result")
     if code == _node.ERR_ROOT_ENDED:
-        return TaskCancelledError("the job that submitted the task ended before the task had a result")
+        return _cancelled(name, f"the job that submitted {name or 'the task'} ended before it had a result")
+    if code == _node.ERR_TIMED_OUT:
+        return _timed_out(name, info.get("class_id", 0) / 1000)
     if code == _node.ERR_STORE_FULL:
         return ObjectStoreFullError(
             "the task's result found no room in the object store; drop refs that are no longer needed, return less at "
@@ -51,6 +56,22 @@ def system_error(code: int, info: Mapping[str, int], describe: Describe) -> Shoa
     if code == _node.ERR_DAMAGED:
         return ObjectLostError("the object's bytes were found damaged; compute it again, and please report this")
     return ShoalError(f"the node sealed an error of unknown code {code}")
+
+
+def _cancelled(name: str, text: str) -> TaskCancelledError:
+    error = TaskCancelledError(text)
+    error.task_name = name
+    return error
+
+
+def _timed_out(name: str, timeout_s: float) -> TaskTimeoutError:
+    error = TaskTimeoutError(
+        f"{name or 'the task'} was ended, because it ran for longer than its timeout of {timeout_s:g} s; give it more "
+        "with timeout=..., or let it do less at once"
+    )
+    error.task_name = name
+    error.timeout_s = timeout_s
+    return error
 
 
 def worker_crashed(death: Death) -> WorkerCrashedError:

@@ -84,7 +84,7 @@ def _connect(options: NodeOptions) -> Runtime:
         connection.link.on_push = LogPrinter(is_printing=is_printing, is_colour_allowed=config.is_colour_allowed)
         connection.link.start()
         made = runtime.Runtime(connection.client, connection.link, connection.welcome, is_driver=True)
-        set_hooks(connection.client, made.calls)
+        set_hooks(connection.client, made.calls, made.functions)
         _connection = connection
         runtime.install(made)
         atexit.register(disconnect)

@@ -54,6 +54,16 @@ class TaskError(ShoalError):
 class TaskCancelledError(ShoalError):
     """The task was cancelled, or its job ended, before it had a result."""
 
+    task_name: str = ""
+    """As errors and output name it; empty if the process that asks does not know."""
+
+
+class TaskTimeoutError(ShoalError, TimeoutError):
+    """The task ran for longer than its `timeout=`, and was ended."""
+
+    task_name: str = ""
+    timeout_s: float = 0.0
+
 
 class WorkerCrashedError(ShoalError):
     """The process that ran the task died, and the task has no retries left."""

@@ -9,15 +9,16 @@ from shoal._core._node import Client, ObjectRef
 from shoal.config import store_wait_s
 from shoal.errors import GetTimeoutError
 from shoal.node_calls import NodeCalls
+from shoal.task.function_table import FunctionTable
 
 
-def set_hooks(client: Client, calls: NodeCalls) -> None:
+def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable) -> None:
     """Give a fresh client its way into Python."""
 
     def decode_system_error(code: int, info: dict[str, int]) -> BaseException:
         from shoal.death import system_error
 
-        return system_error(code, info, calls.describe_death)
+        return system_error(code, info, calls.describe_death, functions.name_of(info["function"]))
 
     def import_ref(token: bytes) -> ObjectRef[Any]:
         location = calls.import_ref(token)

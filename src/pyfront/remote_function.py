@@ -99,6 +99,8 @@ class RemoteFunction(Generic[P, R]):
             class_id=runtime.class_for(options.demands()),
             num_returns=options.num_returns,
             max_retries=MAX_RETRIES if options.max_retries < 0 else options.max_retries,
+            timeout_ns=0 if options.timeout is None else max(1, int(options.timeout * 1e9)),
+            retry_overdue=options.is_overdue_retried(),
         )
 
     def _key(self, runtime: Runtime) -> FunctionKey:

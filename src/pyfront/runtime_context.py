@@ -50,7 +50,7 @@ class RuntimeContext:
         return None if here is None else here.name
 
     def is_canceled(self) -> bool:
-        """Whether the running task was cancelled. Raises RuntimeError outside of a task."""
+        """Whether the running task was cancelled, or is overdue. Raises RuntimeError outside of a task."""
         here = running()
         if here is None:
             raise RuntimeError("is_canceled() asks about the running task: call it inside a task or an actor's method")

@@ -174,6 +174,7 @@ sh_status rig_try_submit(sh_self *self, const rig_call *call, sh_ref *returns) {
                .fn_lo = call->function,
                .n_returns = call->n_returns,
                .max_retries = call->max_retries,
+               .timeout_ns = call->timeout_ns,
                .flags = call->flags};
   uint64_t rows_bytes = sizeof(sh_payload) + call->n_deps * sizeof(sh_row);
   uint32_t slot;
@@ -244,6 +245,43 @@ void rig_fill_plus(sh_self *worker, uint32_t slot, uint64_t bytes, uint64_t plus
 void rig_finish(sh_self *worker, uint32_t slot) {
   rig_fill(worker, slot, VALUE_MIN);
   EXPECT_EQ(sh_commit(worker, slot), SH_OK);
+}
+
+sh_ref rig_task_of(const rig *r, sh_ref out) {
+  return sh_ref_unpack(sh_load_relaxed(&sh_entry_at(&r->d.seg, out.index)->producer));
+}
+
+uint32_t rig_state_of(const rig *r, sh_ref out) {
+  return sh_word_state(sh_load_relaxed(&sh_slot_at(&r->d.seg, rig_task_of(r, out).index)->word));
+}
+
+uint32_t rig_claim(sh_self *worker) {
+  uint32_t slot;
+  EXPECT_EQ(sh_next_try(worker, &slot), SH_OK);
+  return slot;
+}
+
+sh_ref rig_submit_child(rig *r, sh_self *self, uint32_t slot) {
+  const sh_slot *t = sh_slot_at(&r->d.seg, slot);
+  sh_ref out;
+  self->task_id = (sh_id128){.lo = t->id_lo, .hi = t->id_hi};
+  rig_call call = {.class_id = r->class_id, .n_returns = 1};
+  rig_submit(self, &call, &out);
+  return out;
+}
+
+void rig_replace(rig *r, sh_self *worker) {
+  rig_detach(r, worker);
+  rig_attach(r, worker, SH_ROLE_WORKER, -1, RIG_ROOT);
+}
+
+uint32_t rig_condemned(rig *r) {
+  sh_event events[64];
+  uint32_t n = sh_repair_events(&r->d, events, 64), found = 0;
+  for (uint32_t i = 0; i < n; i++)
+    if (events[i].kind == SH_EVENT_CONDEMNED)
+      found = (uint32_t)events[i].a;
+  return found;
 }
 
 bool rig_work(sh_self *worker) {

@@ -82,6 +82,7 @@ uint32_t rig_error(const sh_self *self, sh_ref r);
 typedef struct rig_call {
   uint32_t class_id, n_returns, n_deps, max_retries, flags;
   const sh_ref *deps;
+  uint64_t timeout_ns;
   uint64_t function;        /* for tests that tell calls apart */
   uint64_t addend, padding; /* padding: more argument bytes, to make the spec large */
 } rig_call;
@@ -93,6 +94,17 @@ sh_ref rig_submit_one(rig *r, uint64_t addend, const sh_ref *deps, uint32_t n_de
 void rig_fill(sh_self *worker, uint32_t slot, uint64_t bytes);
 void rig_fill_plus(sh_self *worker, uint32_t slot, uint64_t bytes, uint64_t plus);
 void rig_finish(sh_self *worker, uint32_t slot);
+/* The task whose return this is, and the state of its slot. */
+sh_ref rig_task_of(const rig *r, sh_ref out);
+uint32_t rig_state_of(const rig *r, sh_ref out);
+/* Claim a task; there must be one. -> its slot */
+uint32_t rig_claim(sh_self *worker);
+/* Submit a call with one return as the task in `slot`, which `self` runs, would do it. */
+sh_ref rig_submit_child(rig *r, sh_self *self, uint32_t slot);
+/* The worker dies, and another one takes its place. */
+void rig_replace(rig *r, sh_self *worker);
+/* The client that was condemned last since the last look; 0: none. Takes all events. */
+uint32_t rig_condemned(rig *r);
 /* Claim one task and finish it. False if there was none. */
 bool rig_work(sh_self *worker);
 /* Let all workers work until none finds anything; rounds in between. */

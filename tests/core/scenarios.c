@@ -327,7 +327,7 @@ static void run_the_awaited_task(stage *s) {
     rig_fill(s->victim, inner, BLOCK);
     EXPECT_EQ(sh_commit(s->victim, inner), SH_OK);
   }
-  sh_resume(s->victim, s->slot);
+  sh_resume(s->victim, s->slot, 0);
   sh_ref_drop(s->victim, out);
   rig_fill(s->victim, s->slot, 8);
   EXPECT_EQ(sh_commit(s->victim, s->slot), SH_OK);

@@ -6,23 +6,8 @@
 
 static rig r;
 
-static sh_ref task_of(sh_ref out) {
-  return sh_ref_unpack(sh_load_relaxed(&sh_entry_at(&r.d.seg, out.index)->producer));
-}
 static sh_status cancel(sh_ref out) {
-  return sh_repair_cancel(&r.d, task_of(out), false, true);
-}
-static uint32_t state_of(sh_ref out) {
-  return sh_word_state(sh_load_relaxed(&sh_slot_at(&r.d.seg, task_of(out).index)->word));
-}
-static uint32_t claim(sh_self *worker) {
-  uint32_t slot;
-  EXPECT_EQ(sh_next_try(worker, &slot), SH_OK);
-  return slot;
-}
-static void replace(sh_self *worker) {
-  rig_detach(&r, worker);
-  rig_attach(&r, worker, SH_ROLE_WORKER, -1, RIG_ROOT);
+  return sh_repair_cancel(&r.d, rig_task_of(&r, out), false, true);
 }
 static void close_empty(const sh_ref *refs, uint32_t n) {
   for (uint32_t i = 0; i < n; i++)
@@ -80,7 +65,7 @@ static void test_task_that_waits_for_an_argument_is_not_run_when_it_comes(void) 
 static void test_running_task_cannot_commit_and_its_worker_takes_the_next(void) {
   rig_open(&r, 1, 1);
   sh_ref refs[2] = {rig_submit_one(&r, 1, NULL, 0), rig_submit_one(&r, 2, NULL, 0)};
-  uint32_t slot = claim(&r.worker[0]);
+  uint32_t slot = rig_claim(&r.worker[0]);
   EXPECT(!sh_is_ending(&r.worker[0], slot));
   EXPECT_EQ(cancel(refs[0]), SH_OK);
   EXPECT_EQ(cancel(refs[0]), SH_OK);
@@ -100,7 +85,7 @@ static void test_running_task_cannot_commit_and_its_worker_takes_the_next(void) 
 static void test_value_that_holds_references_is_thrown_away_with_its_counts(void) {
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0), inside = rig_put(&r.worker[0], 6, 1000);
-  uint32_t slot = claim(&r.worker[0]);
+  uint32_t slot = rig_claim(&r.worker[0]);
   uint8_t *data;
   EXPECT_EQ(cancel(out), SH_OK);
   sh_ref_share(&r.worker[0], inside);
@@ -120,13 +105,13 @@ static void test_value_that_holds_references_is_thrown_away_with_its_counts(void
 static void test_claimed_task_is_ended_in_whatever_comes_next(void) {
   rig_open(&r, 2, 2);
   sh_ref arg = rig_submit_one(&r, 1, NULL, 0), sum = rig_submit_one(&r, 5, &arg, 1);
-  uint32_t slot = task_of(sum).index;
+  uint32_t slot = rig_task_of(&r, sum).index;
   sh_a64 *word = &sh_slot_at(&r.d.seg, slot)->word;
   uint64_t waiting = sh_load_relaxed(word);
   /* As if a worker were between its claim and its next step. */
   sh_store_relaxed(word, sh_word(sh_word_generation(waiting), SH_TASK_CLAIMED, r.worker[1].index, 0));
   EXPECT_EQ(cancel(sum), SH_OK);
-  EXPECT_EQ(state_of(sum), SH_TASK_CLAIMED);
+  EXPECT_EQ(rig_state_of(&r, sum), SH_TASK_CLAIMED);
   EXPECT_EQ(r.d.n_endings, 1);
   sh_store_relaxed(word, sh_word(sh_word_generation(waiting), SH_TASK_RUNNING, r.worker[1].index, 0));
   rig_rounds(&r, 1);
@@ -140,7 +125,7 @@ static void test_claimed_task_is_ended_in_whatever_comes_next(void) {
 static void test_put_back_task_is_ended_in_the_queue(void) {
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0);
-  uint32_t slot = claim(&r.worker[0]);
+  uint32_t slot = rig_claim(&r.worker[0]);
   sh_unclaim(&r.worker[0], slot);
   EXPECT_EQ(cancel(out), SH_OK);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
@@ -154,7 +139,7 @@ static void test_repeated_attempt_is_ended_in_the_queue_or_while_it_runs(void) {
   for (uint32_t i = 0; i < 2; i++) {
     rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = 1};
     rig_submit(&r.driver, &call, &refs[i]);
-    uint32_t slot = claim(&r.worker[0]);
+    uint32_t slot = rig_claim(&r.worker[0]);
     rig_fill(&r.worker[0], slot, 1000);
     if (i == 0)
       EXPECT(sh_retry(&r.worker[0], slot));
@@ -173,22 +158,13 @@ static void test_death_of_the_worker_resolves_its_cancelled_task_without_a_retry
   sh_ref out;
   rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = 3};
   rig_submit(&r.driver, &call, &out);
-  (void)claim(&r.worker[0]);
+  (void)rig_claim(&r.worker[0]);
   EXPECT_EQ(cancel(out), SH_OK);
-  replace(&r.worker[0]);
+  rig_replace(&r, &r.worker[0]);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
   EXPECT(!rig_work(&r.worker[0]));
   rig_rounds(&r, 1);
   close_empty(&out, 1);
-}
-
-static uint32_t condemned(void) {
-  sh_event events[64];
-  uint32_t n = sh_repair_events(&r.d, events, 64), found = 0;
-  for (uint32_t i = 0; i < n; i++)
-    if (events[i].kind == SH_EVENT_CONDEMNED)
-      found = (uint32_t)events[i].a;
-  return found;
 }
 
 static void test_force_condemns_the_worker_for_this_task_alone(void) {
@@ -196,17 +172,17 @@ static void test_force_condemns_the_worker_for_this_task_alone(void) {
   sh_ref out, inner;
   rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = 3};
   rig_submit(&r.driver, &call, &out);
-  uint32_t slot = claim(&r.worker[0]), inner_slot;
+  uint32_t slot = rig_claim(&r.worker[0]), inner_slot;
   rig_submit(&r.driver, &call, &inner);
   EXPECT_EQ(sh_next_awaited(&r.worker[0], inner, &inner_slot), SH_OK); /* in its place, on the same stack */
   EXPECT_EQ(cancel(out), SH_OK);
-  EXPECT_EQ(condemned(), 0);
-  EXPECT_EQ(sh_repair_cancel(&r.d, task_of(out), true, false), SH_OK);
-  EXPECT_EQ(condemned(), r.worker[0].index);
-  EXPECT_EQ(state_of(out), SH_TASK_KILLING);
+  EXPECT_EQ(rig_condemned(&r), 0);
+  EXPECT_EQ(sh_repair_cancel(&r.d, rig_task_of(&r, out), true, false), SH_OK);
+  EXPECT_EQ(rig_condemned(&r), r.worker[0].index);
+  EXPECT_EQ(rig_state_of(&r, out), SH_TASK_KILLING);
   EXPECT_EQ(sh_commit(&r.worker[0], slot), SH_LOST);
   EXPECT(sh_should_exit(&r.worker[0]));
-  replace(&r.worker[0]);
+  rig_replace(&r, &r.worker[0]);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
   EXPECT(!rig_is_closed(&r.driver, inner));
   EXPECT(rig_work(&r.worker[0]));
@@ -215,34 +191,24 @@ static void test_force_condemns_the_worker_for_this_task_alone(void) {
   close_empty((sh_ref[]){out, inner}, 2);
 }
 
-/* Submit as the task in `slot` does. */
-static sh_ref submit_child(sh_self *self, uint32_t slot) {
-  const sh_slot *t = sh_slot_at(&r.d.seg, slot);
-  sh_ref out;
-  self->task_id = (sh_id128){.lo = t->id_lo, .hi = t->id_hi};
-  rig_call call = {.class_id = r.class_id, .n_returns = 1};
-  rig_submit(self, &call, &out);
-  return out;
-}
-
 static void test_children_are_ended_also_those_that_come_later(void) {
   rig_open(&r, 3, 3);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0), stranger = rig_submit_one(&r, 2, NULL, 0);
-  uint32_t slot = claim(&r.worker[0]);
+  uint32_t slot = rig_claim(&r.worker[0]);
   EXPECT(rig_work(&r.worker[1])); /* the stranger */
-  sh_ref queued = submit_child(&r.worker[0], slot), runs = submit_child(&r.worker[0], slot);
+  sh_ref queued = rig_submit_child(&r, &r.worker[0], slot), runs = rig_submit_child(&r, &r.worker[0], slot);
   sh_ref first = queued;
-  uint32_t child = claim(&r.worker[1]);
-  if (child == task_of(queued).index) {
+  uint32_t child = rig_claim(&r.worker[1]);
+  if (child == rig_task_of(&r, queued).index) {
     queued = runs;
     runs = first;
   }
-  sh_ref grandchild = submit_child(&r.worker[1], child);
+  sh_ref grandchild = rig_submit_child(&r, &r.worker[1], child);
   EXPECT_EQ(cancel(out), SH_OK);
   EXPECT_EQ(rig_error(&r.driver, queued), SH_ERR_CANCELLED);
   EXPECT_EQ(rig_error(&r.driver, grandchild), SH_ERR_CANCELLED);
-  EXPECT_EQ(state_of(runs), SH_TASK_CANCELLED);
-  sh_ref late = submit_child(&r.worker[0], slot);
+  EXPECT_EQ(rig_state_of(&r, runs), SH_TASK_CANCELLED);
+  sh_ref late = rig_submit_child(&r, &r.worker[0], slot);
   EXPECT(sh_surrender(&r.worker[0], slot));
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, late), SH_ERR_CANCELLED);
@@ -260,9 +226,9 @@ static void test_children_are_ended_also_those_that_come_later(void) {
 static void test_children_live_on_if_they_are_not_meant(void) {
   rig_open(&r, 2, 2);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0);
-  uint32_t slot = claim(&r.worker[0]);
-  sh_ref child = submit_child(&r.worker[0], slot);
-  EXPECT_EQ(sh_repair_cancel(&r.d, task_of(out), false, false), SH_OK);
+  uint32_t slot = rig_claim(&r.worker[0]);
+  sh_ref child = rig_submit_child(&r, &r.worker[0], slot);
+  EXPECT_EQ(sh_repair_cancel(&r.d, rig_task_of(&r, out), false, false), SH_OK);
   EXPECT(sh_surrender(&r.worker[0], slot));
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
@@ -340,9 +306,9 @@ static void test_force_kills_no_actor(void) {
   rig_open(&r, 1, 1);
   actor_class = rig_actor(&r, &actor);
   sh_ref out = call_actor(10, NULL);
-  uint32_t slot = claim(&actor);
-  EXPECT_EQ(sh_repair_cancel(&r.d, task_of(out), true, true), SH_OK);
-  EXPECT_EQ(condemned(), 0);
+  uint32_t slot = rig_claim(&actor);
+  EXPECT_EQ(sh_repair_cancel(&r.d, rig_task_of(&r, out), true, true), SH_OK);
+  EXPECT_EQ(rig_condemned(&r), 0);
   rig_fill(&actor, slot, 8);
   EXPECT_EQ(sh_commit(&actor, slot), SH_LOST);
   rig_rounds(&r, 1);
@@ -354,7 +320,7 @@ static void test_force_kills_no_actor(void) {
 static void test_end_of_the_job_ends_what_was_let_go(void) {
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0);
-  uint32_t slot = claim(&r.worker[0]);
+  uint32_t slot = rig_claim(&r.worker[0]);
   EXPECT_EQ(cancel(out), SH_OK);
   EXPECT(sh_surrender(&r.worker[0], slot));
   sh_repair_end_root(&r.d, RIG_ROOT);

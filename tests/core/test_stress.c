@@ -118,7 +118,7 @@ static uint64_t child_of(sh_self *self, uint32_t slot) {
     await(self, out);
     sh_unblock(self);
   }
-  sh_resume(self, slot);
+  sh_resume(self, slot, 0);
   uint64_t value = rig_value(self, out);
   sh_ref_drop(self, out);
   return value;

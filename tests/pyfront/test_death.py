@@ -17,6 +17,7 @@ from shoal.errors import (
     OutOfMemoryError,
     ShoalError,
     TaskCancelledError,
+    TaskTimeoutError,
     WorkerCrashedError,
 )
 from shoal.protocol.messages import Death, MemoryEnd
@@ -31,6 +32,16 @@ def answering(death: Death) -> Callable[[int, int, int], Death]:
 
 def without_daemon(index: int, epoch: int, class_id: int) -> Death:
     raise NodeDiedError("gone")
+
+
+def test_a_cancelled_task_and_an_overdue_one_are_named() -> None:
+    cancelled = system_error(_node.ERR_CANCELLED, INFO, without_daemon, "work")
+    assert isinstance(cancelled, TaskCancelledError)
+    assert (str(cancelled), cancelled.task_name) == ("work was cancelled before it had a result", "work")
+    overdue = system_error(_node.ERR_TIMED_OUT, {**INFO, "class_id": 2500}, without_daemon)
+    assert isinstance(overdue, TaskTimeoutError)
+    assert overdue.timeout_s == 2.5
+    assert "the task was ended, because it ran for longer than its timeout of 2.5 s" in str(overdue)
 
 
 def test_a_killed_worker_is_told_with_signal_and_last_words() -> None:

@@ -29,6 +29,7 @@ ERR_ROOT_ENDED: Final[int]
 ERR_STORE_FULL: Final[int]
 ERR_DAMAGED: Final[int]
 ERR_OUT_OF_MEMORY: Final[int]
+ERR_TIMED_OUT: Final[int]
 
 # Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is coming already.
 
@@ -78,6 +79,8 @@ class CallTemplate:
         num_returns: int = 1,
         max_retries: int = 0,
         priority: int = 0,
+        timeout_ns: int = 0,  # that an attempt may run; 0: any time
+        retry_overdue: bool = False,  # one that runs too long costs a retry
         is_actor_call: bool = False,
         creates_actor: bool = False,  # return 0 becomes the actor's handle object
         keep: object = None,  # kept alive with the template (an actor's handle ref)
@@ -129,7 +132,11 @@ class Client:
     decode_error: Callable[[bytes, list[ObjectRef[Any]]], BaseException]
     """Payload and refs of an error written by `fail` -> the exception to raise."""
     decode_system_error: Callable[[int, dict[str, int]], BaseException]
-    """(ERR_* code, {"client", "epoch", "pid", "status", "class_id"}) -> the exception to raise."""
+    """(ERR_* code, {"client", "epoch", "pid", "status", "class_id", "function"}) -> the exception to raise.
+
+    `function`: the first eight bytes of its key, little-endian; 0: unknown. `class_id`: of
+    ERR_TIMED_OUT the milliseconds.
+    """
     await_hook: Callable[[ObjectRef[Any]], Any]
     future_hook: Callable[[ObjectRef[Any]], Any]
     import_ref: Callable[[bytes], ObjectRef[Any]]

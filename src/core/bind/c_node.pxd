@@ -30,7 +30,7 @@ cdef extern from "base/id.h" nogil:
 
 cdef extern from "store/payload.h" nogil:
     enum: SH_PAYLOAD_VERSION, SH_PAYLOAD_ERROR, SH_PAYLOAD_SYSTEM_ERROR
-    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY
+    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY, SH_ERR_TIMED_OUT
     ctypedef struct sh_payload:
         uint8_t version, py_minor
         uint16_t flags
@@ -46,6 +46,7 @@ cdef extern from "store/payload.h" nogil:
         uint32_t code, client, epoch, pid
         int32_t wait_status
         uint32_t class_id
+        uint64_t function
     uint64_t sh_payload_inband_offset(const sh_payload *p)
     const sh_row *sh_payload_rows(const sh_payload *p)
     const sh_extent *sh_payload_extents(const sh_payload *p)
@@ -70,7 +71,7 @@ cdef extern from "node/repair.h" nogil:
 
     enum: SH_LAYOUT_VERSION, SH_CHECK, SH_MAX_DEMANDS, SH_MAX_KINDS
     enum: SH_VALUE_SIZE_MASK, SH_VALUE_HAS_REFS, SH_VALUE_ERROR
-    enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR
+    enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR, SH_SLOT_RETRY_OVERDUE
     enum: SH_LOCAL_CLOSED, SH_LOCAL_MARKED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
     enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH, SH_EVENT_LIMITED, SH_EVENT_CONDEMNED
@@ -209,6 +210,7 @@ cdef extern from "node/task.h" nogil:
     ctypedef struct sh_call:
         uint64_t fn_lo, fn_hi
         uint32_t class_id, n_returns, max_retries, flags
+        uint64_t timeout_ns
         uint8_t priority
     sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_bytes, uint32_t n_deps, uint32_t *slot,
                               uint8_t **payload, sh_ref *returns)
@@ -217,7 +219,7 @@ cdef extern from "node/task.h" nogil:
     sh_status sh_next_try(sh_self *self, uint32_t *slot)
     cbool sh_should_run_awaited(const sh_self *self)
     sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot)
-    void sh_resume(sh_self *self, uint32_t slot)
+    void sh_resume(sh_self *self, uint32_t slot, uint64_t since_ns)
     cbool sh_next_possible(const sh_self *self)
     void sh_idle_announce(sh_self *self)
     void sh_idle_withdraw(sh_self *self)

@@ -319,7 +319,7 @@ cdef class Client:
             error = <const sh_system_error *>(data + sh_payload_inband_offset(p))
             return self.decode_system_error(error.code, {
                 "client": error.client, "epoch": error.epoch, "pid": error.pid, "status": error.wait_status,
-                "class_id": error.class_id})
+                "class_id": error.class_id, "function": error.function})
         return self.decode_error(PyBytes_FromStringAndSize(
             <const char *>data + sh_payload_inband_offset(p), <Py_ssize_t>p.inband_bytes), _take_rows(self, p, 0))
 

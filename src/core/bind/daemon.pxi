@@ -111,6 +111,7 @@ cdef class NodeCore:
         end.pid = pid
         end.wait_status = status
         end.class_id = class_id
+        end.function = 0
         with nogil:
             sh_repair_close_class(self.d, class_id, &end)
 

@@ -76,6 +76,7 @@ cdef bint _run_awaited(Client self, sh_ref r) except -1:
     # Rather than one more parked process: run what we wait for here. Each level costs stack, so only so many.
     cdef uint32_t slot
     cdef Task outer = <Task>sh_context.task
+    cdef uint64_t since_ns = sh_load_relaxed(&self.s.me.x_since_ns)
     if self.inline_depth >= INLINE_DEPTH or sh_next_awaited(&self.s, r, &slot) != SH_OK:
         return False
     self.inline_depth += 1
@@ -83,7 +84,7 @@ cdef bint _run_awaited(Client self, sh_ref r) except -1:
         self.run_inline(_task(self, slot))
     finally:
         self.inline_depth -= 1
-        sh_resume(&self.s, outer.slot)
+        sh_resume(&self.s, outer.slot, since_ns)
     return True
 
 

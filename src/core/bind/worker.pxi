@@ -9,7 +9,8 @@ cdef class CallTemplate:
     cdef object keep
 
     def __init__(self, Client client not None, *, bytes key not None, uint32_t class_id, uint32_t num_returns=1,
-                 uint32_t max_retries=0, uint8_t priority=0, bint is_actor_call=False, bint creates_actor=False, keep=None):
+                 uint32_t max_retries=0, uint8_t priority=0, uint64_t timeout_ns=0, bint retry_overdue=False, bint is_actor_call=False,
+                 bint creates_actor=False, keep=None):
         if len(key) != 16:
             raise _status.Invalid(f"a function key has 16 bytes, not {len(key)}")
         memset(&self.call, 0, sizeof(sh_call))
@@ -19,7 +20,9 @@ cdef class CallTemplate:
         self.call.n_returns = num_returns
         self.call.max_retries = max_retries
         self.call.priority = priority
-        self.call.flags = (SH_SLOT_ACTOR_CALL if is_actor_call else 0) | (SH_SLOT_CREATES_ACTOR if creates_actor else 0)
+        self.call.timeout_ns = timeout_ns
+        self.call.flags = (SH_SLOT_ACTOR_CALL if is_actor_call else 0) | (SH_SLOT_CREATES_ACTOR if creates_actor else 0) \
+            | (SH_SLOT_RETRY_OVERDUE if retry_overdue else 0)
         self.client = client
         self.keep = keep
 
@@ -204,7 +207,7 @@ cdef class Task:
             r.generation = row[i].generation
             if sh_entry_checked(&client.s.seg, r) == NULL:
                 raise _status.ArgumentError(client.decode_system_error(SH_ERR_DAMAGED, {
-                    "client": 0, "epoch": 0, "pid": 0, "status": -1, "class_id": 0}))
+                    "client": 0, "epoch": 0, "pid": 0, "status": -1, "class_id": 0, "function": 0}))
             if sh_load_relaxed(&sh_entry_at(&client.s.seg, r.index).size_flags) & SH_VALUE_ERROR:
                 try:
                     client._value(r)
@@ -437,6 +440,7 @@ cdef object _fail(Client client, Task task, bytes payload, list refs):
             full.epoch = client.s.epoch
             full.wait_status = -1
             full.class_id = task.class_id
+            full.function = t.fn_lo
             sh_fill_system_error(&client.s.seg, r, &full)
     if refs:
         for at in filled:

@@ -38,6 +38,7 @@ static bool begin(sh_repair *d, sh_ref task, bool force, bool recursive) {
   sh_ending *e = line_of(d, task);
   if (!e)
     return false;
+  e->cancelled = true;
   if (force && !(sh_slot_at(&d->seg, task.index)->flags & SH_SLOT_ACTOR_CALL))
     e->kill_ns = 0;
   e->recursive |= recursive;
@@ -60,12 +61,8 @@ static void begin_children(sh_repair *d, sh_id128 parent, bool force) {
   }
 }
 
-static sh_system_error why(sh_repair *d, uint64_t word) {
-  uint32_t client = sh_word_state(word) >= SH_TASK_CLAIMED ? sh_word_who(word) : 0;
-  const sh_client *k = sh_known_client(d, client);
-  return (sh_system_error){
-      .code = SH_ERR_CANCELLED, .client = client, .epoch = k->x_epoch, .pid = k->x_pid, .wait_status = -1};
-}
+static const sh_system_error cancelled = {.code = SH_ERR_CANCELLED, .wait_status = -1};
+static const sh_system_error timed_out = {.code = SH_ERR_TIMED_OUT, .wait_status = -1};
 
 /* A call that its actor has put aside, with the caller's later calls behind it, is gone: the actor is to look at those it has put
  * aside. It does after it has cleared this bit, of a ring of ours that is empty (order.c). */
@@ -83,21 +80,25 @@ static bool take_queued(sh_repair *d, sh_ending *e, uint64_t word) {
   uint32_t class_id = sh_word_who(word);
   bool aside = sh_word_state(word) == SH_TASK_WAITING;
   uint64_t mine = sh_word(e->generation, SH_TASK_CLAIMED, 0, sh_word_tag(word));
-  sh_system_error error = why(d, word);
   e->began |= sh_load32_relaxed(&t->x_attempt) != 0;
   if (!sh_cas(&t->word, &word, mine))
     return false;
-  sh_sweep_resolve(d, e->slot, mine, &error);
+  sh_sweep_resolve(d, e->slot, mine, &cancelled);
   if (aside)
     tell_actor(d, class_id);
   return true;
 }
 
 /* Its worker has let go of it: what it filled and logged is complete. */
-static void resolve(sh_repair *d, sh_ending *e, uint64_t word) {
-  sh_system_error error = why(d, word);
+static void resolve(sh_repair *d, uint32_t at, uint64_t word) {
+  sh_ending e = d->endings[at];
   (void)sh_counts_read(&d->counts);
-  sh_sweep_resolve(d, e->slot, word, &error);
+  if (!e.cancelled && (sh_slot_at(&d->seg, e.slot)->flags & SH_SLOT_RETRY_OVERDUE)) {
+    begin_children(d, e.id, false); /* now: the next attempt has children under the same name */
+    if (sh_sweep_repeat(d, e.slot, word))
+      return;
+  }
+  sh_sweep_resolve(d, e.slot, word, e.cancelled ? &cancelled : &timed_out);
 }
 
 static void kill_worker(sh_repair *d, sh_ending *e, uint64_t word) {
@@ -105,18 +106,19 @@ static void kill_worker(sh_repair *d, sh_ending *e, uint64_t word) {
   uint64_t killing = sh_word(e->generation, SH_TASK_KILLING, client, sh_word_tag(word));
   if (!sh_cas(&sh_slot_at(&d->seg, e->slot)->word, &word, killing))
     return;
-  d->verdicts[client] = SH_VERDICT_CANCEL;
+  d->verdicts[client] = e->cancelled ? SH_VERDICT_CANCEL : SH_VERDICT_OVERDUE;
   sh_event_add(d, SH_EVENT_CONDEMNED, client, sh_known_client(d, client)->x_epoch, 0);
 }
 
 /* One step, and as many as can be made at once. True: it is over. */
-static bool step(sh_repair *d, uint32_t at, bool tick) {
+static bool step(sh_repair *d, uint32_t at, bool tick, uint64_t now_ns) {
   for (uint32_t tries = 0; tries < TRIES; tries++) {
     sh_ending *e = &d->endings[at];
     sh_a64 *slot_word = &sh_slot_at(&d->seg, e->slot)->word;
     uint64_t word = sh_load_acquire(slot_word); /* (O) */
     uint32_t state = sh_word_state(word), who = sh_word_who(word);
-    if (sh_word_generation(word) != e->generation)
+    if (sh_word_generation(word) != e->generation ||
+        (!e->cancelled && state != SH_TASK_OVERDUE && state != SH_TASK_KILLING))
       return true;
     switch (state) {
     case SH_TASK_READY:
@@ -126,8 +128,8 @@ static bool step(sh_repair *d, uint32_t at, bool tick) {
       continue; /* it moved */
     case SH_TASK_CLAIMED:
       if (who != 0)
-        return false;      /* no user code yet: soon it runs, waits, or is put back */
-      resolve(d, e, word); /* put off */
+        return false;       /* no user code yet: soon it runs, waits, or is put back */
+      resolve(d, at, word); /* put off */
       return true;
     case SH_TASK_RUNNING:
       if (!sh_cas(slot_word, &word, sh_word(e->generation, SH_TASK_CANCELLED, who, sh_word_tag(word))))
@@ -139,10 +141,10 @@ static bool step(sh_repair *d, uint32_t at, bool tick) {
     case SH_TASK_CANCELLED:
     case SH_TASK_OVERDUE:
       if (who == 0) {
-        resolve(d, e, word);
+        resolve(d, at, word);
         return true;
       }
-      if (e->kill_ns == 0)
+      if (now_ns >= e->kill_ns)
         kill_worker(d, e, word);
       else if (tick)
         sh_os_signal(d->pidfds[who], SIGURG);
@@ -156,17 +158,46 @@ static bool step(sh_repair *d, uint32_t at, bool tick) {
   return false;
 }
 
-void sh_cancel_run(sh_repair *d, bool tick) {
+/* Is the task itself over? Not if only an attempt was, and the next one has children of its own. */
+static bool is_over(sh_repair *d, const sh_ending *e) {
+  uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, e->slot)->word);
+  return sh_word_generation(word) != e->generation || sh_word_state(word) == SH_FREE;
+}
+
+void sh_cancel_run(sh_repair *d, bool tick, uint64_t now_ns) {
   for (uint32_t i = 0; i < d->n_endings;) {
-    if (!step(d, i, tick)) {
+    if (!step(d, i, tick, now_ns)) {
       i++;
       continue;
     }
     sh_ending over = d->endings[i];
     d->endings[i] = d->endings[--d->n_endings];
-    if (over.recursive && over.began) /* it can submit no more: what it did since our first look */
+    if (over.recursive && over.began && is_over(d, &over)) /* it can submit no more: what it did since our first look */
       begin_children(d, over.id, over.kill_ns == 0);
   }
+}
+
+void sh_cancel_overdue(sh_repair *d, uint32_t client, uint64_t now_ns) {
+  const sh_client *c = sh_client_at(&d->seg, client);
+  sh_ref task = sh_ref_unpack(sh_load_relaxed(&c->x_current));
+  if (!sh_slot_known(&d->seg, task.index))
+    return;
+  sh_slot *t = sh_slot_at(&d->seg, task.index);
+  uint64_t word = sh_load_acquire(&t->word), limit = sh_load_relaxed(&t->deadline_left_ns);
+  if (limit == 0 || sh_word_generation(word) != task.generation || sh_word_state(word) != SH_TASK_RUNNING ||
+      sh_word_who(word) != client)
+    return;
+  uint64_t since = sh_load_relaxed(&c->x_since_ns); /* (N) of this run of the task, or later */
+  if ((int64_t)(now_ns - since) < (int64_t)limit)
+    return;
+  sh_ending *e = line_of(d, task);
+  if (!e || !sh_cas(&t->word, &word, sh_word(task.generation, SH_TASK_OVERDUE, client, sh_word_tag(word))))
+    return; /* it has ended; a line that is about nothing is struck in the next round */
+  e->recursive = e->began = true;
+  e->kill_ns = now_ns + SH_GRACE_NS;
+  sh_id128 id = e->id;
+  sh_os_signal(d->pidfds[client], SIGURG);
+  begin_children(d, id, false);
 }
 
 sh_status sh_repair_cancel(sh_repair *d, sh_ref task, bool force, bool recursive) {
@@ -178,7 +209,7 @@ sh_status sh_repair_cancel(sh_repair *d, sh_ref task, bool force, bool recursive
   bool over = sh_word_generation(word) != task.generation || state < SH_TASK_READY || state == SH_TASK_COMMITTED ||
               state > SH_TASK_LAST;
   sh_status status = over ? SH_LOST : begin(d, task, force, recursive) ? SH_OK : SH_FULL;
-  sh_cancel_run(d, false);
+  sh_cancel_run(d, false, sh_os_now_ns());
   pthread_mutex_unlock(&d->lock);
   sh_os_eventfd_signal(d->poke_fd); /* for what was released */
   return status;

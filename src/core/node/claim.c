@@ -20,12 +20,13 @@ static sh_status enter(sh_self *self, uint32_t slot, uint64_t claimed) {
     return SH_FENCED;
   }
   uint64_t running = sh_word(sh_word_generation(claimed), SH_TASK_RUNNING, self->index, sh_word_tag(claimed));
+  self->busy_since_ns = sh_os_now_ns();
+  sh_store_relaxed(&self->me->x_since_ns, self->busy_since_ns);
+  /* (N) since when, then RUNNING; against the word, then since when: cancel.c. */
   if (!sh_cas(&t->word, &seen, running))
     return SH_LOST;
   sh_store_relaxed(&self->me->x_current, (uint64_t)slot | ((uint64_t)sh_word_generation(claimed) << 32));
   sh_store32_relaxed(&self->me->x_depth, t->depth);
-  self->busy_since_ns = sh_os_now_ns();
-  sh_store_relaxed(&self->me->x_since_ns, self->busy_since_ns);
   return SH_OK;
 }
 
@@ -258,9 +259,10 @@ sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {
   return SH_OK;
 }
 
-void sh_resume(sh_self *self, uint32_t slot) {
+void sh_resume(sh_self *self, uint32_t slot, uint64_t since_ns) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
   uint64_t word = sh_load_relaxed(&t->word);
+  sh_store_relaxed(&self->me->x_since_ns, since_ns); /* what is still current is over: nobody compares the two */
   sh_store_relaxed(&self->me->x_current, (uint64_t)slot | ((uint64_t)sh_word_generation(word) << 32));
   sh_store32_relaxed(&self->me->x_depth, t->depth);
 }
@@ -370,11 +372,13 @@ bool sh_surrender(sh_self *self, uint32_t slot) {
   return true;
 }
 
-/* READY again, as `ready`, unless somebody decided about it meanwhile. */
-static bool give_back(sh_self *self, uint32_t slot, uint64_t word, uint64_t ready) {
+/* READY again, unless somebody decided about it meanwhile. The tag tells this run of it from the next one. */
+static bool give_back(sh_self *self, uint32_t slot, uint64_t word) {
+  sh_slot *t = sh_slot_at(&self->seg, slot);
   sh_ref r = {.index = slot, .generation = sh_word_generation(word)};
+  uint64_t ready = sh_word(r.generation, SH_TASK_READY, sh_slot_class(t), (sh_word_tag(word) + 1U) & 0xFFFFU);
   sh_store_release(&self->me->op, sh_ref_pack(r)); /* (P) READY without a hint must be named somewhere */
-  bool given = sh_cas(&sh_slot_at(&self->seg, slot)->word, &word, ready);
+  bool given = sh_cas(&t->word, &word, ready);
   if (given)
     sh_task_hint(self, slot);
   sh_store_release(&self->me->op, 0);
@@ -392,13 +396,11 @@ static sh_status lost(sh_self *self, uint32_t slot) {
 }
 
 void sh_unclaim(sh_self *self, uint32_t slot) {
-  sh_slot *t = sh_slot_at(&self->seg, slot);
-  uint64_t word = sh_load_relaxed(&t->word);
+  uint64_t word = sh_load_relaxed(&sh_slot_at(&self->seg, slot)->word);
   uint32_t state = sh_word_state(word);
   if (sh_word_who(word) != self->index || (state != SH_TASK_CLAIMED && state != SH_TASK_RUNNING))
     return;
-  (void)give_back(self, slot, word,
-                  sh_word(sh_word_generation(word), SH_TASK_READY, sh_slot_class(t), sh_word_tag(word)));
+  (void)give_back(self, slot, word);
 }
 
 bool sh_may_retry(const sh_self *self, uint32_t slot) {
@@ -414,9 +416,7 @@ bool sh_retry(sh_self *self, uint32_t slot) {
       sh_entry_unfill(&self->seg, &self->heap, self->index, sh_slot_return(&self->seg, t, i));
     /* Before the word: whoever claims it knows which attempt it is. A death in between costs two. */
     sh_store32_relaxed(&t->x_attempt, sh_load32_relaxed(&t->x_attempt) + 1U);
-    uint64_t ready =
-        sh_word(sh_word_generation(word), SH_TASK_READY, sh_slot_class(t), (sh_word_tag(word) + 1U) & 0xFFFFU);
-    if (give_back(self, slot, word, ready))
+    if (give_back(self, slot, word))
       return true;
   }
   (void)lost(self, slot);

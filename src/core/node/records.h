@@ -158,7 +158,8 @@ typedef struct sh_seats {
 
 #define SH_SLOT_ACTOR_CALL 1U
 #define SH_SLOT_CREATES_ACTOR 2U
-#define SH_SLOT_HAS_ROWS 4U /* its arguments name objects: the daemon frees it, after DONE */
+#define SH_SLOT_RETRY_OVERDUE 8U /* an attempt that ran too long costs a retry, instead of the task */
+#define SH_SLOT_HAS_ROWS 4U      /* its arguments name objects: the daemon frees it, after DONE */
 
 #define SH_SPEC_INLINE 104U
 
@@ -181,8 +182,8 @@ typedef struct sh_slot {
   uint64_t spec_bytes; /* 0: no arguments */
   sh_a32 x_cursor;     /* claimer: arguments before it are resolved */
   uint32_t owner_node;
-  uint64_t deadline_left_ns; /* remaining, never a clock value; 0 = none */
-  uint64_t rebuild_cost_ns;  /* own duration + arguments' costs, filled at commit */
+  sh_a64 deadline_left_ns;  /* that an attempt may run, never a clock value; 0 = any time */
+  uint64_t rebuild_cost_ns; /* own duration + arguments' costs, filled at commit */
   uint8_t hops, commit_state, priority;
   sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
   uint8_t spare[4];

@@ -193,7 +193,7 @@ static bool round_once(sh_repair *d) {
   if (d->n_put_off)
     sh_sweep_put_back(d, now);
   if (d->n_endings)
-    sh_cancel_run(d, ticks);
+    sh_cancel_run(d, ticks, now);
   sh_lease_run(d, now);
   if (ticks) {
     d->last_tick_ns = now;

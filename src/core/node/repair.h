@@ -46,7 +46,8 @@ typedef enum sh_verdict {
   SH_VERDICT_NONE,
   SH_VERDICT_LIMIT,    /* it holds more memory than it may: it fails, for it would do so again */
   SH_VERDICT_PRESSURE, /* the node runs out of memory: it is retried later, not at once, and has a count of its own */
-  SH_VERDICT_CANCEL    /* it was cancelled by force; about no other task of the worker */
+  SH_VERDICT_CANCEL,   /* it was cancelled by force; about no other task of the worker */
+  SH_VERDICT_OVERDUE   /* it ran too long and does not end by itself; likewise */
 } sh_verdict;
 
 typedef struct sh_put_off { /* a task that waits for its next attempt; its word is CLAIMED by client 0 */
@@ -58,6 +59,7 @@ typedef struct sh_ending { /* a task that is being ended: cancel.h */
   uint32_t slot, generation;
   sh_id128 id;
   uint64_t kill_ns; /* when its worker is killed for it */
+  bool cancelled;   /* else only this attempt is ended, which is overdue */
   bool recursive, began;
 } sh_ending;
 
@@ -175,6 +177,8 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
                    const sh_system_error *error);
 /* Resolve a task with an error; its word names the daemon, or a dead client: nobody else may decide. */
 void sh_sweep_resolve(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error);
+/* The next attempt of a task whose word names the daemon. False: it has none left. */
+bool sh_sweep_repeat(sh_repair *d, uint32_t slot, uint64_t word);
 /* Put tasks back whose pause is over. */
 void sh_sweep_put_back(sh_repair *d, uint64_t now_ns);
 /* Hint every READY task; resolve those of closed classes. */

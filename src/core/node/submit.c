@@ -70,7 +70,7 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   t->returns = 0;
   sh_store32_relaxed(&t->x_cursor, 0);
   t->owner_node = self->seg.fixed.node_number;
-  t->deadline_left_ns = 0;
+  sh_store_relaxed(&t->deadline_left_ns, call->timeout_ns);
   t->rebuild_cost_ns = 0;
   t->hops = 0;
   t->commit_state = SH_COMMIT_LOCAL;

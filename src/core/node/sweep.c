@@ -78,10 +78,14 @@ void sh_sweep_resolve(sh_repair *d, uint32_t slot, uint64_t word, const sh_syste
     sh_quarantine_slot(d, slot, word);
     return;
   }
+  sh_system_error told = *error;
+  told.function = t->fn_lo;
+  if (told.code == SH_ERR_TIMED_OUT)
+    told.class_id = (uint32_t)(sh_load_relaxed(&t->deadline_left_ns) / 1000000U);
   for (uint32_t i = 0; i < call.n_returns; i++) {
     sh_ref r = sh_view_return(&call, i);
     sh_counts_unfill(&d->counts, r);
-    sh_fill_system_error(&d->seg, r, error);
+    sh_fill_system_error(&d->seg, r, &told);
   }
   uint64_t committed = sh_word(sh_word_generation(word), SH_TASK_COMMITTED, sh_word_who(word), sh_word_tag(word));
   sh_store_release(&t->word, committed);
@@ -134,12 +138,25 @@ void sh_sweep_put_back(sh_repair *d, uint64_t now_ns) {
   }
 }
 
+/* What the attempt filled is thrown away. */
+static void next_attempt(sh_repair *d, uint32_t slot, uint32_t attempt) {
+  sh_slot *t = sh_slot_at(&d->seg, slot);
+  sh_call_view call;
+  (void)sh_look_at_call(&d->seg, t, &call);
+  for (uint32_t i = 0; i < call.n_returns; i++)
+    sh_counts_unfill(&d->counts, sh_view_return(&call, i));
+  sh_store32_relaxed(&t->x_attempt, attempt);
+}
+
 /* Why the task's process died, as far as the task is concerned. */
 static sh_verdict verdict_on(const sh_repair *d, uint64_t word) {
   sh_verdict verdict = d->verdicts[sh_word_who(word)];
+  bool about_one = verdict == SH_VERDICT_CANCEL || verdict == SH_VERDICT_OVERDUE;
   if (sh_word_state(word) == SH_TASK_CANCELLED)
     return SH_VERDICT_CANCEL;
-  return verdict == SH_VERDICT_CANCEL && sh_word_state(word) != SH_TASK_KILLING ? SH_VERDICT_NONE : verdict;
+  if (sh_word_state(word) == SH_TASK_OVERDUE)
+    return SH_VERDICT_OVERDUE;
+  return about_one && sh_word_state(word) != SH_TASK_KILLING ? SH_VERDICT_NONE : verdict;
 }
 
 /* A crash costs one of max_retries; the daemon's verdict about memory has its own rules. */
@@ -148,28 +165,37 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
   sh_verdict verdict = verdict_on(d, word);
   uint32_t attempt = sh_load32_relaxed(&t->x_attempt) + 1U;
   uint32_t pressed = (uint32_t)sh_load8_relaxed(&t->x_pressed) + (verdict == SH_VERDICT_PRESSURE ? 1U : 0U);
-  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && verdict != SH_VERDICT_LIMIT && verdict != SH_VERDICT_CANCEL;
+  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && verdict != SH_VERDICT_LIMIT && verdict != SH_VERDICT_CANCEL &&
+               (verdict != SH_VERDICT_OVERDUE || (t->flags & SH_SLOT_RETRY_OVERDUE));
   if (verdict == SH_VERDICT_PRESSURE)
     retry = retry && t->max_retries > 0 && pressed <= d->pressed_max;
   else
     retry = retry && attempt - pressed <= t->max_retries;
   if (!retry) {
+    static const uint32_t codes[] = {[SH_VERDICT_LIMIT] = SH_ERR_OUT_OF_MEMORY,
+                                     [SH_VERDICT_PRESSURE] = SH_ERR_OUT_OF_MEMORY,
+                                     [SH_VERDICT_CANCEL] = SH_ERR_CANCELLED,
+                                     [SH_VERDICT_OVERDUE] = SH_ERR_TIMED_OUT};
     sh_system_error told = *error;
     if (verdict != SH_VERDICT_NONE)
-      told.code = verdict == SH_VERDICT_CANCEL ? SH_ERR_CANCELLED : SH_ERR_OUT_OF_MEMORY;
+      told.code = codes[verdict];
     sh_sweep_resolve(d, slot, word, &told);
     return;
   }
-  sh_call_view call;
-  (void)sh_look_at_call(&d->seg, t, &call);
-  for (uint32_t i = 0; i < call.n_returns; i++)
-    sh_counts_unfill(&d->counts, sh_view_return(&call, i));
-  sh_store32_relaxed(&t->x_attempt, attempt);
   sh_store8_relaxed(&t->x_pressed, (uint8_t)pressed);
+  next_attempt(d, slot, attempt);
   if (verdict == SH_VERDICT_PRESSURE)
     put_off(d, slot, word, pressed);
   else
     back_to_ready(d, slot, word);
+}
+
+bool sh_sweep_repeat(sh_repair *d, uint32_t slot, uint64_t word) {
+  if (!sh_may_retry(&d->self, slot))
+    return false;
+  next_attempt(d, slot, sh_load32_relaxed(&sh_slot_at(&d->seg, slot)->x_attempt) + 1U);
+  back_to_ready(d, slot, word);
+  return true;
 }
 
 static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *error) {

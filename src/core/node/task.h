@@ -31,7 +31,8 @@
 /* What a caller says about a call; constant between calls of one function. */
 typedef struct sh_call {
   uint64_t fn_lo, fn_hi;
-  uint32_t class_id, n_returns, max_retries, flags; /* SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR */
+  uint32_t class_id, n_returns, max_retries, flags; /* SH_SLOT_*, but HAS_ROWS */
+  uint64_t timeout_ns;                              /* that an attempt may run; 0: any time */
   uint8_t priority;
 } sh_call;
 
@@ -56,8 +57,8 @@ sh_status sh_next_try(sh_self *self, uint32_t *slot);
  * producer of `r` if nobody has and this worker may run it. SH_OK: *slot is RUNNING for this client. */
 bool sh_should_run_awaited(const sh_self *self);
 sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot);
-/* Back in the task that was interrupted by an awaited one. */
-void sh_resume(sh_self *self, uint32_t slot);
+/* Back in the task that was interrupted by an awaited one, and that began at `since_ns`. */
+void sh_resume(sh_self *self, uint32_t slot, uint64_t since_ns);
 
 /* Is there something that sh_next_try might return? Reads shared words only; may be wrong for a moment. */
 bool sh_next_possible(const sh_self *self);

@@ -4,6 +4,7 @@
  * spinner that cannot spin, a wake that was not finished, a waiter list half served, a hint taken and not claimed. Each
  * repeated step is idempotent; each that had an effect counts as a repair, and there are none without faults. */
 #include "base/os.h"
+#include "node/cancel.h"
 #include "node/idle.h"
 #include "node/known.h"
 #include "node/look.h"
@@ -246,6 +247,7 @@ void sh_tick(sh_repair *d) {
   sh_store32_relaxed(clock, sh_load32_relaxed(clock) + 1U);
   sh_heal(d);
   uint32_t high = d->clients_high;
+  uint64_t now = sh_os_now_ns();
   for (uint32_t client = 1; client < high; client++) {
     if (!sh_known_live(d, client))
       continue;
@@ -253,6 +255,7 @@ void sh_tick(sh_repair *d) {
     help_commit(d, client, &d->progress[client]);
     help_parking(d, client, &d->progress[client]);
     ask_to_flush(d, client, &d->progress[client]);
+    sh_cancel_overdue(d, client, now);
     measure = measure || may_have_grown(d, client);
   }
   if (measure)

@@ -48,6 +48,7 @@ typedef enum sh_error_code {
   SH_ERR_STORE_FULL,
   SH_ERR_DAMAGED,
   SH_ERR_OUT_OF_MEMORY, /* the daemon ended the task's process for the memory it held */
+  SH_ERR_TIMED_OUT,     /* it ran for longer than it may */
 } sh_error_code;
 
 /* An error that the core itself seals: plain numbers, explained by the front end. */
@@ -55,7 +56,8 @@ typedef struct sh_system_error {
   uint32_t code; /* sh_error_code */
   uint32_t client, epoch, pid;
   int32_t wait_status; /* -1: unknown */
-  uint32_t class_id;
+  uint32_t class_id;   /* SH_ERR_TIMED_OUT: milliseconds that it may run */
+  uint64_t function;   /* fn_lo of the task; 0: unknown */
 } sh_system_error;
 
 static inline uint64_t sh_payload_inband_offset(const sh_payload *p) {

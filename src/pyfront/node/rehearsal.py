@@ -71,6 +71,8 @@ class StandIn:
         """Nobody cancels anything."""
         return False
 
+    retry = surrender
+
     def interrupt(self, signal_number: int, frame: object) -> None:
         """Nor interrupts it."""
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions and classes by content: exported once by whoever calls them, loaded once by whoever runs them.
 
-A record is the pickle, by value, of (name, function), and of the function's traits if it has any. Its key is a hash of the record, so two processes that ship the
-same function meet in the same entry, and a name given by `.options(name=...)` travels with the function it names.
+A record is the pickle, by value, of (name, function), and of the function's traits if it has any. Its key is a hash of
+the record, so two processes that ship the same function meet in the same entry, and a name given by
+`.options(name=...)` travels with the function it names.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from shoal._core._node import ObjectRef, with_refs
 from shoal.errors import SerializationError
 from shoal.ids import FunctionKey, function_key
 from shoal.task.traits import PLAIN, Traits
+
+KEY_PREFIX_BYTES = 8  # what an error that the core seals says of a key
 
 
 class Loaded(NamedTuple):
@@ -35,7 +38,7 @@ class FunctionTable:
     ) -> None:
         self._put = put
         self._fetch = fetch
-        self._exported: set[FunctionKey] = set()
+        self._exported: dict[FunctionKey, str] = {}  # to their names
         self._records: dict[bytes, bytes] = {}  # learned, not loaded yet
         self._loaded: dict[bytes, Loaded] = {}
         self._traits: dict[bytes, Traits] = {}  # of those loaded that have any
@@ -52,7 +55,7 @@ class FunctionTable:
         key = function_key(blob)
         if key not in self._exported:
             self._put(key, blob, name)
-            self._exported.add(key)
+            self._exported[key] = name
         return key
 
     def learn(self, key: bytes, record: bytes) -> None:
@@ -63,6 +66,12 @@ class FunctionTable:
         """The function of `key`. Raises SerializationError if it is unknown or cannot be loaded in this process."""
         loaded = self._loaded.get(key)
         return loaded if loaded is not None else self._load(FunctionKey(key))
+
+    def name_of(self, prefix: int) -> str:
+        """The name of the function whose key begins so, as a little-endian number; "" if it is not known here."""
+        start = prefix.to_bytes(KEY_PREFIX_BYTES, "little")
+        known = [*self._exported.items(), *((key, loaded.name) for key, loaded in self._loaded.items())]
+        return next((name for key, name in known if key.startswith(start)), "")
 
     def traits(self, key: bytes) -> Traits:
         """The traits of a loaded function."""

@@ -11,10 +11,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from shoal.errors import UnsupportedOptionError
+from shoal.errors import TaskTimeoutError, UnsupportedOptionError
 from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
+MAX_TIMEOUT_S = 1e6
 NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 
 
@@ -29,10 +30,16 @@ class TaskOptions(NamedTuple):
     max_retries: int = 3  # on death of the worker, and as retry_exceptions says; -1: without end
     name: str | None = None
     retry_exceptions: bool | tuple[type[BaseException], ...] = False  # True: every Exception
+    timeout: float | None = None  # seconds that an attempt may run
 
     def demands(self) -> dict[str, float]:
         """The resource shape, without zero amounts."""
         return demands(self.num_cpus, self.num_gpus, self.memory, self.resources)
+
+    def is_overdue_retried(self) -> bool:
+        """Whether an attempt that runs too long costs a retry: if that is listed, by itself or a base class."""
+        listed = self.retry_exceptions
+        return isinstance(listed, tuple) and any(issubclass(TaskTimeoutError, kind) for kind in listed)
 
     def traits(self) -> Traits:
         """What goes with the function to the worker."""
@@ -95,6 +102,8 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
         raise ValueError(f"max_retries must be -1 (no limit) or more, not {known['max_retries']}")
     if "retry_exceptions" in known:
         known["retry_exceptions"] = _exceptions(known["retry_exceptions"])
+    if "timeout" in known:
+        known["timeout"] = _timeout(known["timeout"])
     return base._replace(**known)
 
 
@@ -236,6 +245,16 @@ def _integer(option: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{option} must be an integer, not {type(value).__name__}")
     return value
+
+
+def _timeout(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(value).__name__}")
+    if not 0 < value <= MAX_TIMEOUT_S:
+        raise ValueError(f"timeout must be more than 0 and at most {MAX_TIMEOUT_S:g} seconds, or None, not {value}")
+    return float(value)
 
 
 def _exceptions(value: object) -> bool | tuple[type[BaseException], ...]:

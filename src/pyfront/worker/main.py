@@ -29,7 +29,7 @@ from shoal.worker.streams import flush_output, name_output
 def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None:
     """Run tasks, or be one actor; returns when the process should exit with code 0."""
     runtime = Runtime(client, link, welcome, is_driver=False)
-    set_hooks(client, runtime.calls)
+    set_hooks(client, runtime.calls, runtime.functions)
     install(runtime)
     accelerators = runtime.accelerators = Accelerators(int(welcome.config.resources.get("GPU", 0)))
     allowance = Allowance(client, Meter())

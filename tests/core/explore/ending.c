@@ -97,6 +97,34 @@ const xp_scenario ending_beside_retry = {
     .check = value_or_error,
 };
 
+/* ---- its time, and that of the task before it ---- */
+
+#define LIMIT_NS 100U
+#define LONG_AGO_NS ((uint64_t)-1000) /* the clock stands at 0 */
+static void setup_next(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  rig_call call = {.class_id = node->class_id, .n_returns = 1, .addend = 5, .timeout_ns = LIMIT_NS};
+  rig_submit(&node->driver, &call, &stage->out);
+  sh_client *me = node->worker[0].me; /* it was put back, long after it had begun */
+  sh_store_relaxed(&me->x_current, sh_load_relaxed(&sh_entry_at(&node->d.seg, stage->out.index)->producer));
+  sh_store_relaxed(&me->x_since_ns, LONG_AGO_NS);
+}
+static void look_at_its_time(void) {
+  sh_cancel_overdue(&node->d, node->worker[0].index, LIMIT_NS / 2U);
+}
+static void in_time(void) {
+  finish();
+  XP_EQUAL(rig_value(&node->driver, stage->out), 5);
+  node_check_valid();
+}
+const xp_scenario ending_in_time = {
+    .name = "N task: it is looked at while a worker begins it for the second time",
+    .setup = setup_next,
+    .run = {run_it, look_at_its_time},
+    .check = in_time,
+};
+
 /* ---- its value holds a reference, which is counted and given back ---- */
 
 static void setup_container(void) {
@@ -169,7 +197,7 @@ static void serve_two(void) {
 }
 /* The call was between claim and wait when it was cancelled: the daemon looks again. */
 static void next_round(void) {
-  sh_cancel_run(&node->d, true);
+  sh_cancel_run(&node->d, true, 0);
 }
 static void later_done(void) {
   finish();

@@ -44,6 +44,7 @@ const xp_scenario *const xp_scenarios[] = {
     &ending_beside_run,
     &ending_beside_death,
     &ending_beside_retry,
+    &ending_in_time,
     &ending_of_container,
     &ending_of_stalled_call,
     &log_hands,

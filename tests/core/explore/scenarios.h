@@ -56,6 +56,7 @@ extern const xp_scenario task_bits;
 extern const xp_scenario ending_beside_run;
 extern const xp_scenario ending_beside_death;
 extern const xp_scenario ending_beside_retry;
+extern const xp_scenario ending_in_time;
 extern const xp_scenario ending_of_container;
 extern const xp_scenario ending_of_stalled_call;
 /* logs.c */

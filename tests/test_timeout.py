@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks that run for longer than their `timeout`."""
+
+import os
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+import pytest
+
+import shoal
+
+FOR_EVER_S = 600.0
+SHORT_S = 0.1
+LONG_S = 300.0
+nap = time.sleep  # what tasks do; no test waits for its end
+
+
+@shoal.remote
+def add(*values: int) -> int:
+    return sum(values)
+
+
+@shoal.remote(timeout=SHORT_S)
+def sleeper() -> None:
+    nap(FOR_EVER_S)
+
+
+@shoal.remote(timeout=SHORT_S)
+def parent() -> None:
+    shoal.get(forever.remote())
+
+
+@shoal.remote
+def forever() -> None:
+    nap(FOR_EVER_S)
+
+
+@shoal.remote(timeout=SHORT_S)
+def spinner() -> None:
+    while True:
+        pass
+
+
+def is_timed_out(ref: Any, name: str) -> bool:
+    with pytest.raises(shoal.TaskTimeoutError, match=rf"{name} was ended.* timeout of 0.1 s") as caught:
+        shoal.get(ref)
+    assert isinstance(caught.value, TimeoutError)
+    assert (caught.value.task_name, caught.value.timeout_s) == (name, SHORT_S)
+    return True
+
+
+@pytest.mark.parametrize("task", [sleeper, parent, spinner])
+def test_a_task_that_runs_too_long_is_ended_and_its_worker_goes_on(shoal_node: ModuleType, task: Any) -> None:
+    assert is_timed_out(task.remote(), task.__name__)
+    assert shoal.get([add.remote(i, 1) for i in range(100)]) == list(range(1, 101))
+
+
+def test_the_time_in_the_queue_does_not_count(shoal_node: ModuleType) -> None:
+    first = [sleeper.remote() for _ in range(2)]  # keep both CPUs for as long as the others may run
+    refs = [add.options(timeout=SHORT_S).remote(i, 1) for i in range(20)]
+    assert shoal.get(refs) == list(range(1, 21))
+    assert all(is_timed_out(ref, "sleeper") for ref in first)
+
+
+def test_native_code_is_killed_after_a_grace_time(shoal_node: ModuleType, tmp_path: Path) -> None:
+    @shoal.remote(timeout=SHORT_S, max_retries=5)
+    def native() -> None:
+        (tmp_path / str(os.getpid())).touch()
+        sum(range(10**18))  # never looks for signals
+
+    assert is_timed_out(native.remote(), "native")
+    (seen,) = tmp_path.iterdir()
+    while psutil.pid_exists(int(seen.name)):
+        pass  # until it is reaped
+    assert shoal.get([add.remote(i, 1) for i in range(100)]) == list(range(1, 101))
+
+
+def test_it_may_clean_up_but_not_return(shoal_node: ModuleType, tmp_path: Path) -> None:
+    @shoal.remote(timeout=SHORT_S)
+    def tidy() -> str:
+        try:
+            nap(FOR_EVER_S)
+        except KeyboardInterrupt:
+            (tmp_path / "tidied").touch()
+        return "a value"
+
+    assert is_timed_out(tidy.remote(), "tidy")
+    assert (tmp_path / "tidied").exists()
+
+
+@pytest.mark.parametrize(
+    ("retried", "n_attempts"),
+    [(False, 1), (True, 1), ([OSError], 4), ([shoal.TaskTimeoutError], 4), ([KeyError], 1), ([TimeoutError], 4)],
+)
+def test_it_is_retried_only_if_that_is_listed(
+    shoal_node: ModuleType, tmp_path: Path, retried: Any, n_attempts: int
+) -> None:
+    @shoal.remote(timeout=SHORT_S, retry_exceptions=retried, max_retries=3)
+    def attempt() -> None:
+        (tmp_path / str(len(list(tmp_path.iterdir())))).touch()
+        nap(FOR_EVER_S)
+
+    assert is_timed_out(attempt.remote(), "attempt")
+    assert len(list(tmp_path.iterdir())) == n_attempts
+
+
+def test_a_later_attempt_in_time_gives_the_value(shoal_node: ModuleType, tmp_path: Path) -> None:
+    @shoal.remote(timeout=SHORT_S, retry_exceptions=[shoal.TaskTimeoutError])
+    def attempt() -> int:
+        n = len(list(tmp_path.iterdir()))
+        (tmp_path / str(n)).touch()
+        if n < 2:
+            nap(FOR_EVER_S)
+        return n
+
+    assert shoal.get(attempt.remote()) == 2
+
+
+def test_its_children_are_cancelled(shoal_node: ModuleType, tmp_path: Path) -> None:
+    @shoal.remote
+    def child() -> None:
+        try:
+            nap(FOR_EVER_S)
+        except KeyboardInterrupt:
+            (tmp_path / "ended").touch()
+            raise
+
+    @shoal.remote(timeout=3 * SHORT_S)
+    def mother() -> None:
+        shoal.get(child.remote())
+
+    with pytest.raises(shoal.TaskTimeoutError):
+        shoal.get(mother.remote())
+    while not (tmp_path / "ended").exists():
+        pass
+
+
+def test_a_task_in_time_returns(shoal_node: ModuleType) -> None:
+    assert shoal.get([add.options(timeout=LONG_S).remote(i, 1) for i in range(1000)]) == list(range(1, 1001))
