@@ -73,6 +73,9 @@ class StandIn:
 
     retry = surrender
 
+    def leave(self) -> None:
+        """Nor asked to leave."""
+
     def interrupt(self, signal_number: int, frame: object) -> None:
         """Nor interrupts it."""
 

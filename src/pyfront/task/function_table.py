@@ -41,8 +41,11 @@ class FunctionTable:
         self._exported: dict[FunctionKey, str] = {}  # to their names
         self._records: dict[bytes, bytes] = {}  # learned, not loaded yet
         self._loaded: dict[bytes, Loaded] = {}
+        self._ready: dict[bytes, Loaded] = {}  # those whose calls are not counted
+        self._n_calls: dict[bytes, int] = {}  # of those whose calls are
         self._traits: dict[bytes, Traits] = {}  # of those loaded that have any
-        self.find: Callable[[bytes], Loaded | None] = self._loaded.get  # `load` without a frame; None: not loaded yet
+        self.find: Callable[[bytes], Loaded | None] = self._ready.get  # `begin_call` without a frame; None: ask that
+        self.on_last_call: Callable[[], None] = _nothing  # this process has begun the last call that it may run
         self._key_by_id: dict[int, FunctionKey] = {}  # ids stay valid: `_loaded` keeps the functions
 
     def export(self, name: str, function: Callable[..., Any], traits: Traits = PLAIN) -> FunctionKey:
@@ -66,6 +69,16 @@ class FunctionTable:
         """The function of `key`. Raises SerializationError if it is unknown or cannot be loaded in this process."""
         loaded = self._loaded.get(key)
         return loaded if loaded is not None else self._load(FunctionKey(key))
+
+    def begin_call(self, key: bytes) -> Loaded:
+        """`load` for a call that this process is about to run, which is counted if the function has `max_calls`."""
+        loaded = self.load(key)
+        max_calls = self.traits(key).max_calls
+        if max_calls:
+            n_calls = self._n_calls[key] = self._n_calls.get(key, 0) + 1
+            if n_calls >= max_calls:
+                self.on_last_call()
+        return loaded
 
     def name_of(self, prefix: int) -> str:
         """The name of the function whose key begins so, as a little-endian number; "" if it is not known here."""
@@ -92,7 +105,13 @@ class FunctionTable:
         self._key_by_id[id(function)] = key
         if traits:
             self._traits[key] = traits[0]
+        if not self.traits(key).max_calls:
+            self._ready[key] = loaded
         return loaded
+
+
+def _nothing() -> None:
+    """Nobody wants to be told."""
 
 
 def pickle_record(name: str, function: Callable[..., Any], traits: Traits = PLAIN) -> bytes:

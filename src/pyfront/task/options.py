@@ -31,6 +31,7 @@ class TaskOptions(NamedTuple):
     name: str | None = None
     retry_exceptions: bool | tuple[type[BaseException], ...] = False  # True: every Exception
     timeout: float | None = None  # seconds that an attempt may run
+    max_calls: int = 0  # of the function that one worker runs before it exits; 0: any number
 
     def demands(self) -> dict[str, float]:
         """The resource shape, without zero amounts."""
@@ -44,7 +45,7 @@ class TaskOptions(NamedTuple):
     def traits(self) -> Traits:
         """What goes with the function to the worker."""
         retried = self.retry_exceptions
-        return Traits(retried if isinstance(retried, tuple) else (Exception,) if retried else ())
+        return Traits(retried if isinstance(retried, tuple) else (Exception,) if retried else (), self.max_calls)
 
 
 class ActorOptions(NamedTuple):
@@ -78,7 +79,6 @@ LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "concurrency_groups": ((None, {}), "use `max_concurrency`"),
     "label_selector": ((None, {}), "use a custom resource"),
     "lifetime": ((None, "non_detached"), "the actor lives as long as a handle to it"),
-    "max_calls": ((0, None), "workers are reused"),
     "max_pending_calls": ((-1, None), "bound the calls in flight with `wait`"),
     "max_restarts": ((0, None), "create a new actor when `ActorDiedError` is raised"),
     "max_task_retries": ((0, None), "call again when `ActorDiedError` is raised"),
@@ -102,6 +102,10 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
         raise ValueError(f"max_retries must be -1 (no limit) or more, not {known['max_retries']}")
     if "retry_exceptions" in known:
         known["retry_exceptions"] = _exceptions(known["retry_exceptions"])
+    if "max_calls" in known:
+        known["max_calls"] = 0 if known["max_calls"] is None else _integer("max_calls", known["max_calls"])
+        if known["max_calls"] < 0:
+            raise ValueError(f"max_calls must be 0 (no limit) or more, not {known['max_calls']}")
     if "timeout" in known:
         known["timeout"] = _timeout(known["timeout"])
     return base._replace(**known)

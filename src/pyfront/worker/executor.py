@@ -27,6 +27,7 @@ def run_tasks(
     next_task = client.next_task
     run = _runner(client, functions, accelerators, allowance, Outcomes(client, node))
     client.run_inline = _inline(client, run)
+    functions.on_last_call = client.leave
     while True:
         task = next_task(idle_exit_s)
         if task is not None:
@@ -68,7 +69,7 @@ def _recover(client: Client, task: Task) -> None:
 def _runner(
     client: Client, functions: FunctionTable, accelerators: Accelerators, allowance: Allowance, outcomes: Outcomes
 ) -> Callable[[Task], None]:
-    find, load = functions.find, functions.load
+    find, begin_call = functions.find, functions.begin_call
     traits, retry = functions.traits, client.retry
     returned = outcomes.returned
     set_current = client.set_current
@@ -83,7 +84,7 @@ def _runner(
         set_current(task)
         try:
             key = task.key
-            name, function = find(key) or load(key)
+            name, function = find(key) or begin_call(key)
             last_call.task = task
             last_call.name = name
             if has_accelerators or task.class_id != class_id:

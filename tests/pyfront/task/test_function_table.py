@@ -82,6 +82,21 @@ def test_traits_travel_with_the_function_and_make_another_record() -> None:
     assert worker.traits(bytes(16)) == Traits()
 
 
+def test_calls_are_counted_only_where_that_is_asked_for() -> None:
+    daemon = Daemon()
+    plain, counted = (daemon.table().export("double", double(), Traits(max_calls=n)) for n in (0, 2))
+    worker = daemon.table()
+    ends: list[int] = []
+    worker.on_last_call = lambda: ends.append(1)
+    for _ in range(3):
+        assert (worker.find(plain) or worker.begin_call(plain)).function(1) == 2
+    assert worker.find(plain) is not None
+    assert worker.load(counted).function(1) == 2
+    for n_ends in (0, 1, 2):
+        assert (worker.find(counted) or worker.begin_call(counted)).function(1) == 2
+        assert len(ends) == n_ends
+
+
 def test_an_unknown_key_is_a_typed_error() -> None:
     with pytest.raises(SerializationError, match="no function"):
         Daemon().table().load(bytes(16))

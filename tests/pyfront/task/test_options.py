@@ -61,7 +61,7 @@ def test_a_bad_task_option_is_refused_by_name(option: str, value: Any, error: ty
         ("runtime_env", {"pip": ["x"]}),
         ("scheduling_strategy", "SPREAD"),
         ("num_returns", "streaming"),
-        ("max_calls", 1),
+        ("num_returns", "dynamic"),
     ],
 )
 def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
