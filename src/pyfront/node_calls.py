@@ -94,9 +94,9 @@ class NodeCalls:
         reply = self._find(GetFunction(key=key))
         return None if reply is None else reply.blob
 
-    def define_class(self, resources: dict[str, float]) -> int:
-        """The scheduling class of a resource shape. Warns if the node cannot meet it as things are."""
-        reply = self._ask(DefineClass(resources=resources))
+    def define_class(self, resources: dict[str, float], priority: int = 0) -> int:
+        """The scheduling class of a resource shape and priority. Warns if the node cannot meet it as things are."""
+        reply = self._ask(DefineClass(resources=resources, priority=priority))
         _warn(reply.warning)
         return reply.class_id
 

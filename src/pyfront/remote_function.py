@@ -96,7 +96,8 @@ class RemoteFunction(Generic[P, R]):
         return CallTemplate(
             runtime.client,
             key=self._key(runtime),
-            class_id=runtime.class_for(options.demands()),
+            class_id=runtime.class_for(options.demands(), options.priority),
+            priority=options.priority,
             num_returns=options.num_returns,
             max_retries=MAX_RETRIES if options.max_retries < 0 else options.max_retries,
             timeout_ns=0 if options.timeout is None else max(1, int(options.timeout * 1e9)),

@@ -48,14 +48,14 @@ class Runtime:
         self.actor: ActorOrder | None = None  # which actor this process is
         self.accelerators: Accelerators | None = None  # of a worker
         self.bridge: Closable | None = None  # the event loops' share of the connection, made when one is first used
-        self._classes: dict[frozenset[tuple[str, float]], int] = {}
+        self._classes: dict[tuple[frozenset[tuple[str, float]], int], int] = {}
 
-    def class_for(self, demands: Mapping[str, float]) -> int:
+    def class_for(self, demands: Mapping[str, float], priority: int = 0) -> int:
         """The scheduling class of a resource shape. Warns (InfeasibleResourcesWarning) if the node cannot meet it."""
-        shape = frozenset(demands.items())
+        shape = (frozenset(demands.items()), priority)
         class_id = self._classes.get(shape)
         if class_id is None:
-            class_id = self._classes[shape] = self.calls.define_class(dict(demands))
+            class_id = self._classes[shape] = self.calls.define_class(dict(demands), priority)
         return class_id
 
 

@@ -78,7 +78,7 @@ class CallTemplate:
         class_id: int,
         num_returns: int = 1,
         max_retries: int = 0,
-        priority: int = 0,
+        priority: int = 0,  # -128 to 127, as that of the class
         timeout_ns: int = 0,  # that an attempt may run; 0: any time
         retry_overdue: bool = False,  # one that runs too long costs a retry
         is_actor_call: bool = False,
@@ -275,8 +275,10 @@ class NodeCore:
         """
     def fence(self, index: int, epoch: int) -> None:
         """No more work for this client; it learns it by should_exit."""
-    def define_class(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
-        """A scheduling class for tasks of one resource shape and root. Same arguments, same id."""
+    def define_class(
+        self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0, priority: int = 0
+    ) -> int:
+        """A scheduling class for tasks of one resource shape, priority and root. Same arguments, same id."""
     def define_actor(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
         """A class with one taker. Reserve its lease with `reserve_actor` before starting its process."""
     def reserve_actor(self, class_id: int) -> bool:

@@ -69,7 +69,7 @@ cdef extern from "node/repair.h" nogil:
         pass
     uint8_t sh_load8_relaxed(const sh_a8 *p)
 
-    enum: SH_LAYOUT_VERSION, SH_CHECK, SH_MAX_DEMANDS, SH_MAX_KINDS
+    enum: SH_LAYOUT_VERSION, SH_CHECK, SH_MAX_DEMANDS, SH_MAX_KINDS, SH_PRIORITY_USUAL
     enum: SH_VALUE_SIZE_MASK, SH_VALUE_HAS_REFS, SH_VALUE_ERROR
     enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR, SH_SLOT_RETRY_OVERDUE
     enum: SH_LOCAL_CLOSED, SH_LOCAL_MARKED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
@@ -240,6 +240,7 @@ cdef extern from "node/repair.h" nogil:
         int64_t kind, a, b, c
     ctypedef struct sh_shape:
         uint32_t root, cpu_milli, gpu_milli, n_demands
+        int32_t priority
         uint32_t kinds[8]
         uint32_t milli[8]
     ctypedef struct sh_stats:

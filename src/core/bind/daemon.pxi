@@ -78,10 +78,11 @@ cdef class NodeCore:
         shape.n_demands = <uint32_t>len(demands)
         return 0
 
-    def define_class(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0) -> int:
+    def define_class(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0, int priority=0) -> int:
         cdef sh_shape shape
         cdef uint32_t class_id
         self._shape(&shape, root, cpu_milli, demands, gpu_milli)
+        shape.priority = _checked_priority(priority)
         cdef sh_status status = sh_repair_define_class(self.d, &shape, &class_id)
         if status != SH_OK:
             _raise(status, "no further scheduling class can be defined")

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Calls: templates and submission; and their other end, claiming and finishing tasks.
 
+cdef int _checked_priority(int priority) except? -1:
+    if not -<int>SH_PRIORITY_USUAL <= priority < <int>SH_PRIORITY_USUAL:
+        raise _status.Invalid(f"a priority is from -{SH_PRIORITY_USUAL} to {SH_PRIORITY_USUAL - 1}, not {priority}")
+    return priority
+
+
 @cython.final
 cdef class CallTemplate:
     """Everything about a call that does not change between calls."""
@@ -9,7 +15,7 @@ cdef class CallTemplate:
     cdef object keep
 
     def __init__(self, Client client not None, *, bytes key not None, uint32_t class_id, uint32_t num_returns=1,
-                 uint32_t max_retries=0, uint8_t priority=0, uint64_t timeout_ns=0, bint retry_overdue=False, bint is_actor_call=False,
+                 uint32_t max_retries=0, int priority=0, uint64_t timeout_ns=0, bint retry_overdue=False, bint is_actor_call=False,
                  bint creates_actor=False, keep=None):
         if len(key) != 16:
             raise _status.Invalid(f"a function key has 16 bytes, not {len(key)}")
@@ -19,7 +25,7 @@ cdef class CallTemplate:
         self.call.class_id = class_id
         self.call.n_returns = num_returns
         self.call.max_retries = max_retries
-        self.call.priority = priority
+        self.call.priority = <uint8_t>(_checked_priority(priority) + SH_PRIORITY_USUAL)
         self.call.timeout_ns = timeout_ns
         self.call.flags = (SH_SLOT_ACTOR_CALL if is_actor_call else 0) | (SH_SLOT_CREATES_ACTOR if creates_actor else 0) \
             | (SH_SLOT_RETRY_OVERDUE if retry_overdue else 0)

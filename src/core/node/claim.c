@@ -162,20 +162,40 @@ static bool is_leased(uint64_t lease) {
   return sh_lease_state(lease) == SH_LEASE_GRANTED || sh_lease_state(lease) == SH_LEASE_BUSY;
 }
 
-/* Claim of the class that the daemon granted us, if any; else give the lease back: nothing is left of it. */
+/* Does work of higher priority than this class's wait for a lease in this job? */
+static bool is_outranked(const sh_self *self, uint32_t class_id) {
+  const sh_segment *s = &self->seg;
+  if (!sh_load32_relaxed(&s->header->x_ranked))
+    return false;
+  uint32_t mine = sh_load32_relaxed(&sh_class_at(s, class_id)->priority);
+  for (uint32_t w = 0, words = sh_class_words(s); w < words; w++)
+    for (uint64_t bits = sh_load_relaxed(&s->header->x_task_classes[w]); bits; bits &= bits - 1U) {
+      const sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
+      if (sh_load32_relaxed(&c->kind) == SH_CLASS_LEASE && sh_load32_relaxed(&c->root) == self->root &&
+          sh_load32_relaxed(&c->priority) > mine && sh_class_has_bits(s, c))
+        return true;
+    }
+  return false;
+}
+
+/* Claim of the class that the daemon granted us, if any; else give the lease back: nothing is left of it, or what waits is
+ * more urgent. Each grant is good for one task at least, or a class that cannot be served would hold up those it outranks. */
 static sh_status claim_under_lease(sh_self *self, uint32_t *slot) {
   uint64_t lease = sh_load_acquire(&self->me->x_lease);
   uint32_t class_id = ((uint32_t)lease & 0xFFFFU) - 1U;
   if (!is_leased(lease) || class_id >= SH_MAX_CLASSES)
     return SH_EMPTY;
+  bool outranked = false;
   if (sh_lease_state(lease) == SH_LEASE_BUSY) { /* its last task is over */
+    outranked = is_outranked(self, class_id);
     uint64_t granted = sh_lease_in(lease, SH_LEASE_GRANTED);
     if (!sh_cas(&self->me->x_lease, &lease, granted))
       return SH_EMPTY;
     lease = granted;
   }
   self->lease = lease;
-  bool found = class_open(sh_class_at(&self->seg, class_id)) && claim_of_class(self, class_id, slot) == SH_OK;
+  bool found =
+      !outranked && class_open(sh_class_at(&self->seg, class_id)) && claim_of_class(self, class_id, slot) == SH_OK;
   self->lease = 0;
   if (found)
     return SH_OK;
@@ -192,29 +212,67 @@ static void lend_seat(sh_self *self) {
   sh_wake_worker(&self->seg); /* who found no seat sleeps, with work at hand */
 }
 
-static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
+/* Of one class of this job that needs no lease. */
+static bool claim_without_lease(sh_self *self, uint32_t class_id, uint32_t *slot) {
   const sh_segment *s = &self->seg;
+  sh_class *c = sh_class_at(s, class_id);
+  uint32_t kind = sh_load32_relaxed(&c->kind);
+  if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) || !sh_class_has_bits(s, c))
+    return false;
+  if (kind == SH_CLASS_SEAT && !sh_seat_take(self))
+    return false;
+  if (claim_of_class(self, class_id, slot) != SH_OK)
+    return false;
+  if (kind == SH_CLASS_FREE_RUN)
+    lend_seat(self);
+  return true;
+}
+
+/* The task class of this job that comes after `last` when those of higher priority come first, and then those of lower number;
+ * SH_MAX_CLASSES: before the first, and after the last. */
+static uint32_t class_after(const sh_self *self, uint32_t last) {
+  const sh_segment *s = &self->seg;
+  uint32_t next = SH_MAX_CLASSES, best = 0, before = UINT32_MAX;
+  if (last != SH_MAX_CLASSES)
+    before = sh_load32_relaxed(&sh_class_at(s, last)->priority);
+  for (uint32_t w = 0, words = sh_class_words(s); w < words; w++)
+    for (uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]); bits; bits &= bits - 1U) {
+      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      const sh_class *c = sh_class_at(s, class_id);
+      uint32_t priority = sh_load32_relaxed(&c->priority);
+      bool is_later = priority < before || (priority == before && class_id > last);
+      if (!is_later || sh_load32_relaxed(&c->root) != self->root || (next != SH_MAX_CLASSES && priority <= best))
+        continue;
+      next = class_id;
+      best = priority;
+    }
+  return next;
+}
+
+static sh_status claim_by_rank(sh_self *self, uint32_t *slot) {
+  uint32_t class_id = class_after(self, SH_MAX_CLASSES);
+  for (; class_id != SH_MAX_CLASSES; class_id = class_after(self, class_id))
+    if (claim_without_lease(self, class_id, slot))
+      return SH_OK;
+  return SH_EMPTY;
+}
+
+static sh_status claim_by_number(sh_self *self, uint32_t *slot) {
+  const sh_segment *s = &self->seg;
+  for (uint32_t w = 0, words = sh_class_words(s); w < words; w++)
+    for (uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]); bits; bits &= bits - 1U)
+      if (claim_without_lease(self, w * 64U + (uint32_t)__builtin_ctzll(bits), slot))
+        return SH_OK;
+  return SH_EMPTY;
+}
+
+static sh_status claim_as_worker(sh_self *self, uint32_t *slot) {
   sh_seat_between(self);
   if (sh_load_relaxed(&self->me->x_lease) && claim_under_lease(self, slot) == SH_OK)
     return SH_OK;
-  for (uint32_t w = 0, words = sh_class_words(s); w < words; w++) {
-    uint64_t bits = sh_load_acquire(&s->header->x_task_classes[w]);
-    for (; bits; bits &= bits - 1U) {
-      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
-      sh_class *c = sh_class_at(s, class_id);
-      uint32_t kind = sh_load32_relaxed(&c->kind);
-      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) ||
-          !sh_class_has_bits(s, c))
-        continue;
-      if (kind == SH_CLASS_SEAT && !sh_seat_take(self))
-        continue;
-      if (claim_of_class(self, class_id, slot) != SH_OK)
-        continue;
-      if (kind == SH_CLASS_FREE_RUN)
-        lend_seat(self);
-      return SH_OK;
-    }
-  }
+  bool ranked = sh_load32_relaxed(&self->seg.header->x_ranked) != 0;
+  if ((ranked ? claim_by_rank(self, slot) : claim_by_number(self, slot)) == SH_OK)
+    return SH_OK;
   if (self->seated_run)
     sh_seat_rest(self);
   return SH_EMPTY;
@@ -296,61 +354,6 @@ bool sh_next_possible(const sh_self *self) {
     }
   }
   return false;
-}
-
-void sh_idle_announce(sh_self *self) {
-  sh_set_run_state(self, SH_RUN_PARKED);
-  sh_fetch_or(&self->seg.header->x_idle[self->index / 64U], 1ULL << (self->index % 64U));
-  /* (D) the idle bit, then the caller's look at the rings; against the pushed hint, then the look at the idle bits (idle.c).
-   * (I) the idle bit, then this look; against x_lease_waits, then the daemon's look at the idle bits (lease.c). */
-  sh_fence();
-  if (self->role == SH_ROLE_WORKER && sh_load32_relaxed(&sh_seats_of(&self->seg)->x_lease_waits))
-    sh_self_poke(self);
-}
-
-void sh_idle_withdraw(sh_self *self) {
-  uint64_t bit = 1ULL << (self->index % 64U);
-  sh_a64 *idle = &self->seg.header->x_idle[self->index / 64U];
-  if (sh_load_relaxed(idle) & bit)
-    sh_fetch_and(idle, ~bit);
-  sh_set_run_state(self, SH_RUN_BUSY);
-}
-
-bool sh_spin_next(sh_self *self) {
-  if (!sh_may_spin(self))
-    return sh_next_possible(self);
-  bool worker = self->role == SH_ROLE_WORKER;
-  sh_a64 *spinning = &self->seg.header->x_spinning[self->index / 64U];
-  uint64_t bit = 1ULL << (self->index % 64U);
-  uint64_t start = sh_os_now_ns(), last = start;
-  sh_store32_relaxed(&self->me->x_beat,
-                     (uint32_t)start); /* before the bit: a tick must not see a new bit with an old beat */
-  sh_set_run_state(self, SH_RUN_SPINNING);
-  if (worker)
-    sh_fetch_or(spinning, bit);
-  bool found;
-  for (;;) {
-    found = sh_next_possible(self);
-    for (uint32_t i = 0; !found && i < 16U; i++) {
-      sh_pause();
-      found = sh_next_possible(self);
-    }
-    if (found)
-      break;
-    uint64_t now = sh_os_now_ns();
-    sh_store32_relaxed(&self->me->x_beat, (uint32_t)now);
-    if (now - last > SH_SPIN_GAP_NS) {
-      self->no_spin_before_ns = now + SH_SPIN_BACKOFF_NS;
-      break;
-    }
-    if (now - start > SH_SPIN_NS)
-      break;
-    last = now;
-  }
-  if (worker)
-    sh_fetch_and(spinning, ~bit);
-  sh_set_run_state(self, SH_RUN_BUSY);
-  return found || sh_next_possible(self);
 }
 
 bool sh_is_ending(const sh_self *self, uint32_t slot) {

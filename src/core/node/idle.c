@@ -65,6 +65,61 @@ void sh_wake_worker(const sh_segment *s) {
     }
 }
 
+void sh_idle_announce(sh_self *self) {
+  sh_set_run_state(self, SH_RUN_PARKED);
+  sh_fetch_or(&self->seg.header->x_idle[self->index / 64U], 1ULL << (self->index % 64U));
+  /* (D) the idle bit, then the caller's look at the rings; against the pushed hint, then the look at the idle bits (idle.c).
+   * (I) the idle bit, then this look; against x_lease_waits, then the daemon's look at the idle bits (lease.c). */
+  sh_fence();
+  if (self->role == SH_ROLE_WORKER && sh_load32_relaxed(&sh_seats_of(&self->seg)->x_lease_waits))
+    sh_self_poke(self);
+}
+
+void sh_idle_withdraw(sh_self *self) {
+  uint64_t bit = 1ULL << (self->index % 64U);
+  sh_a64 *idle = &self->seg.header->x_idle[self->index / 64U];
+  if (sh_load_relaxed(idle) & bit)
+    sh_fetch_and(idle, ~bit);
+  sh_set_run_state(self, SH_RUN_BUSY);
+}
+
+bool sh_spin_next(sh_self *self) {
+  if (!sh_may_spin(self))
+    return sh_next_possible(self);
+  bool worker = self->role == SH_ROLE_WORKER;
+  sh_a64 *spinning = &self->seg.header->x_spinning[self->index / 64U];
+  uint64_t bit = 1ULL << (self->index % 64U);
+  uint64_t start = sh_os_now_ns(), last = start;
+  sh_store32_relaxed(&self->me->x_beat,
+                     (uint32_t)start); /* before the bit: a tick must not see a new bit with an old beat */
+  sh_set_run_state(self, SH_RUN_SPINNING);
+  if (worker)
+    sh_fetch_or(spinning, bit);
+  bool found;
+  for (;;) {
+    found = sh_next_possible(self);
+    for (uint32_t i = 0; !found && i < 16U; i++) {
+      sh_pause();
+      found = sh_next_possible(self);
+    }
+    if (found)
+      break;
+    uint64_t now = sh_os_now_ns();
+    sh_store32_relaxed(&self->me->x_beat, (uint32_t)now);
+    if (now - last > SH_SPIN_GAP_NS) {
+      self->no_spin_before_ns = now + SH_SPIN_BACKOFF_NS;
+      break;
+    }
+    if (now - start > SH_SPIN_NS)
+      break;
+    last = now;
+  }
+  if (worker)
+    sh_fetch_and(spinning, ~bit);
+  sh_set_run_state(self, SH_RUN_BUSY);
+  return found || sh_next_possible(self);
+}
+
 bool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns) {
   const sh_entry *e = sh_entry_at(&self->seg, r.index);
   uint64_t start = sh_os_now_ns(), last = start;

@@ -41,9 +41,10 @@ uint32_t sh_publish_class(sh_repair *d, uint32_t class_id) {
 uint32_t sh_publish_header(sh_repair *d) {
   sh_segment_header *h = d->seg.header;
   const sh_a32 mode = d->stopped ? SH_MODE_STOPPED : SH_MODE_RUNNING, clients = d->clients_high,
-               classes = d->classes_high;
+               classes = d->classes_high, ranked = d->ranked;
   uint32_t n = memcmp(&h->fixed, &d->seg.fixed, sizeof h->fixed) != 0;
   if (n)
     h->fixed = d->seg.fixed; /* for those who attach */
-  return n + put32(&h->x_mode, &mode) + put32(&h->x_clients_high, &clients) + put32(&h->x_classes_high, &classes);
+  return n + put32(&h->x_mode, &mode) + put32(&h->x_clients_high, &clients) + put32(&h->x_classes_high, &classes) +
+         put32(&h->x_ranked, &ranked);
 }

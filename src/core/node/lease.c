@@ -372,6 +372,25 @@ static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
     }
 }
 
+/* How long a class has waited, for the order in which classes are served: in a job the more urgent one goes first, so it has
+ * waited as long as any that it outranks. Jobs come in the order of their oldest class, whatever its priority. */
+static uint64_t waits_since(const sh_repair *d, const uint32_t *classes, uint32_t n, uint32_t class_id) {
+  const sh_class *c = sh_known_class(d, class_id);
+  uint64_t since = UINT64_MAX;
+  for (uint32_t i = 0; i < n; i++) {
+    const sh_class *other = sh_known_class(d, classes[i]);
+    bool counts = classes[i] == class_id || (other->root == c->root && other->priority < c->priority);
+    if (counts && d->starved_since[classes[i]] && d->starved_since[classes[i]] < since)
+      since = d->starved_since[classes[i]];
+  }
+  return since;
+}
+
+static bool outranks(const sh_repair *d, uint32_t a, uint32_t b) {
+  return sh_known_class(d, a)->root == sh_known_class(d, b)->root &&
+         sh_known_class(d, a)->priority > sh_known_class(d, b)->priority;
+}
+
 void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   collect_returned(d);
   /* The longest-waiting class first; one that cannot be served keeps its claim on seats, others may still use the rest. */
@@ -391,12 +410,15 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   sh_fence();
   bool served = true;
   d->short_of_leases = false;
+  uint64_t since[256];
+  for (uint32_t i = 0; i < n; i++)
+    since[i] = waits_since(d, order, n, order[i]);
   for (uint32_t i = 0; i < n; i++) {
     uint32_t oldest = i;
     for (uint32_t j = i + 1U; j < n; j++)
-      if (d->starved_since[order[j]] &&
-          (!d->starved_since[order[oldest]] || d->starved_since[order[j]] < d->starved_since[order[oldest]]))
+      if (since[j] < since[oldest] || (since[j] == since[oldest] && outranks(d, order[j], order[oldest])))
         oldest = j;
+    since[oldest] = since[i];
     uint32_t class_id = order[oldest];
     order[oldest] = order[i];
     sh_class *c = sh_known_class(d, class_id);

@@ -103,14 +103,16 @@ static inline sh_ref sh_log_ref(uint64_t e) {
 #define SH_CLASS_LIVE 2U
 #define SH_CLASS_CLOSED 3U /* an actor that is gone, or a root that ended: nothing of it may be claimed */
 #define SH_MAX_DEMANDS 8U
-#define SH_KIND_MEMORY 1U /* counted in MiB; a lease that is enforced: x_allowance */
+#define SH_PRIORITY_USUAL 128U /* what a priority of 0 is stored as */
+#define SH_KIND_MEMORY 1U      /* counted in MiB; a lease that is enforced: x_allowance */
 typedef enum sh_class_kind { SH_CLASS_SEAT = 1, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR } sh_class_kind;
 
 typedef struct sh_class { /* written by the daemon, except the bits */
   sh_a64 word;
   sh_a32 kind, root;
   sh_a32 cpu_milli, gpu_milli;
-  sh_a32 n_demands, priority;
+  sh_a32 n_demands;
+  sh_a32 priority;       /* + SH_PRIORITY_USUAL */
   sh_a32 x_taker;        /* actor: client + 1 of its process */
   sh_a32 x_unreferenced; /* actor: the last handle is gone; it ends when its calls are done */
   struct {

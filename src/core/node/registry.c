@@ -74,9 +74,14 @@ void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch) {
   pthread_mutex_unlock(&d->lock);
 }
 
+static uint32_t stored_priority(const sh_shape *shape) {
+  return (uint32_t)(shape->priority + (int32_t)SH_PRIORITY_USUAL);
+}
+
 static bool same_shape(sh_class *c, const sh_shape *shape) {
   if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli ||
-      sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli || sh_load32_relaxed(&c->n_demands) != shape->n_demands)
+      sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli || sh_load32_relaxed(&c->n_demands) != shape->n_demands ||
+      sh_load32_relaxed(&c->priority) != stored_priority(shape))
     return false;
   for (uint32_t i = 0; i < shape->n_demands; i++)
     if (sh_load32_relaxed(&c->demands[i].kind) != shape->kinds[i] ||
@@ -119,7 +124,9 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
                   .root = shape->root,
                   .cpu_milli = shape->cpu_milli,
                   .gpu_milli = shape->gpu_milli,
-                  .n_demands = shape->n_demands};
+                  .n_demands = shape->n_demands,
+                  .priority = stored_priority(shape)};
+  d->ranked |= shape->priority != 0;
   for (uint32_t i = 0; i < shape->n_demands; i++) {
     k->demands[i].kind = shape->kinds[i];
     k->demands[i].milli = shape->milli[i];

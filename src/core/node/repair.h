@@ -88,6 +88,7 @@ struct sh_repair {
   sh_client *known_clients; /* what we wrote into the segment: known.h */
   sh_class *known_classes;
   uint32_t clients_high, classes_high; /* ever registered, ever defined */
+  bool ranked;                         /* a task class has been defined whose priority is not the usual one */
   bool stopped;
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
@@ -136,6 +137,7 @@ void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch);
 /* Classes. `demands` are pairs of kind and milli. */
 typedef struct sh_shape {
   uint32_t root, cpu_milli, gpu_milli, n_demands;
+  int32_t priority; /* of task classes: higher first, within the job */
   uint32_t kinds[SH_MAX_DEMANDS], milli[SH_MAX_DEMANDS];
 } sh_shape;
 sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id);

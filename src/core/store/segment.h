@@ -138,6 +138,7 @@ typedef struct sh_segment_header {
   sh_a32 x_orphans;            /* grows when a call met a closed class: the repair thread resolves it */
   sh_a32 x_rescan;             /* grows when a hint found no room: the repair thread scans for READY tasks */
   sh_a32 x_clock;              /* ticks of the repair thread: the age of values */
+  sh_a32 x_ranked;             /* daemon: 1 once task classes differ in priority; workers then look in that order */
   _Alignas(128) sh_a64 x_task_classes[SH_MAX_CLASSES / 64]; /* hint: task class may have ready work */
   _Alignas(128) sh_a64 x_idle[SH_CLIENT_WORDS];             /* hint: worker parked and wakeable */
   _Alignas(128) sh_a64 x_spinning[SH_CLIENT_WORDS];         /* hint: worker spinning for work */

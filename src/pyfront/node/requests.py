@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -96,7 +97,8 @@ class Requests:
 
     async def _define_class(self, asker: Connection, message: m.DefineClass) -> m.Reply:
         job = _job(asker)
-        class_id = self._define(self._node.core.define_class, job, message.resources)
+        define = partial(self._node.core.define_class, priority=message.priority)
+        class_id = self._define(define, job, message.resources)
         return m.ClassId(class_id, self._warn_once(class_id, message.resources))
 
     async def _create_actor(self, asker: Connection, message: m.CreateActor) -> m.Reply:

@@ -5,7 +5,6 @@ Three conversations. A *client* (driver or worker) sends a `Request` and gets th
 `Refused`; the daemon may send a `Push` at any time. The daemon sends the zygote an `Order` and gets `Report`s.
 Descriptors travel beside the bytes: [segment, poke] with `Welcome`; [link, stdout, stderr] with `StartOrder`;
 [pidfd] with `Started`.
-
 Amounts of resources are floats in the unit of the user; `memory` is in bytes.
 """
 
@@ -203,9 +202,10 @@ class GetFunction(Request[FunctionBlob], frozen=True):
 
 
 class DefineClass(Request[ClassId], frozen=True):
-    """The scheduling class of tasks with this resource shape. Same shape, same answer."""
+    """The scheduling class of tasks with this resource shape and priority. Same ones, same answer."""
 
     resources: dict[str, float]
+    priority: int = 0  # within the job
 
 
 class CreateActor(Request[ActorClass], frozen=True):

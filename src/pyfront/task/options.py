@@ -16,6 +16,7 @@ from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 MAX_TIMEOUT_S = 1e6
+MIN_PRIORITY, MAX_PRIORITY = -128, 127
 NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 
 
@@ -31,6 +32,7 @@ class TaskOptions(NamedTuple):
     name: str | None = None
     retry_exceptions: bool | tuple[type[BaseException], ...] = False  # True: every Exception
     timeout: float | None = None  # seconds that an attempt may run
+    priority: int = 0  # higher first, among the tasks of one job
     max_calls: int = 0  # of the function that one worker runs before it exits; 0: any number
 
     def demands(self) -> dict[str, float]:
@@ -102,6 +104,8 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
         raise ValueError(f"max_retries must be -1 (no limit) or more, not {known['max_retries']}")
     if "retry_exceptions" in known:
         known["retry_exceptions"] = _exceptions(known["retry_exceptions"])
+    if "priority" in known and not MIN_PRIORITY <= _integer("priority", known["priority"]) <= MAX_PRIORITY:
+        raise ValueError(f"priority must be from {MIN_PRIORITY} to {MAX_PRIORITY}, not {known['priority']}")
     if "max_calls" in known:
         known["max_calls"] = 0 if known["max_calls"] is None else _integer("max_calls", known["max_calls"])
         if known["max_calls"] < 0:
