@@ -221,6 +221,28 @@ def test_await_of_a_cancelled_task_raises(board: Any) -> None:
     asyncio.run(main())
 
 
+def test_a_task_that_no_node_can_run_is_cancelled(shoal_node: ModuleType) -> None:
+    with pytest.warns(shoal.InfeasibleResourcesWarning):
+        refs = [add.options(num_cpus=64).remote(i) for i in range(3)]
+    for ref in refs:
+        shoal.cancel(ref)
+    assert all(is_cancelled(ref) for ref in refs)
+    assert shoal.get(add.options(num_cpus=2).remote(1, 2)) == 3
+
+
+def test_a_stopped_worker_delays_its_own_task_alone(board: Any) -> None:
+    ref = sleep.remote(board)
+    worker = psutil.Process(hear(board, "sleep"))
+    worker.suspend()
+    try:
+        shoal.cancel(ref)
+        assert shoal.get([add.remote(i, 1) for i in range(100)]) == list(range(1, 101))
+        assert not shoal.wait([ref], timeout=0)[0]
+    finally:
+        worker.resume()
+    assert is_cancelled(ref)
+
+
 def test_what_is_no_task_is_refused_at_once(shoal_node: ModuleType) -> None:
     with pytest.raises(shoal.InvalidReferenceError, match="made by put"):
         shoal.cancel(shoal.put(1))

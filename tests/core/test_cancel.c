@@ -122,6 +122,34 @@ static void test_claimed_task_is_ended_in_whatever_comes_next(void) {
   close_empty((sh_ref[]){arg, sum}, 2);
 }
 
+static void test_hints_of_cancelled_tasks_want_no_lease(void) {
+  rig_open(&r, 1, 1);
+  sh_shape shape = {.root = RIG_ROOT, .n_demands = 1, .kinds = {5}, .milli = {1000}};
+  uint32_t class_id;
+  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &class_id), SH_OK);
+  sh_ref refs[4];
+  for (uint32_t i = 0; i < 4; i++)
+    rig_submit(&r.driver, &(rig_call){.class_id = class_id, .n_returns = 1, .addend = i}, &refs[i]);
+  const sh_ring *ring = sh_ring_named(&r.d.seg, r.driver.index, class_id);
+  static const uint32_t left[] = {4, 4, 4, 1}; /* after the cancel of 1, 2, 0: the first one is still about something */
+  static const uint32_t order[] = {1, 2, 0};
+  for (uint32_t i = 0; i < 3; i++) {
+    EXPECT_EQ(sh_ring_length(ring), left[i]);
+    EXPECT_EQ(cancel(refs[order[i]]), SH_OK);
+  }
+  EXPECT_EQ(sh_ring_length(ring), left[3]);
+  EXPECT(sh_class_has_bits(&r.d.seg, sh_class_at(&r.d.seg, class_id)));
+  rig_rounds(&r, 1);
+  EXPECT_EQ(sh_load32_relaxed(&sh_seats_of(&r.d.seg)->x_lease_waits), 1);
+  EXPECT_EQ(cancel(refs[3]), SH_OK);
+  EXPECT(!sh_class_has_bits(&r.d.seg, sh_class_at(&r.d.seg, class_id)));
+  rig_rounds(&r, 1);
+  EXPECT_EQ(sh_load32_relaxed(&sh_seats_of(&r.d.seg)->x_lease_waits), 0);
+  for (uint32_t i = 0; i < 4; i++)
+    EXPECT_EQ(rig_error(&r.driver, refs[i]), SH_ERR_CANCELLED);
+  close_empty(refs, 4);
+}
+
 static void test_put_back_task_is_ended_in_the_queue(void) {
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0);
@@ -336,6 +364,7 @@ int main(void) {
   RUN(test_running_task_cannot_commit_and_its_worker_takes_the_next);
   RUN(test_value_that_holds_references_is_thrown_away_with_its_counts);
   RUN(test_claimed_task_is_ended_in_whatever_comes_next);
+  RUN(test_hints_of_cancelled_tasks_want_no_lease);
   RUN(test_put_back_task_is_ended_in_the_queue);
   RUN(test_repeated_attempt_is_ended_in_the_queue_or_while_it_runs);
   RUN(test_death_of_the_worker_resolves_its_cancelled_task_without_a_retry);

@@ -2,6 +2,7 @@
 #include "node/cancel.h"
 
 #include "base/os.h"
+#include "node/claim.h"
 #include "node/idle.h"
 #include "node/known.h"
 #include "node/look.h"
@@ -74,6 +75,44 @@ static void tell_actor(sh_repair *d, uint32_t class_id) {
   sh_wake_client(&d->seg, k->x_taker - 1U);
 }
 
+static bool is_stale(const sh_repair *d, uint64_t hint) {
+  sh_ref r = sh_ref_unpack(hint);
+  if (!sh_slot_known(&d->seg, r.index))
+    return true;
+  uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, r.index)->word);
+  return sh_word_generation(word) != r.generation || sh_word_state(word) == SH_FREE;
+}
+
+/* Take the first hint as a worker would, and put it back if it is about something after all. Clears the bit of an empty ring. */
+static void take_stale(sh_repair *d, uint32_t client, uint32_t class_id) {
+  uint64_t hint;
+  if (sh_claim_take(&d->self, client, class_id, &hint) != SH_OK)
+    return;
+  if (!is_stale(d, hint))
+    sh_task_hint(&d->self, sh_ref_unpack(hint).index);
+  sh_store_release(&d->self.me->op, 0);
+}
+
+/* Work that waits for a lease is counted by its hints. Those of cancelled tasks would have resources collected for nobody, and
+ * warnings written, until a worker comes to take them, which may be never. */
+static void drop_stale_hints(sh_repair *d, uint32_t class_id) {
+  if (sh_known_class(d, class_id)->kind != SH_CLASS_LEASE)
+    return;
+  sh_ring_memory memory = sh_self_ring_memory(&d->self);
+  bool is_empty = true;
+  for (uint32_t client = 0; client < d->clients_high; client++) {
+    sh_ring *ring = sh_ring_named(&d->seg, client, class_id);
+    uint64_t hint;
+    while (ring && sh_ring_peek(ring, &memory, 0, &hint) && is_stale(d, hint))
+      take_stale(d, client, class_id);
+    if (ring && sh_ring_length(ring) == 0)
+      take_stale(d, client, class_id);
+    is_empty = is_empty && (!ring || sh_ring_length(ring) == 0);
+  }
+  if (is_empty)
+    d->starved_since[class_id] = d->starved_told[class_id] = 0;
+}
+
 /* Not begun: it is ours by one CAS. */
 static bool take_queued(sh_repair *d, sh_ending *e, uint64_t word) {
   sh_slot *t = sh_slot_at(&d->seg, e->slot);
@@ -86,6 +125,7 @@ static bool take_queued(sh_repair *d, sh_ending *e, uint64_t word) {
   sh_sweep_resolve(d, e->slot, mine, &cancelled);
   if (aside)
     tell_actor(d, class_id);
+  drop_stale_hints(d, class_id);
   return true;
 }
 

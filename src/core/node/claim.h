@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Between the files that find work and take it: claim.c (workers) and order.c (actors). Nobody else includes it. */
+ * Between the files that find work and take it: claim.c (workers), order.c (actors), and cancel.c, which takes hints that are
+ * about nothing. Nobody else includes it. */
 #ifndef SH_NODE_CLAIM_H
 #define SH_NODE_CLAIM_H
 
