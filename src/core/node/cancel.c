@@ -102,8 +102,8 @@ static void drop_stale_hints(sh_repair *d, uint32_t class_id) {
   bool is_empty = true;
   for (uint32_t client = 0; client < d->clients_high; client++) {
     sh_ring *ring = sh_ring_named(&d->seg, client, class_id);
-    uint64_t hint;
-    while (ring && sh_ring_peek(ring, &memory, 0, &hint) && is_stale(d, hint))
+    uint64_t hint, most = sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)); /* a damaged ring never ends */
+    for (uint64_t n = 0; ring && n < most && sh_ring_peek(ring, &memory, 0, &hint) && is_stale(d, hint); n++)
       take_stale(d, client, class_id);
     if (ring && sh_ring_length(ring) == 0)
       take_stale(d, client, class_id);
