@@ -13,7 +13,7 @@ import pytest
 import shoal
 
 FOR_EVER_S = 600.0
-SHORT_S = 0.1
+SHORT_S = 0.75
 LONG_S = 300.0
 nap = time.sleep  # what tasks do; no test waits for its end
 
