@@ -48,6 +48,7 @@ from shoal.node.settings import NodeSettings
 from shoal.node.spiller import make_spiller
 from shoal.node.staffing import Staffing
 from shoal.node.starvation import Starvation
+from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.node.zygote_port import ZygotePort
 from shoal.protocol.messages import (
@@ -117,6 +118,7 @@ class Daemon:
                 self._deaths,
                 self._starvation,
                 self._spiller,
+                Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors),
                 self._stop,
             )
         )
@@ -181,7 +183,7 @@ class Daemon:
             self._descriptors.give(OF_DRIVER)
             self._driver_lost(connection, is_starter)
 
-        connection = Connection(sock, peer.pid, self._requests.answer, lost, welcome)
+        connection = Connection(sock, peer.pid, self._requests.answer, lost, welcome, self._config.node_id)
         self._open(connection)
 
     def _drop(self, sock: socket.socket) -> None:

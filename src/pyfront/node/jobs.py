@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from shoal.node.connections import Connection
@@ -22,6 +23,7 @@ class Job:
         self.driver = driver
         self.hello = hello
         self.is_starter = is_starter
+        self.started_s = time.time()
         self.namespace = hello.namespace or f"job-{root}"
         self.functions: dict[bytes, tuple[bytes, str]] = {}  # key -> (blob, name)
         self.classes: dict[int, dict[str, float]] = {}  # class id -> resources demanded

@@ -21,10 +21,13 @@ from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger, Shape
 from shoal.node.spiller import Spiller
 from shoal.node.starvation import Starvation
+from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool
 from shoal.protocol import messages as m
+from shoal.protocol.tables import DescribeNode
 
 KEY_BYTES = 16
+FOR_OBSERVERS = (m.ClusterResources, m.AvailableResources, m.NodeCounters, m.ListNodes, DescribeNode)
 
 T = TypeVar("T")
 
@@ -42,6 +45,7 @@ class Node:
     deaths: Deaths
     starvation: Starvation
     spiller: Spiller
+    tables: Tables
     stop: Callable[[], None]
 
 
@@ -72,10 +76,13 @@ class Requests:
             m.NodeCounters: self._node_counters,
             m.ListNodes: self._list_nodes,
             m.Shutdown: self._shutdown,
+            DescribeNode: self._describe_node,
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
-        """The reply to one request of a registered client."""
+        """The reply to one request of a registered client, or of an observer."""
+        if asker.is_observer and not isinstance(message, FOR_OBSERVERS):
+            raise Refusal(m.Refused.BAD_REQUEST, "an observer may look and change nothing: connect with shoal.init()")
         return await self._handlers[type(message)](asker, message)
 
     # -- functions
@@ -207,6 +214,9 @@ class Requests:
                 )
             ]
         )
+
+    async def _describe_node(self, asker: Connection, message: DescribeNode) -> m.Reply:
+        return self._node.tables.read(self._node.spiller.counters())
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
         job = _job(asker)
