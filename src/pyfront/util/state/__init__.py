@@ -25,10 +25,12 @@ from shoal.util.state.api import (
     summarize_actors,
     summarize_objects,
     summarize_tasks,
+    why,
 )
 from shoal.util.state.jobs import JobState
 from shoal.util.state.nodes import NodeState
 from shoal.util.state.objects import ObjectState
+from shoal.util.state.reasons import Reason
 from shoal.util.state.tasks import TaskState
 from shoal.util.state.workers import WorkerState
 
@@ -37,6 +39,7 @@ __all__ = [
     "JobState",
     "NodeState",
     "ObjectState",
+    "Reason",
     "TaskState",
     "WorkerState",
     "get_actor",
@@ -54,4 +57,5 @@ __all__ = [
     "summarize_actors",
     "summarize_objects",
     "summarize_tasks",
+    "why",
 ]

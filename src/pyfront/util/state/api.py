@@ -15,11 +15,16 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, NamedTuple
 
+from shoal._core._node import ObjectRef
+from shoal.actor import ActorHandle
 from shoal.errors import IncompleteStateWarning
+from shoal.ids import actor_id
+from shoal.runtime import connected
 from shoal.util.state.actors import ActorState, actor_rows
 from shoal.util.state.jobs import JobState, job_rows
 from shoal.util.state.nodes import NodeState, node_rows
 from shoal.util.state.objects import ObjectState, object_rows
+from shoal.util.state.reasons import Reason, explain
 from shoal.util.state.record import Filter, Row, check_query, choose
 from shoal.util.state.snapshot import Snapshot
 from shoal.util.state.source import ANSWER_TIMEOUT_S, opened
@@ -186,3 +191,22 @@ def summarize_actors(address: str | None = None, timeout: float = ANSWER_TIMEOUT
 def summarize_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
     """By the process that made them, how many objects of how many megabytes there are."""
     return {"cluster": object_summary(_look(OBJECTS, address, timeout))}
+
+
+def why(
+    target: ObjectRef[Any] | ActorHandle[Any] | str | int | None = None,
+    address: str | None = None,
+    timeout: float = ANSWER_TIMEOUT_S,
+) -> list[Reason]:
+    """Why something does not move: who waits for what, down to the missing object, resource, dead actor or full store.
+
+    `target`: a ref, a handle, an id or the beginning of one, a name of a task or actor, or a pid. None: whatever waits.
+    Empty if there is nothing of that name, or nothing waits.
+    """
+    if isinstance(target, ActorHandle):
+        target = actor_id(connected().root, target._shoal_identity.class_id)
+    elif isinstance(target, ObjectRef):
+        target = target.hex()
+    with opened(address) as source:
+        snapshot = source.snapshot("tasks", "objects", "waiters", "pins", timeout_s=timeout)
+    return explain(snapshot, None if target is None else str(target))

@@ -188,7 +188,8 @@ class Snapshot:
         """The objects that a client waits for in get or wait, or that its event loop watches."""
         if client.awaits not in (core.AWAITS_NOTHING, core.AWAITS_SEVERAL):
             return [client.awaits]
-        is_watching = client.awaits == core.AWAITS_SEVERAL or client.run_state == core.RUN_PARKED
+        has_work = client.role == core.ROLE_DRIVER or client.client in self.tasks_of_client
+        is_watching = client.awaits == core.AWAITS_SEVERAL or (has_work and client.run_state == core.RUN_PARKED)
         return self._watched.get(client.client, []) if is_watching else []
 
     def is_stopped(self, client: ClientRecord) -> bool:
