@@ -109,6 +109,29 @@ static void test_containers_pins_and_waiters_are_seen(void) {
   rig_close(&r);
 }
 
+static void test_shared_objects_are_told_with_their_holders(void) {
+  sh_holding found[8];
+  rig_open(&r, 1, 1);
+  sh_ref alone = rig_put(&r.driver, 1, 8), shared = rig_put(&r.driver, 2, 8);
+  EXPECT_EQ(sh_repair_holdings(&r.d, found, 8), 0);
+  sh_ref_share(&r.driver, shared);
+  EXPECT_EQ(sh_ref_take(&r.worker[0], shared), SH_OK);
+  EXPECT_EQ(sh_repair_holdings(&r.d, found, 8), 2);
+  for (uint32_t i = 0; i < 2; i++) {
+    EXPECT(same(found[i].object, shared));
+    EXPECT_EQ(found[i].count, 1);
+    EXPECT_EQ(found[i].client, i == 0 ? r.driver.index : r.worker[0].index);
+  }
+  EXPECT_EQ(sh_repair_holdings(&r.d, found, 1), 1);
+  sh_ref_drop(&r.worker[0], shared);
+  EXPECT_EQ(sh_repair_holdings(&r.d, found, 8), 1);
+  sh_ref_drop(&r.driver, shared);
+  sh_ref_drop(&r.driver, alone);
+  rig_rounds(&r, 2);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_classes_are_seen_with_their_demands(void) {
   sh_class_view v;
   uint32_t class_id;
@@ -190,6 +213,7 @@ int main(void) {
   RUN(test_a_task_is_seen_from_submission_to_commit);
   RUN(test_a_large_spec_is_read_where_it_lies);
   RUN(test_containers_pins_and_waiters_are_seen);
+  RUN(test_shared_objects_are_told_with_their_holders);
   RUN(test_classes_are_seen_with_their_demands);
   RUN(test_an_observer_sees_the_same_and_may_not_write);
   RUN(test_any_garbage_in_a_record_is_survived);

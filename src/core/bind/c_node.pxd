@@ -280,6 +280,10 @@ cdef extern from "node/repair.h" nogil:
     cbool sh_repair_hold(sh_repair *d, sh_ref r)
     void sh_repair_drop(sh_repair *d, sh_ref r)
     cbool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r)
+    ctypedef struct sh_holding:
+        sh_ref object
+        uint32_t client, count
+    uint32_t sh_repair_holdings(sh_repair *d, sh_holding *out, uint32_t max)
     uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max)
     void sh_repair_stats(sh_repair *d, sh_stats *out)
     cbool sh_repair_is_valid(sh_repair *d)

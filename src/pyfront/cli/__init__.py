@@ -10,7 +10,10 @@ import platform
 
 import typer
 
+from shoal.cli.logs import logs
+from shoal.cli.memory import memory
 from shoal.cli.nouns import get_row, list_rows, summarize
+from shoal.cli.stack import stack
 from shoal.cli.status import status
 from shoal.cli.why import why
 
@@ -20,6 +23,9 @@ main.command("list")(list_rows)
 main.command("get")(get_row)
 main.command("summary")(summarize)
 main.command("why")(why)
+main.command("memory")(memory)
+main.command("stack")(stack)
+main.command("logs")(logs)
 
 
 @main.command()

@@ -48,11 +48,11 @@ def fail(text: str) -> typer.Exit:
     return typer.Exit(FAILED)
 
 
-def print_json(value: object) -> None:
-    """Records, dictionaries and lists of them."""
+def print_json(value: object, indent: int = 2) -> None:
+    """Records, dictionaries and lists of them; `indent` 0: on one line."""
     import msgspec
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=indent).decode())
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:

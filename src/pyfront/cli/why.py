@@ -11,6 +11,7 @@ import typer
 from shoal.cli.render import WIDE, Address, AsJson, fail, failing, print_json
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from rich.tree import Tree
 
     from shoal.util.state.reasons import Reason
@@ -41,21 +42,22 @@ def why(
 def print_reasons(reasons: list[Reason]) -> None:
     """One tree for each."""
     from rich.console import Console
-    from rich.text import Text
     from rich.tree import Tree
 
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     for reason in reasons:
-        tree = Tree(_label(Text, reason))
-        _grow(Text, tree, reason)
+        tree = Tree(_label(reason))
+        _grow(tree, reason)
         console.print(tree)
 
 
-def _label(text: type, reason: Reason) -> object:
+def _label(reason: Reason) -> Text:
+    from rich.text import Text
+
     colour = {"circle": "bold red", "resources": "red", "store": "red"}.get(reason.kind, "")
-    return text.assemble((reason.subject, "bold"), " ", (reason.text, colour))  # type: ignore[attr-defined]
+    return Text.assemble((reason.subject, "bold"), " ", (reason.text, colour))
 
 
-def _grow(text: type, tree: Tree, reason: Reason) -> None:
+def _grow(tree: Tree, reason: Reason) -> None:
     for inner in reason.because:
-        _grow(text, tree.add(_label(text, inner)), inner)  # type: ignore[arg-type]
+        _grow(tree.add(_label(inner)), inner)

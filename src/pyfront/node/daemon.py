@@ -38,6 +38,7 @@ from shoal.node.descriptors import OF_DRIVER, Descriptors
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
+from shoal.node.output_tail import OutputTail
 from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
@@ -46,6 +47,7 @@ from shoal.node.resources import CPU, Ledger, detect, node_capacity
 from shoal.node.sessions import Session
 from shoal.node.settings import NodeSettings
 from shoal.node.spiller import make_spiller
+from shoal.node.stack_collector import StackCollector
 from shoal.node.staffing import Staffing
 from shoal.node.starvation import Starvation
 from shoal.node.tables import Tables
@@ -93,7 +95,8 @@ class Daemon:
         folder = log_dir()
         log_file = LogFile(os.path.join(folder, f"{session.name}.log")) if folder else None
         self._log_path = log_file.path if log_file else None
-        self._jobs = Jobs(self._core.drop, log_file)
+        output = OutputTail()
+        self._jobs = Jobs(self._core.drop, output, log_file)
         self._port = ZygotePort(zygote_sock, self._take_report, self._zygote_lost)
         self._descriptors = Descriptors()
         self._pool = WorkerPool(
@@ -119,6 +122,8 @@ class Daemon:
                 self._starvation,
                 self._spiller,
                 Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors),
+                StackCollector(self._jobs, self._pool),
+                output,
                 self._stop,
             )
         )

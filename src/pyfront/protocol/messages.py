@@ -18,7 +18,7 @@ from shoal.protocol.conversation import Push as Push
 from shoal.protocol.conversation import R as R
 from shoal.protocol.conversation import Reply as Reply
 from shoal.protocol.conversation import Request as Request
-from shoal.protocol.tables import DescribeNode, NodeTables, Observe, Observed
+from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
 
@@ -434,8 +434,7 @@ ClientRequest = (
     | NodeCounters
     | ListNodes
     | Shutdown
-    | Observe
-    | DescribeNode
+    | TableRequest
 )
 DaemonMessage = (
     Ok
@@ -453,8 +452,7 @@ DaemonMessage = (
     | LogLines
     | Warn
     | FlushReferences
-    | Observed
-    | NodeTables
+    | TableReply
 )
 ZygoteOrder = StartOrder | Preload
 ZygoteReport = Ready | Started | NotStarted | Exited

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shoal.protocol.conversation import Reply, Request
+from shoal.protocol.conversation import Push, Reply, Request
 
 
 class Observed(Reply, frozen=True):
@@ -81,5 +81,74 @@ class NodeTables(Reply, frozen=True):
     impossible: dict[int, str]  # classes whose demand the node can never meet -> why
 
 
+class Holdings(Reply, frozen=True):
+    """Who holds which object that has left the process that made it: (client, object, references)."""
+
+    rows: list[tuple[int, int, int]]
+
+
+class DescribeHoldings(Request[Holdings], frozen=True):
+    """At most 100,000 of them."""
+
+
+class Stacks(Reply, frozen=True):
+    """What the processes of the node run, by pid; those that did not answer in time are missing."""
+
+    texts: dict[int, str]
+
+
+class CollectStacks(Request[Stacks], frozen=True):
+    """Ask every process of the node, or one, for the stacks of its Python threads."""
+
+    pid: int = 0  # 0: all
+
+
+class DumpStacks(Push, frozen=True):
+    """A process is to tell its stacks."""
+
+    number: int
+
+
+class Noted(Reply, frozen=True):
+    """Thank you."""
+
+
+class StacksDumped(Request[Noted], frozen=True):
+    """A process's answer to `DumpStacks`; nobody waits for the reply."""
+
+    number: int
+    text: str
+
+
+class OutputLine(msgspec.Struct, frozen=True, array_like=True):
+    """A line that a worker printed."""
+
+    pid: int
+    name: str
+    text: str
+    is_stderr: bool
+
+
+class Output(Reply, frozen=True):
+    """What workers have printed."""
+
+    lines: list[OutputLine]
+    next: int  # to be asked for as `after`
+    n_forgotten: int  # lines between `after` and these that are not kept any more
+
+
+class ReadOutput(Request[Output], frozen=True):
+    """The newest lines that workers printed, or those after a number."""
+
+    source: str = ""  # the name of a task or an actor, or a pid; empty: all
+    after: int = 0
+    most: int = 1000
+    wait_s: float = 0.0  # how long to wait for one
+
+
 class DescribeNode(Request[NodeTables], frozen=True):
     """Everything in `NodeTables`."""
+
+
+TableRequest = Observe | DescribeNode | DescribeHoldings | CollectStacks | StacksDumped | ReadOutput
+TableReply = Observed | NodeTables | Holdings | Stacks | DumpStacks | Noted | Output

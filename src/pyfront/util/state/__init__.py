@@ -17,6 +17,7 @@ from shoal.util.state.api import (
     get_task,
     get_worker,
     list_actors,
+    list_held_objects,
     list_jobs,
     list_nodes,
     list_objects,
@@ -27,6 +28,7 @@ from shoal.util.state.api import (
     summarize_tasks,
     why,
 )
+from shoal.util.state.holders import HeldObject, Holder
 from shoal.util.state.jobs import JobState
 from shoal.util.state.nodes import NodeState
 from shoal.util.state.objects import ObjectState
@@ -36,6 +38,8 @@ from shoal.util.state.workers import WorkerState
 
 __all__ = [
     "ActorState",
+    "HeldObject",
+    "Holder",
     "JobState",
     "NodeState",
     "ObjectState",
@@ -49,6 +53,7 @@ __all__ = [
     "get_task",
     "get_worker",
     "list_actors",
+    "list_held_objects",
     "list_jobs",
     "list_nodes",
     "list_objects",

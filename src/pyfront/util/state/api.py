@@ -19,8 +19,10 @@ from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle
 from shoal.errors import IncompleteStateWarning
 from shoal.ids import actor_id
+from shoal.protocol.tables import DescribeHoldings
 from shoal.runtime import connected
 from shoal.util.state.actors import ActorState, actor_rows
+from shoal.util.state.holders import HeldObject, held_objects
 from shoal.util.state.jobs import JobState, job_rows
 from shoal.util.state.nodes import NodeState, node_rows
 from shoal.util.state.objects import ObjectState, object_rows
@@ -191,6 +193,14 @@ def summarize_actors(address: str | None = None, timeout: float = ANSWER_TIMEOUT
 def summarize_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
     """By the process that made them, how many objects of how many megabytes there are."""
     return {"cluster": object_summary(_look(OBJECTS, address, timeout))}
+
+
+def list_held_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> list[HeldObject]:
+    """Every object, with who holds it: processes, views, arguments of tasks, other objects."""
+    with opened(address) as source:
+        snapshot = source.snapshot(*OBJECTS.parts, timeout_s=timeout)
+        holdings = source.ask(DescribeHoldings(), timeout)
+    return list(held_objects(snapshot, None if holdings is None else holdings.rows))
 
 
 def why(

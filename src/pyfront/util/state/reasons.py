@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who waits for what, down to the thing that does not move: a pure function over a snapshot.
 
-The graph. A process waits for objects (get, wait), for room in the store, or computes. An object waits for the task that
-makes it. A task waits for an argument, for resources that others hold, for its actor, or for the process that runs it. An
-actor waits for its resources, its process, its constructor, or is busy with calls. What comes back to where it began is a
-circle: a deadlock.
+The graph. A process waits for objects (get, wait), for room in the store, or computes. An object waits for the task
+that makes it. A task waits for an argument, for resources that others hold, for its actor, or for the process that runs
+it. An actor waits for its resources, its process, its constructor, or is busy with calls. What comes back to where it
+began is a circle: a deadlock.
 """
 
 from __future__ import annotations
