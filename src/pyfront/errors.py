@@ -199,6 +199,13 @@ class UnsupportedOptionError(ShoalError, NotImplementedError):
     option: str = ""
 
 
+# -- looking at a node
+
+
+class IncompleteStateWarning(UserWarning):
+    """What `shoal.util.state` returns lacks something: the daemon did not answer, or there is more than it reads."""
+
+
 # The core looks its exception classes up in `status` when it raises, so `.remote()`, which has no Python layer, raises
 # the public classes too.
 CORE_ERRORS: dict[str, type[ShoalError]] = {

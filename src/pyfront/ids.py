@@ -29,6 +29,21 @@ def method_key(name: str) -> MethodKey:
     return MethodKey(blake2b(name.encode(), digest_size=KEY_BYTES).digest())
 
 
+def job_id(root: int) -> str:
+    """A job's id, as people see it."""
+    return f"{root:08x}"
+
+
+def actor_id(root: int, class_id: int) -> str:
+    """An actor's id, as people see it: its job and its class."""
+    return f"{root:08x}{class_id:08x}"
+
+
+def worker_id(index: int, epoch: int, pid: int) -> str:
+    """A process's id, as people see it: its client record, the record's incarnation, its pid."""
+    return f"{index:08x}{epoch:08x}{pid:08x}"
+
+
 def short_name(qualified: str) -> str:
     """A function's or class's name as people call it: `outer.<locals>.Class.method` is `Class.method`."""
     return qualified.rpartition("<locals>.")[2]

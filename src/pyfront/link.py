@@ -36,6 +36,8 @@ from shoal.protocol.messages import (
     decode_daemon,
     encode,
 )
+from shoal.protocol.tables import DumpStacks, StacksDumped
+from shoal.stacks import dump_stacks
 
 R = TypeVar("R", bound=Reply)
 
@@ -57,8 +59,9 @@ class RequestRefused(ShoalError):
 class Link:
     """One client's connection. Owns the socket.
 
-    `on_push` gets every `LogLines` and `Warn`, `on_flush` is called for a `FlushReferences`, and `on_lost` once if the
-    daemon goes away by itself; all run on the reader thread and must not raise.
+    A `DumpStacks` is answered by the reader thread. `on_push` gets every `LogLines` and `Warn`, `on_flush` is called
+    for a `FlushReferences`, and `on_lost` once if the daemon goes away by itself; all run on the reader thread and must
+    not raise.
     """
 
     def __init__(
@@ -276,6 +279,9 @@ class Link:
         if isinstance(message, FlushReferences):
             if self.on_flush is not None:
                 self.on_flush()
+            return
+        if isinstance(message, DumpStacks):
+            self.tell(StacksDumped(message.number, dump_stacks()))
             return
         if isinstance(message, Push):
             if self.on_push is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from shoal.ids import actor_id, job_id, worker_id
 from shoal.runtime import Runtime, connected, current
 from shoal.task.running import running
 
@@ -28,7 +29,7 @@ class RuntimeContext:
 
     def get_job_id(self) -> str:
         """The job: one driver and everything it started."""
-        return f"{self._connection.root:08x}"
+        return job_id(self._connection.root)
 
     def get_node_id(self) -> str:
         """The node."""
@@ -37,7 +38,7 @@ class RuntimeContext:
     def get_worker_id(self) -> str:
         """This process, unique on its node: client record, incarnation, pid."""
         client = self._connection.client
-        return f"{client.index:08x}{client.epoch:08x}{os.getpid():08x}"
+        return worker_id(client.index, client.epoch, os.getpid())
 
     def get_task_id(self) -> str | None:
         """The running task; None in a driver."""
@@ -59,7 +60,7 @@ class RuntimeContext:
     def get_actor_id(self) -> str | None:
         """The actor that this process is; None outside of one."""
         actor = self._connection.actor
-        return None if actor is None else f"{self._connection.root:08x}{actor.class_id:08x}"
+        return None if actor is None else actor_id(self._connection.root, actor.class_id)
 
     def get_actor_name(self) -> str | None:
         """The name that the actor was created with; None without one."""

@@ -46,6 +46,41 @@ EVENT_CONDEMNED: Final[int]  # a = client, b = epoch: kill it, the task that it 
 VERDICT_LIMIT: Final[int]  # it fails
 VERDICT_PRESSURE: Final[int]  # it is retried after a pause; with max_retries=0, or too often, it fails
 
+# What `Survey` tells in numbers. States of a task; flags of a task; states and kinds of a class.
+ROLE_DAEMON: Final[int]
+CLIENT_DYING: Final[int]  # the only other state of a client is to live
+TASK_READY: Final[int]
+TASK_WAITING: Final[int]
+TASK_CLAIMED: Final[int]
+TASK_RUNNING: Final[int]
+TASK_COMMITTED: Final[int]
+TASK_KILLING: Final[int]
+SLOT_ACTOR_CALL: Final[int]
+SLOT_CREATES_ACTOR: Final[int]
+CLASS_LIVE: Final[int]
+CLASS_CLOSED: Final[int]
+CLASS_SEAT: Final[int]
+CLASS_FREE_RUN: Final[int]
+CLASS_LEASE: Final[int]
+CLASS_ACTOR: Final[int]
+# What a client does; what it waits for, if not in one get; kinds of waiters.
+RUN_BUSY: Final[int]
+RUN_SPINNING: Final[int]
+RUN_PARKED: Final[int]
+AWAITS_NOTHING: Final[int]
+AWAITS_SEVERAL: Final[int]
+WAITS_TASK: Final[int]
+WAITS_CLIENT: Final[int]
+# Where an object's bytes are, flags of values and owners, and the numbers of objects that are no returns.
+LOC_NONE: Final[int]
+LOC_INLINE: Final[int]
+LOC_SPILLED: Final[int]
+VALUE_HAS_REFS: Final[int]
+VALUE_ERROR: Final[int]
+OWNER_SHARED: Final[int]
+NUMBER_ACTOR: Final[int]
+NUMBER_PUT: Final[int]
+
 class ObjectRef(Generic[T]):
     """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
 
@@ -311,6 +346,8 @@ class NodeCore:
     def hold_for(self, client: int, epoch: int, index: int, generation: int) -> bool:
         """Count a hold by a client that will be told of the object and `adopt` it. False: one of the two is gone."""
     def drop(self, index: int, generation: int) -> None: ...
+    def holdings(self, most: int = 100_000) -> list[tuple[int, int, int]]:
+        """Who holds which shared object: (client, object as `Survey` names it, references)."""
     def available(self) -> dict[int, int]: ...  # kind -> milli; -1 = cpu
     def clients(self) -> list[dict[str, int]]: ...
     def classes(self) -> list[dict[str, int]]: ...
@@ -370,6 +407,41 @@ class Restoring:
     def view(self) -> memoryview: ...  # writable; all of the room, which may be more than nbytes
     def commit(self) -> bool: ...  # False: the object was freed meanwhile
     def abort(self) -> None: ...
+
+class Survey:
+    """What lies in a node's segment, read without asking anybody and without writing a word (node/survey.h).
+
+    Works while every other process of the node is stopped. Records are named by index and generation packed into one
+    number (0: none). Scans go on at the number that they return until that is None.
+    """
+
+    def __init__(self, source: Client | int) -> None:
+        """Through a client's mapping, or of a segment's descriptor, which may be open for reading only.
+
+        Raises CoreError. The descriptor is not needed afterwards."""
+    def tasks(self, start: int = 0, most: int = 4096) -> tuple[list[tuple[Any, ...]], int | None]:
+        """Each task: task, state, who, class_id, submitter, depth, flags, attempt, max_retries, root, n_returns,
+        n_deps, awaits, id, parent, function, spec_bytes."""
+    def objects(self, start: int = 0, most: int = 4096) -> tuple[list[tuple[Any, ...]], int | None]:
+        """Each object: object, id, number, owner, owner_flags, closed, dropped, size, value_flags, where, producer."""
+    def waiters(self, start: int = 0, most: int = 4096) -> tuple[list[tuple[Any, ...]], int | None]:
+        """Each waiter: object, kind, target (a slot or a client)."""
+    def clients(self) -> list[tuple[Any, ...]]:
+        """Each client: index, state, epoch, pid, role, class_id, root, run_state, blocked, current, since_ns, awaits,
+        room_wanted, submitted, completed, busy_ns, parks, lease."""
+    def classes(self) -> list[tuple[Any, ...]]:
+        """Each class: class_id, state, kind, root, cpu_milli, gpu_milli, taker (client + 1), unreferenced, demands."""
+    def arguments(self, task: int) -> list[int]:
+        """The objects that a task's arguments name, dependencies first; at most 1024."""
+    def contents(self, object: int) -> list[int]:
+        """The objects that a value in memory names; at most 1024."""
+    def is_pinned(self, client: int, object: int) -> bool:
+        """Whether this client has a view of the object's bytes."""
+    def store(self) -> tuple[int, int]:
+        """Bytes that clients have claimed for values, and how many they may."""
+    @property
+    def now_ns(self) -> int:
+        """The clock of `since_ns`."""
 
 def address_of(buffer: memoryview) -> int:
     """Where a buffer's bytes begin."""

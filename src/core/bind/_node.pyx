@@ -5,7 +5,8 @@
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
 waiting.pxi (get and wait), buffer.pxi (objects filled in place),
-worker.pxi (Task and the claiming side), daemon.pxi (NodeCore), room.pxi (a full store; objects on disk).
+worker.pxi (Task and the claiming side), daemon.pxi (NodeCore), room.pxi (a full store; objects on disk), survey.pxi (what
+there is, for people).
 """
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
@@ -57,6 +58,37 @@ EVENT_LIMITED = SH_EVENT_LIMITED
 EVENT_CONDEMNED = SH_EVENT_CONDEMNED
 VERDICT_LIMIT = SH_VERDICT_LIMIT
 VERDICT_PRESSURE = SH_VERDICT_PRESSURE
+ROLE_DAEMON = SH_ROLE_DAEMON
+CLIENT_DYING = SH_CLIENT_DYING
+TASK_READY = SH_TASK_READY
+TASK_WAITING = SH_TASK_WAITING
+TASK_CLAIMED = SH_TASK_CLAIMED
+TASK_RUNNING = SH_TASK_RUNNING
+TASK_COMMITTED = SH_TASK_COMMITTED
+TASK_KILLING = SH_TASK_KILLING
+SLOT_ACTOR_CALL = SH_SLOT_ACTOR_CALL
+SLOT_CREATES_ACTOR = SH_SLOT_CREATES_ACTOR
+CLASS_LIVE = SH_CLASS_LIVE
+CLASS_CLOSED = SH_CLASS_CLOSED
+CLASS_SEAT = SH_CLASS_SEAT
+CLASS_FREE_RUN = SH_CLASS_FREE_RUN
+CLASS_LEASE = SH_CLASS_LEASE
+CLASS_ACTOR = SH_CLASS_ACTOR
+RUN_BUSY = SH_RUN_BUSY
+RUN_SPINNING = SH_RUN_SPINNING
+RUN_PARKED = SH_RUN_PARKED
+AWAITS_NOTHING = SH_AWAITS_NOTHING
+AWAITS_SEVERAL = SH_AWAITS_SEVERAL
+WAITS_TASK = SH_WAITS_TASK
+WAITS_CLIENT = SH_WAITS_CLIENT
+LOC_NONE = SH_LOC_NONE
+LOC_INLINE = SH_LOC_INLINE
+LOC_SPILLED = SH_LOC_SPILLED
+VALUE_HAS_REFS = <uint64_t>SH_VALUE_HAS_REFS
+VALUE_ERROR = <uint64_t>SH_VALUE_ERROR
+OWNER_SHARED = SH_OWNER_SHARED
+NUMBER_ACTOR = SH_NUMBER_ACTOR
+NUMBER_PUT = <uint64_t>SH_NUMBER_PUT
 
 cdef extern from "Python.h":
     void PyList_SET_ITEM(object o, Py_ssize_t i, PyObject *v)  # steals a reference
@@ -94,6 +126,7 @@ include "buffer.pxi"
 include "worker.pxi"
 include "daemon.pxi"
 include "room.pxi"
+include "survey.pxi"
 
 
 def system_info() -> dict:

@@ -108,7 +108,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_wake
     ctypedef struct sh_client:
         sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root
-        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_since_ns, x_allowance, x_baseline
+        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_awaits, x_since_ns, x_allowance, x_baseline
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
@@ -280,6 +280,10 @@ cdef extern from "node/repair.h" nogil:
     cbool sh_repair_hold(sh_repair *d, sh_ref r)
     void sh_repair_drop(sh_repair *d, sh_ref r)
     cbool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r)
+    ctypedef struct sh_holding:
+        sh_ref object
+        uint32_t client, count
+    uint32_t sh_repair_holdings(sh_repair *d, sh_holding *out, uint32_t max)
     uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max)
     void sh_repair_stats(sh_repair *d, sh_stats *out)
     cbool sh_repair_is_valid(sh_repair *d)
@@ -314,6 +318,52 @@ cdef extern from "node/spill.h" nogil:
     uint64_t sh_spill_forget(sh_repair *d, sh_ref r)
     uint32_t sh_spill_gone(sh_repair *d, uint64_t *places, uint32_t most, uint32_t looks)
     uint32_t sh_spill_next(sh_repair *d, sh_ref *out, uint32_t most)
+
+cdef extern from "node/survey.h" nogil:
+    enum: SH_CLIENT_DYING
+    enum: SH_AWAITS_NOTHING, SH_AWAITS_SEVERAL
+    enum: SH_TASK_READY, SH_TASK_WAITING, SH_TASK_CLAIMED, SH_TASK_COMMITTED, SH_TASK_KILLING
+    enum: SH_CLASS_LIVE, SH_CLASS_CLOSED, SH_CLASS_SEAT, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR
+    enum: SH_POOL_ENTRY, SH_POOL_SLOT, SH_POOL_WAITER, SH_WAITS_TASK, SH_WAITS_CLIENT, SH_ROLE_DAEMON, SH_OWNER_SHARED
+    enum: SH_MAX_CLASSES, SH_NUMBER_ACTOR, SH_NUMBER_PUT
+    enum: SH_LOC_NONE, SH_LOC_BLOCK, SH_LOC_RUN
+    ctypedef struct sh_task_view:
+        sh_ref task, awaits
+        uint32_t state, who, class_id, submitter, depth, flags, attempt, max_retries, root, n_returns, n_deps
+        sh_id128 id, parent, function
+        uint64_t spec_bytes
+    ctypedef struct sh_object_view:
+        sh_ref object, producer
+        sh_id128 id
+        uint32_t number, owner, owner_flags, where
+        cbool closed, dropped
+        uint64_t size, value_flags
+    ctypedef struct sh_waiter_view:
+        sh_ref object
+        uint32_t kind, target
+    ctypedef struct sh_client_view:
+        uint32_t state, epoch, pid, role, class_id, root, run_state
+        cbool blocked
+        sh_ref current
+        uint64_t since_ns, awaits, room_wanted, submitted, completed, busy_ns, parks, lease
+    ctypedef struct sh_class_view:
+        uint32_t state, kind, root, cpu_milli, gpu_milli, taker, n_demands
+        cbool unreferenced
+        uint32_t kinds[8]
+        uint32_t milli[8]
+    uint32_t sh_survey_end(const sh_segment *s, uint32_t pool)
+    cbool sh_survey_task(const sh_segment *s, uint32_t slot, sh_task_view *out)
+    cbool sh_survey_object(const sh_segment *s, uint32_t entry, sh_object_view *out)
+    cbool sh_survey_waiter(const sh_segment *s, uint32_t waiter, sh_waiter_view *out)
+    cbool sh_survey_client(const sh_segment *s, uint32_t client, sh_client_view *out)
+    cbool sh_survey_class(const sh_segment *s, uint32_t class_id, sh_class_view *out)
+    uint32_t sh_survey_arguments(const sh_segment *s, sh_ref task, sh_ref *out, uint32_t most)
+    uint32_t sh_survey_contents(const sh_segment *s, sh_ref object, sh_ref *out, uint32_t most)
+    cbool sh_survey_is_pinned(const sh_segment *s, uint32_t client, uint32_t entry)
+    sh_status sh_segment_observe(sh_segment *s, int fd)
+    void sh_segment_detach(sh_segment *s)
+    uint64_t sh_store_limit(const sh_segment *s)
+    uint64_t sh_store_claimed(const sh_segment *s)
 
 cdef extern from "bind/listener.h" nogil:
     ctypedef struct sh_listener:

@@ -215,6 +215,22 @@ cdef class NodeCore:
         with nogil:
             sh_repair_drop(self.d, r)
 
+    def holdings(self, uint32_t most=100000) -> list:
+        """Who holds which shared object: (client, object packed as by Survey, references)."""
+        cdef uint32_t i, n
+        cdef sh_holding *found = <sh_holding *>malloc(most * sizeof(sh_holding))
+        if found == NULL:
+            raise MemoryError()
+        try:
+            with nogil:
+                n = sh_repair_holdings(self.d, found, most)
+            out = []
+            for i in range(n):
+                out.append((found[i].client, _packed(found[i].object), found[i].count))
+            return out
+        finally:
+            free(found)
+
     def available(self) -> dict:
         """Free resources by kind in milli; -1 = CPU."""
         cdef sh_stats stats

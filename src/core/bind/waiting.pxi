@@ -12,6 +12,12 @@ cdef uint64_t _deadline(Client self, timeout_s) except 0:
     return sh_os_now_ns() + <uint64_t>(seconds * 1e9) + 1
 
 
+cdef inline void _tell_what_for(Client self, uint64_t awaits) noexcept:
+    # For people who ask why nothing moves (node/survey.h): before a park and after the last one, never on the way of a value that
+    # is there or comes while we spin.
+    sh_store_relaxed(&self.s.me.x_awaits, awaits if self.blocked <= 1 else SH_AWAITS_SEVERAL)
+
+
 cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *errors) except -1:
     # 0: resolved, 1: timed out. With `items`, or else None and NULL: raises the error of the first of them that has one, as
     # soon as there is one. *errors is how many the node had sealed when we last looked through the items.
@@ -45,6 +51,7 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
     if self.blocked == 0:
         sh_block(&self.s)
     self.blocked += 1
+    _tell_what_for(self, <uint64_t>r.index | (<uint64_t>r.generation << 32))
     if items is not None:
         if self.minding == 0:
             sh_mind_errors(&self.s, True)
@@ -69,6 +76,7 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
                 sh_mind_errors(&self.s, False)
         self.blocked -= 1
         if self.blocked == 0:
+            _tell_what_for(self, SH_AWAITS_NOTHING)
             sh_unblock(&self.s)
 
 
@@ -193,6 +201,7 @@ cdef Py_ssize_t _wait_for(Client self, list items, Py_ssize_t n, Py_ssize_t num_
     if self.blocked == 0:
         sh_block(&self.s)
     self.blocked += 1
+    _tell_what_for(self, SH_AWAITS_SEVERAL)
     try:
         while True:
             seq = sh_park_prepare(&self.s.me.park)
@@ -213,6 +222,7 @@ cdef Py_ssize_t _wait_for(Client self, list items, Py_ssize_t n, Py_ssize_t num_
     finally:
         self.blocked -= 1
         if self.blocked == 0:
+            _tell_what_for(self, SH_AWAITS_NOTHING)
             sh_unblock(&self.s)
 
 

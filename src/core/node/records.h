@@ -45,6 +45,10 @@ static inline uint64_t sh_lease_in(uint64_t lease, uint32_t state) {
   return (lease & ~0xFFFF0000ULL) | ((uint64_t)state << 16) | (changes << 20);
 }
 
+/* What a client waits for that does not wait in one get. No entry has these: generation 0 is no record's. */
+#define SH_AWAITS_NOTHING 0U
+#define SH_AWAITS_SEVERAL 1U /* wait, or several threads: whatever its waiters name */
+
 typedef struct sh_client {
   /* written by the daemon */
   sh_a32 x_state, x_epoch, x_pid, x_role;
@@ -69,7 +73,7 @@ typedef struct sh_client {
   sh_a64 x_since_ns;              /* when it claimed that one */
   sh_a64 x_allowance, x_baseline; /* private bytes it may hold now, 0 = any number; and held when that began to count */
   sh_a64 x_room_wanted;           /* bytes of the allocation that this client waits for; 0 = none */
-  uint64_t pad2[1];
+  sh_a64 x_awaits;                /* packed entry that a parked get waits for, or SH_AWAITS_*: for `why` and listings */
 } sh_client;
 _Static_assert(sizeof(sh_client) == 384, "layout is an ABI: bump SH_LAYOUT_VERSION");
 

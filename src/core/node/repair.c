@@ -349,6 +349,20 @@ bool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r)
   return held;
 }
 
+uint32_t sh_repair_holdings(sh_repair *d, sh_holding *out, uint32_t max) {
+  uint32_t n = 0;
+  lock(d);
+  (void)sh_counts_read(&d->counts);
+  for (uint32_t client = 0; client < sh_known_high(d); client++) {
+    const sh_table *t = &d->counts.holds[client];
+    for (uint32_t i = 0; i < t->cap && n < max; i++)
+      if (t->keys[i] != 0 && t->counts[i] > 0)
+        out[n++] = (sh_holding){.object = sh_ref_unpack(t->keys[i]), .client = client, .count = (uint32_t)t->counts[i]};
+  }
+  unlock(d);
+  return n;
+}
+
 void sh_repair_drop(sh_repair *d, sh_ref r) {
   lock(d);
   (void)sh_counts_read(&d->counts); /* who took it while we held it has logged that: count it before our unit goes */

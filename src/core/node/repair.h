@@ -156,6 +156,12 @@ void sh_repair_drop(sh_repair *d, sh_ref r);
 /* Before the daemon tells a client of an object: count a hold of it by that client, which then takes it by sh_ref_adopt. So
  * nothing can free it between the telling and the taking. False: the object is gone, or the client is. */
 bool sh_repair_hold_for(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref r);
+/* Who holds which shared object: up to `max` of them. -> how many. An unshared object is held by its owner alone. */
+typedef struct sh_holding {
+  sh_ref object;
+  uint32_t client, count;
+} sh_holding;
+uint32_t sh_repair_holdings(sh_repair *d, sh_holding *out, uint32_t max);
 /* Move up to `max` events out. */
 uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max);
 

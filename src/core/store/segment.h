@@ -150,7 +150,7 @@ typedef struct sh_segment_header {
 
 /* This process's view. Plain data: N views of one mapping may live in one process (that is how sanitizers see us). */
 typedef struct sh_segment {
-  uint8_t *base;             /* writable */
+  uint8_t *base;             /* writable, unless this process only observes */
   const uint8_t *read_base;  /* read-only: what users' views point into */
   sh_segment_header *header; /* == base; only its x_ words are read after the attach */
   sh_geometry fixed;
@@ -175,6 +175,9 @@ static inline void *sh_region(const sh_segment *s, sh_region_id region) {
 
 /* Map `fd` both ways and check magic, version and size. Any process, blocks not. SH_INVALID when it is not ours. */
 sh_status sh_segment_attach(sh_segment *s, int fd);
+/* Map `fd`, which may be open for reading only, for those who look and never write (node/survey.h): base and read_base are one
+ * mapping, and a store through it faults. Statuses as above. */
+sh_status sh_segment_observe(sh_segment *s, int fd);
 void sh_segment_detach(sh_segment *s);
 
 #endif

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `shoal`. Each subcommand imports what it needs when it runs, so `shoal version` answers at once."""
+"""The command `shoal`. Each subcommand imports what it needs when it runs, so `shoal version` answers at once.
+
+General layout: one file for each command or family of them; `render` is how all of them print and fail. Exit codes: 0
+done, 1 no such thing or it failed, 2 wrong use."""
 
 from __future__ import annotations
 
@@ -7,7 +10,22 @@ import platform
 
 import typer
 
+from shoal.cli.logs import logs
+from shoal.cli.memory import memory
+from shoal.cli.nouns import get_row, list_rows, summarize
+from shoal.cli.stack import stack
+from shoal.cli.status import status
+from shoal.cli.why import why
+
 main = typer.Typer(name="shoal", help="Distributed futures at memory speed.", no_args_is_help=True)
+main.command("status")(status)
+main.command("list")(list_rows)
+main.command("get")(get_row)
+main.command("summary")(summarize)
+main.command("why")(why)
+main.command("memory")(memory)
+main.command("stack")(stack)
+main.command("logs")(logs)
 
 
 @main.command()

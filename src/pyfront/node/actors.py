@@ -12,8 +12,10 @@ doomed, so that a successor may be created at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from shoal._core._node import ERR_ACTOR_DIED, NodeCore
 from shoal.node.connections import UNREGISTERED, Connection
@@ -24,6 +26,7 @@ from shoal.node.worker_pool import WorkerProcess
 from shoal.protocol.messages import ActorInfo, ActorOrder, CreateActor, Death, Refused
 
 NO_STATUS = -1  # of a process that never was
+MAX_ENDED = 256  # that are remembered for listings
 MAX_RECORD_BYTES = 32768  # a class of at most this size is sent with the order, which saves the actor a request
 
 
@@ -45,6 +48,14 @@ class Actor:
         return f"actor {self.order.name!r}" if self.order.name else f"an actor of class {self.order.class_name}"
 
 
+class EndedActor(NamedTuple):
+    """An actor that was, for those who ask what became of it."""
+
+    order: ActorOrder
+    root: int
+    death: Death
+
+
 class Actors:
     """The registry. `start` makes an actor's process, `kill` ends one."""
 
@@ -63,6 +74,7 @@ class Actors:
         self._log_path = log_path
         self._actors: dict[int, Actor] = {}  # by class id
         self._names: dict[tuple[str, str], Actor] = {}  # by (namespace, name)
+        self.ended: deque[EndedActor] = deque(maxlen=MAX_ENDED)  # the oldest first
 
     def create(
         self, creator: Connection, job: Job, asked: CreateActor, define: Callable[[], int], *, is_possible: bool = True
@@ -176,6 +188,9 @@ class Actors:
     def __len__(self) -> int:
         return len(self._actors)
 
+    def __iter__(self) -> Iterator[Actor]:
+        return iter(list(self._actors.values()))
+
     def _doom(self, actor: Actor) -> None:
         actor.is_doomed = True
         actor.registered.set()
@@ -186,6 +201,7 @@ class Actors:
     def _close(self, actor: Actor, death: Death, client: tuple[int, int], wait_status: int) -> None:
         class_id = actor.order.class_id
         del self._actors[class_id]
+        self.ended.append(EndedActor(actor.order, actor.job.root, death))
         # First the record: whoever sees a call fail asks for it at once.
         self._deaths.record(death, actor_key(class_id))
         self._core.close_class(class_id, ERR_ACTOR_DIED, *client, death.pid, wait_status)

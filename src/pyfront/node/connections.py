@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's end of a client's link: who is there, what it asks, what it is told.
 
-A stranger is a driver that has not been welcomed: it may send one small `Hello`, within ten seconds, and nothing else.
+A stranger is a driver that has not been welcomed, or an observer (`protocol.tables`): it may send one small `Hello` or
+`Observe`, within ten seconds, and nothing else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from shoal.protocol.messages import (
     decode_request,
     encode,
 )
+from shoal.protocol.tables import Observe, Observed
 
 if TYPE_CHECKING:
     from shoal.node.jobs import Job
@@ -51,8 +53,11 @@ class Connection(asyncio.Protocol):
         answer: Callable[[Connection, ClientRequest], Awaitable[Reply]],
         lost: Callable[[Connection], None],
         welcome: Callable[[Connection, Hello], None] | None = None,
+        node_id: str = "",
     ) -> None:
         self.pid = pid
+        self.is_observer = False
+        self._node_id = node_id
         self.key = UNREGISTERED  # (client index, epoch)
         self.job: Job | None = None
         self._sock = sock
@@ -79,10 +84,7 @@ class Connection(asyncio.Protocol):
         """The first message to this client. Nothing is waiting to be sent, so the socket takes it whole."""
         with suppress(OSError):  # the client is gone, which is noticed elsewhere
             socket.send_fds(self._sock, [encode_frame(self._hello_id, encode(welcome))], descriptors)
-        self._welcome = None
-        self._decoder.limit = MAX_BODY_BYTES
-        if self._hello_timer is not None:
-            self._hello_timer.cancel()
+        self._be_known()
 
     def push(self, message: Push) -> None:
         """Say something unasked."""
@@ -126,6 +128,9 @@ class Connection(asyncio.Protocol):
         if isinstance(message, Hello):
             self._greet(request_id, message)
             return
+        if isinstance(message, Observe):
+            self._observe(request_id)
+            return
         if self._welcome is not None:
             raise MessageError("the first message must be Hello")
         task = asyncio.ensure_future(self._reply(request_id, message))
@@ -142,6 +147,19 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             self._send(request_id, refusal.reply)
             self.close()
+
+    def _observe(self, request_id: int) -> None:
+        if self._welcome is None:
+            raise MessageError("Observe is a first message")
+        self.is_observer = True
+        self._be_known()
+        self._send(request_id, Observed(self._node_id))
+
+    def _be_known(self) -> None:
+        self._welcome = None
+        self._decoder.limit = MAX_BODY_BYTES
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
 
     async def _reply(self, request_id: int, message: ClientRequest) -> None:
         try:

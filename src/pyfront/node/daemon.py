@@ -38,6 +38,7 @@ from shoal.node.descriptors import OF_DRIVER, Descriptors
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
+from shoal.node.output_tail import OutputTail
 from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
@@ -46,8 +47,10 @@ from shoal.node.resources import CPU, Ledger, detect, node_capacity
 from shoal.node.sessions import Session
 from shoal.node.settings import NodeSettings
 from shoal.node.spiller import make_spiller
+from shoal.node.stack_collector import StackCollector
 from shoal.node.staffing import Staffing
 from shoal.node.starvation import Starvation
+from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.node.zygote_port import ZygotePort
 from shoal.protocol.messages import (
@@ -92,7 +95,8 @@ class Daemon:
         folder = log_dir()
         log_file = LogFile(os.path.join(folder, f"{session.name}.log")) if folder else None
         self._log_path = log_file.path if log_file else None
-        self._jobs = Jobs(self._core.drop, log_file)
+        output = OutputTail()
+        self._jobs = Jobs(self._core.drop, output, log_file)
         self._port = ZygotePort(zygote_sock, self._take_report, self._zygote_lost)
         self._descriptors = Descriptors()
         self._pool = WorkerPool(
@@ -117,6 +121,9 @@ class Daemon:
                 self._deaths,
                 self._starvation,
                 self._spiller,
+                Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors),
+                StackCollector(self._jobs, self._pool),
+                output,
                 self._stop,
             )
         )
@@ -181,7 +188,7 @@ class Daemon:
             self._descriptors.give(OF_DRIVER)
             self._driver_lost(connection, is_starter)
 
-        connection = Connection(sock, peer.pid, self._requests.answer, lost, welcome)
+        connection = Connection(sock, peer.pid, self._requests.answer, lost, welcome, self._config.node_id)
         self._open(connection)
 
     def _drop(self, sock: socket.socket) -> None:

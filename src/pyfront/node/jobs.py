@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 from shoal.node.connections import Connection
 from shoal.node.log_file import LogFile
 from shoal.node.logs import LogSink
+from shoal.node.output_tail import OutputTail
 from shoal.node.refusal import Refusal
 from shoal.protocol.messages import Hello, LogLine, LogLines, Push, Refused, Warn
 
@@ -16,22 +18,31 @@ class Job:
     """One driver's share of the node. `root` is what the core calls it; numbers are never reused."""
 
     def __init__(
-        self, root: int, driver: Connection, hello: Hello, is_starter: bool, log_file: LogFile | None = None
+        self,
+        root: int,
+        driver: Connection,
+        hello: Hello,
+        is_starter: bool,
+        output: OutputTail,
+        log_file: LogFile | None = None,
     ) -> None:
         self.root = root
         self.driver = driver
         self.hello = hello
         self.is_starter = is_starter
+        self.started_s = time.time()
         self.namespace = hello.namespace or f"job-{root}"
         self.functions: dict[bytes, tuple[bytes, str]] = {}  # key -> (blob, name)
         self.classes: dict[int, dict[str, float]] = {}  # class id -> resources demanded
         self.exports: dict[bytes, tuple[int, int]] = {}  # object id -> entry
         self._logs = LogSink(self._deliver)
+        self._output = output
         self._log_file = log_file
 
     def print(self, lines: list[LogLine]) -> None:
-        """Send lines to the driver's terminal, soon."""
+        """Send lines to the driver's terminal, soon, and keep them for those who ask."""
         self._logs.add(lines)
+        self._output.add(lines)
         if self._log_file is not None:
             self._log_file.write(lines)
 
@@ -54,16 +65,19 @@ class Job:
 class Jobs:
     """The jobs that run now, by root."""
 
-    def __init__(self, drop: Callable[[int, int], None], log_file: LogFile | None = None) -> None:
+    def __init__(self, drop: Callable[[int, int], None], output: OutputTail, log_file: LogFile | None = None) -> None:
         self._jobs: dict[int, Job] = {}
         self._last_root = 0
         self._drop = drop
+        self._output = output
         self._log_file = log_file
 
     def add(self, driver: Connection, hello: Hello, is_starter: bool) -> Job:
         """A new job."""
         self._last_root += 1
-        job = self._jobs[self._last_root] = Job(self._last_root, driver, hello, is_starter, self._log_file)
+        job = self._jobs[self._last_root] = Job(
+            self._last_root, driver, hello, is_starter, self._output, self._log_file
+        )
         return job
 
     def remove(self, job: Job) -> bool:

@@ -208,18 +208,26 @@ def attach_node(hello: Hello, address: str) -> Connection:
 
     Raises NodeNotFoundError, NodeStartError if the node refuses.
     """
-    path = _socket_path(address)
-    try:
-        sock = connect(path)
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise NodeStartError(f"this process cannot be connected: {error}") from error
-        raise NodeNotFoundError(f"no node answers at {path}: {error}; start one with shoal.init()") from error
+    sock, _ = connect_node(address)
     try:
         return _connect(sock, hello, None)
     except BaseException:
         sock.close()
         raise
+
+
+def connect_node(address: str, *, is_patient: bool = True) -> tuple[socket.socket, str]:
+    """A connection to a running node's daemon, with nothing said yet, and the path of its socket.
+
+    `is_patient`: wait for a daemon that accepts nobody just now. Raises as `attach_node`.
+    """
+    path = _socket_path(address)
+    try:
+        return connect(path, is_patient=is_patient), path
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise NodeStartError(f"this process cannot be connected: {error}") from error
+        raise NodeNotFoundError(f"no node answers at {path}: {error}; start one with shoal.init()") from error
 
 
 def _socket_path(address: str) -> str:

@@ -17,14 +17,38 @@ from shoal.node.actors import Actors
 from shoal.node.connections import Connection
 from shoal.node.deaths import Deaths, actor_key, client_key
 from shoal.node.jobs import Job, Jobs
+from shoal.node.output_tail import OutputTail
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger, Shape
 from shoal.node.spiller import Spiller
+from shoal.node.stack_collector import StackCollector
 from shoal.node.starvation import Starvation
+from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool
 from shoal.protocol import messages as m
+from shoal.protocol.tables import (
+    CollectStacks,
+    DescribeHoldings,
+    DescribeNode,
+    Holdings,
+    Noted,
+    Output,
+    ReadOutput,
+    Stacks,
+    StacksDumped,
+)
 
 KEY_BYTES = 16
+FOR_OBSERVERS = (
+    m.ClusterResources,
+    m.AvailableResources,
+    m.NodeCounters,
+    m.ListNodes,
+    DescribeNode,
+    DescribeHoldings,
+    CollectStacks,
+    ReadOutput,
+)
 
 T = TypeVar("T")
 
@@ -42,6 +66,9 @@ class Node:
     deaths: Deaths
     starvation: Starvation
     spiller: Spiller
+    tables: Tables
+    stacks: StackCollector
+    output: OutputTail
     stop: Callable[[], None]
 
 
@@ -72,10 +99,17 @@ class Requests:
             m.NodeCounters: self._node_counters,
             m.ListNodes: self._list_nodes,
             m.Shutdown: self._shutdown,
+            DescribeNode: self._describe_node,
+            DescribeHoldings: self._describe_holdings,
+            CollectStacks: self._collect_stacks,
+            StacksDumped: self._stacks_dumped,
+            ReadOutput: self._read_output,
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
-        """The reply to one request of a registered client."""
+        """The reply to one request of a registered client, or of an observer."""
+        if asker.is_observer and not isinstance(message, FOR_OBSERVERS):
+            raise Refusal(m.Refused.BAD_REQUEST, "an observer may look and change nothing: connect with shoal.init()")
         return await self._handlers[type(message)](asker, message)
 
     # -- functions
@@ -207,6 +241,25 @@ class Requests:
                 )
             ]
         )
+
+    async def _describe_node(self, asker: Connection, message: DescribeNode) -> m.Reply:
+        return self._node.tables.read(self._node.spiller.counters())
+
+    async def _describe_holdings(self, asker: Connection, message: DescribeHoldings) -> m.Reply:
+        return Holdings(self._node.core.holdings())
+
+    async def _collect_stacks(self, asker: Connection, message: CollectStacks) -> m.Reply:
+        return Stacks(await self._node.stacks.collect(message.pid))
+
+    async def _stacks_dumped(self, asker: Connection, message: StacksDumped) -> m.Reply:
+        self._node.stacks.take(asker, message.number, message.text)
+        return Noted()
+
+    async def _read_output(self, asker: Connection, message: ReadOutput) -> m.Reply:
+        lines, following, n_forgotten = await self._node.output.read(
+            message.source, message.after, message.most, message.wait_s
+        )
+        return Output(lines, following, n_forgotten)
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
         job = _job(asker)

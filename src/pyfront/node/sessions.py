@@ -49,15 +49,17 @@ class Session:
             self._lock_fd = -1
 
 
-def connect(path: str) -> socket.socket:
-    """Connect to a node's socket. Raises OSError."""
+def connect(path: str, *, is_patient: bool = True) -> socket.socket:
+    """Connect to a node's socket; `is_patient`: wait for a daemon that accepts nobody just now. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        sock.setblocking(is_patient)
         fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             sock.connect(_short_path(fd, os.path.basename(path)))
         finally:
             os.close(fd)
+        sock.setblocking(True)
     except BaseException:
         sock.close()
         raise

@@ -14,21 +14,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-
-class Reply(msgspec.Struct, frozen=True, tag=True):
-    """Base of what the daemon answers."""
-
-
-R = TypeVar("R", bound=Reply, covariant=True)
-
-
-class Request(msgspec.Struct, Generic[R], frozen=True, tag=True):
-    """Base of what a client asks; `R` is the reply to expect."""
-
-
-class Push(msgspec.Struct, frozen=True, tag=True):
-    """Base of what the daemon says unasked."""
-
+from shoal.protocol.conversation import Push as Push
+from shoal.protocol.conversation import R as R
+from shoal.protocol.conversation import Reply as Reply
+from shoal.protocol.conversation import Request as Request
+from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
 
@@ -126,7 +116,7 @@ class Death(Reply, frozen=True):
     pid: int = 0
     exit_code: int | None = None
     signal: int | None = None
-    stderr: list[str] = []
+    stderr: list[str] = msgspec.field(default_factory=list)
     name: str = ""  # of the actor, or of the last task that printed
     log_path: str | None = None
     reason: str = ""  # what the process or the daemon said about it
@@ -183,7 +173,7 @@ class Hello(Request[Welcome], frozen=True):
     sys_path: list[str]
     argv0: str
     namespace: str | None = None  # default: one for this driver alone
-    preload: list[str] = []  # modules that its tasks will probably want
+    preload: list[str] = msgspec.field(default_factory=list)  # modules that its tasks will probably want
     started: int = 0  # when it did, in clock ticks since the machine did: with its pid, who it is
 
 
@@ -294,7 +284,7 @@ class RestoreObjects(Request[Ok], frozen=True):
     """
 
     needed: list[tuple[int, int]]
-    ahead: list[tuple[int, int]] = []
+    ahead: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 class DescribeShortage(Request[StoreReport], frozen=True):
@@ -444,6 +434,7 @@ ClientRequest = (
     | NodeCounters
     | ListNodes
     | Shutdown
+    | TableRequest
 )
 DaemonMessage = (
     Ok
@@ -461,6 +452,7 @@ DaemonMessage = (
     | LogLines
     | Warn
     | FlushReferences
+    | TableReply
 )
 ZygoteOrder = StartOrder | Preload
 ZygoteReport = Ready | Started | NotStarted | Exited

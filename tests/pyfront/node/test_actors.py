@@ -44,7 +44,7 @@ class Scene:
         self.deaths = Deaths()
         self.started: list[FakeProcess] = []
         self.killed: list[tuple[FakeProcess, str]] = []
-        self.job = SimpleNamespace(namespace="job-1", functions={})
+        self.job = SimpleNamespace(namespace="job-1", functions={}, root=1)
         self.creator = SimpleNamespace(pid=5)
         core: Any = self.core
         kill: Any = lambda process, reason: self.killed.append((process, reason))  # noqa: E731

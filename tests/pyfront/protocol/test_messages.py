@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.protocol import messages
+from shoal.protocol import conversation, messages, tables
 from shoal.protocol.messages import (
     ClientRequest,
     DaemonMessage,
@@ -94,7 +94,8 @@ def test_a_wrong_field_type_is_refused() -> None:
 
 def test_every_request_and_reply_of_the_module_is_in_its_conversation() -> None:
     def subclasses(base: type) -> set[type]:
-        return {kind for kind in vars(messages).values() if isinstance(kind, type) and issubclass(kind, base)} - {base}
+        kinds = [*vars(messages).values(), *vars(tables).values()]
+        return {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, base)} - {base}
 
-    assert subclasses(messages.Request) == set(typing.get_args(ClientRequest))
-    assert subclasses(messages.Reply) | subclasses(messages.Push) == set(typing.get_args(DaemonMessage))
+    assert subclasses(conversation.Request) == set(typing.get_args(ClientRequest))
+    assert subclasses(conversation.Reply) | subclasses(conversation.Push) == set(typing.get_args(DaemonMessage))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node's daemon knows and its segment does not, written down for people who look. Reads only."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable
+
+from shoal._core._node import NodeCore
+from shoal.node.actors import Actor, Actors, EndedActor
+from shoal.node.jobs import Job, Jobs
+from shoal.node.resources import Ledger
+from shoal.node.worker_pool import WorkerPool
+from shoal.protocol.messages import Death, NodeConfig
+from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
+
+
+class Tables:
+    """The tables of one node."""
+
+    def __init__(
+        self, core: NodeCore, config: NodeConfig, ledger: Ledger, jobs: Jobs, pool: WorkerPool, actors: Actors
+    ) -> None:
+        self._core = core
+        self._config = config
+        self._ledger = ledger
+        self._jobs = jobs
+        self._pool = pool
+        self._actors = actors
+        self._started_s = time.time()
+
+    def read(self, spill_counters: dict[str, int]) -> NodeTables:
+        """All of them as they are now."""
+        jobs = list(self._jobs)
+        classes = {class_id: resources for job in jobs for class_id, resources in job.classes.items()}
+        shortages = {class_id: self._ledger.shortage(resources) for class_id, resources in classes.items()}
+        config = self._config
+        return NodeTables(
+            node_id=config.node_id,
+            hostname=socket.gethostname(),
+            daemon_pid=config.daemon_pid,
+            started_s=self._started_s,
+            runtime_dir=config.runtime_dir,
+            total=config.resources,
+            available=self._ledger.named(self._core.available()),
+            counters={name: float(n) for name, n in {**self._core.counters(), **spill_counters}.items()},
+            store_bytes=config.store_bytes,
+            jobs=[_job_row(job) for job in jobs],
+            actors=[*map(_actor_row, self._actors), *map(_ended_row, self._actors.ended)],
+            workers=list(_worker_rows(self._pool)),
+            functions={key: name for job in jobs for key, (_, name) in job.functions.items()},
+            classes=classes,
+            impossible={class_id: text for class_id, text in shortages.items() if text is not None},
+        )
+
+
+def _job_row(job: Job) -> JobRow:
+    return JobRow(job.root, job.driver.pid, job.hello.argv0, job.namespace, job.started_s)
+
+
+def _actor_row(actor: Actor) -> ActorRow:
+    order = actor.order
+    return ActorRow(
+        class_id=order.class_id,
+        root=actor.job.root,
+        class_name=order.class_name,
+        name=order.name,
+        namespace=order.namespace,
+        pid=0 if actor.process is None else actor.process.pid,
+        max_concurrency=order.max_concurrency,
+        is_async=order.is_async,
+        methods=order.meta,
+        resources=actor.job.classes.get(order.class_id, {}),
+    )
+
+
+def _ended_row(ended: EndedActor) -> ActorRow:
+    order, death = ended.order, ended.death
+    return ActorRow(
+        class_id=order.class_id,
+        root=ended.root,
+        class_name=order.class_name,
+        name=order.name,
+        namespace=order.namespace,
+        pid=death.pid,
+        max_concurrency=order.max_concurrency,
+        is_async=order.is_async,
+        methods=order.meta,
+        resources={},
+        is_alive=False,
+        death=describe_death(death),
+    )
+
+
+def describe_death(death: Death) -> str:
+    """In a few words, how a process ended."""
+    if death.signal is not None:
+        how = f"killed by signal {death.signal}"
+    elif death.exit_code is not None:
+        how = f"exited with code {death.exit_code}"
+    else:
+        how = "never ran"
+    return f"{how}: {death.reason}" if death.reason else how
+
+
+def _worker_rows(pool: WorkerPool) -> Iterable[WorkerRow]:
+    for process in pool:
+        index, epoch = process.key
+        if process.actor is not None:
+            name = process.actor.name or process.actor.class_name
+        else:
+            name = process.output.last_name if process.output is not None else ""
+        yield WorkerRow(process.pid, index, epoch, process.job.root, name)

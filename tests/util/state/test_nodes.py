@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`list_nodes`: the one node."""
+
+from types import ModuleType
+
+from shoal.util.state import get_node, list_nodes
+
+
+def test_the_node_of_this_process(shoal_node: ModuleType) -> None:
+    (row,) = list_nodes(detail=True)
+    assert row.node_id == shoal_node.nodes()[0]["NodeID"]
+    assert (row.state, row.is_head_node, row.resources_total["CPU"]) == ("ALIVE", True, 2.0)
+    assert row.counters is not None
+    assert row.counters["clients"] == row.n_processes
+    found = get_node(row.node_id)
+    assert found is not None
+    assert found.daemon_pid == row.daemon_pid
