@@ -254,6 +254,10 @@ class _Walk:
             return "has ended; its result is being published", self._all([("process", task.who)])
         if task.state == core.TASK_KILLING:
             return "is being ended together with its process", ()
+        if task.state == core.TASK_CANCELLED:
+            return "was cancelled and is interrupted", self._all([("process", task.who)])
+        if task.state == core.TASK_OVERDUE:
+            return "ran for longer than its timeout and is interrupted", self._all([("process", task.who)])
         has_begun = "runs" if task.state == core.TASK_RUNNING else "was taken and has not begun"
         return has_begun, self._all([("process", task.who)])
 

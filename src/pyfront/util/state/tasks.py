@@ -96,7 +96,7 @@ def state_of(snapshot: Snapshot, task: TaskRecord, client: ClientRecord | None) 
     """Ray's word for what becomes of it now."""
     if task.state == core.TASK_READY:
         return "PENDING_ACTOR_TASK_ORDERING_OR_CONCURRENCY" if task.is_actor_call else "PENDING_NODE_ASSIGNMENT"
-    if task.state != core.TASK_RUNNING:
+    if task.state not in (core.TASK_RUNNING, core.TASK_CANCELLED, core.TASK_OVERDUE):  # those two end soon
         return IDLE_STATES.get(task.state, "NIL")
     if client is None or client.awaits == core.AWAITS_NOTHING or len(snapshot.tasks_of_client[task.who]) > 1:
         return "RUNNING"  # which of several calls waits is not known
