@@ -58,6 +58,14 @@ def shoal_node() -> Iterator[ModuleType]:
 
 
 @pytest.fixture
+def pipe(tmp_path: Path) -> str:
+    """A named pipe: who opens one end waits for who opens the other (tests/streams.py, `meet`)."""
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    return path
+
+
+@pytest.fixture
 def script(tmp_path: Path) -> "Iterator[Callable[..., subprocess.Popen[str]]]":
     """Starts a Python program from source text, with its arguments."""
     started: list[subprocess.Popen[str]] = []

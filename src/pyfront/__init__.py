@@ -10,7 +10,7 @@ runtime, node_calls, link, protocol, serialization, task, config, ids, errors, _
 from __future__ import annotations
 
 from shoal import store
-from shoal._core._node import ObjectRef
+from shoal._core._node import ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
 from shoal.actor_exit import exit_actor
@@ -59,6 +59,7 @@ from shoal.errors import (
     WorkerCrashedError,
 )
 from shoal.runtime_context import get_gpu_ids, get_runtime_context
+from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.version import __version__
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "ActorOutOfMemoryError",
     "AlreadyInitializedError",
     "CoreFailureError",
+    "DynamicObjectRefGenerator",
     "ForkedProcessError",
     "GetTimeoutError",
     "IncompleteStateWarning",
@@ -82,6 +84,7 @@ __all__ = [
     "NotConnectedError",
     "ObjectLostError",
     "ObjectRef",
+    "ObjectRefGenerator",
     "ObjectStoreFullError",
     "OutOfDiskError",
     "OutOfMemoryError",

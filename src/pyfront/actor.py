@@ -17,11 +17,12 @@ from shoal._core._node import Caller, CallTemplate, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
 from shoal.task.options import check_method
+from shoal.task.returns import for_template, returns_of
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-NUM_RETURNS_ATTRIBUTE = "__shoal_num_returns__"
+RETURNS_ATTRIBUTE = "__shoal_returns__"
 
 
 class ActorIdentity:
@@ -34,7 +35,7 @@ class ActorIdentity:
         self.client = runtime.connected().client  # class ids mean nothing to another connection
         self.class_id = class_id
         self.class_name = class_name
-        self.methods = methods  # name -> num_returns
+        self.methods = methods  # name -> code of what it returns (task/returns.py)
 
     def check_connected(self) -> None:
         """Raises InvalidReferenceError if the handle belongs to a connection that has ended."""
@@ -54,15 +55,18 @@ class ActorMethod:
 
     __slots__ = ("_identity", "_name", "remote")
 
-    def __init__(self, identity: ActorIdentity, name: str, num_returns: int) -> None:
+    def __init__(self, identity: ActorIdentity, name: str, returns: int) -> None:
         self._identity = identity
         self._name = name
-        self.remote: Callable[..., Any] = Caller(partial(_bind, identity, name, num_returns))
+        self.remote: Callable[..., Any] = Caller(partial(_bind, identity, name, returns))
 
     def options(self, **options: Any) -> ActorMethod:
-        """This method with another number of returns: `handle.method.options(num_returns=2).remote()`."""
-        declared = self._identity.methods[self._name]
-        return ActorMethod(self._identity, self._name, check_method({"num_returns": declared, **options}))
+        """This method with other returns: `handle.method.options(num_returns=2).remote()`.
+
+        Takes what `method` takes, and raises as it does."""
+        declared = returns_of(self._identity.methods[self._name])
+        name = f"{self._identity.class_name}.{self._name}"
+        return ActorMethod(self._identity, self._name, check_method(options, declared).code(name, is_generator=False))
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._name
@@ -91,12 +95,12 @@ class ActorHandle(Generic[T]):
         if name.startswith("_shoal_"):
             raise AttributeError(name)  # a handle that is still being made
         identity = self._shoal_identity
-        num_returns = identity.methods.get(name)
-        if num_returns is None:
+        returns = identity.methods.get(name)
+        if returns is None:
             known = ", ".join(sorted(m for m in identity.methods if not m.startswith("_")))
             raise AttributeError(f"actor {identity.class_name} has no method {name!r}; its methods are: {known}")
         # Kept in the instance, so the next `handle.method` is a plain attribute.
-        method = self.__dict__[name] = ActorMethod(identity, name, num_returns)
+        method = self.__dict__[name] = ActorMethod(identity, name, returns)
         return method
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -125,13 +129,13 @@ def handle_of(ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapp
     return ActorHandle(ActorIdentity(ref, class_id, class_name, methods))
 
 
-def _bind(identity: ActorIdentity, name: str, num_returns: int) -> CallTemplate:
+def _bind(identity: ActorIdentity, name: str, returns: int) -> CallTemplate:
     identity.check_connected()
     return CallTemplate(
         identity.client,
         key=method_key(name),
         class_id=identity.class_id,
-        num_returns=num_returns,
+        **for_template(returns),
         is_actor_call=True,
         keep=identity,
     )
@@ -142,11 +146,14 @@ def method(function: F, /) -> F: ...
 @overload
 def method(**options: Any) -> Callable[[F], F]: ...
 def method(*args: Any, **options: Any) -> Any:
-    """Options of one method of an actor's class: `@method(num_returns=2)`."""
-    num_returns = check_method(options)
+    """Options of one method of an actor's class: `@method(num_returns=2)`.
+
+    `num_returns`: a number, "streaming" (the default of a generator), or "dynamic"; `max_items_ahead`: of a stream, how
+    many items may lie there before one is taken, default any number. Raises TypeError, ValueError for a bad option."""
+    returns = check_method(options)
 
     def declare(function: F) -> F:
-        setattr(function, NUM_RETURNS_ATTRIBUTE, num_returns)
+        setattr(function, RETURNS_ATTRIBUTE, returns)
         return function
 
     if args:

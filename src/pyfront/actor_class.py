@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from shoal._core._node import Caller, CallTemplate, ObjectRef
-from shoal.actor import NUM_RETURNS_ATTRIBUTE, ActorHandle, handle_of
-from shoal.errors import ActorNameTakenError, ActorNotFoundError, UnsupportedOptionError
+from shoal.actor import RETURNS_ATTRIBUTE, ActorHandle, handle_of
+from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.options import ActorOptions, merge_actor
+from shoal.task.returns import Returns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class ActorClass(Generic[T]):
                 is_async=is_async,
                 methods=methods,
             )
-            construct = Caller(
+            construct: Caller[Any] = Caller(
                 lambda: CallTemplate(
                     runtime.client, key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True
                 )
@@ -114,9 +115,9 @@ class ActorClass(Generic[T]):
 
 
 def methods_of(cls: type) -> tuple[dict[str, int], bool]:
-    """The methods that can be called remotely, with their numbers of returns, and whether any of them is async.
+    """The methods that can be called remotely, with the codes of what they return, and whether any of them is async.
 
-    Raises UnsupportedOptionError for a generator method, whose returns would have to be streamed.
+    Raises ValueError for a generator method with a number of returns that it cannot have.
     """
     methods: dict[str, int] = {}
     is_async = False
@@ -127,16 +128,10 @@ def methods_of(cls: type) -> tuple[dict[str, int], bool]:
         if name in ("__init__", "__new__", "__init_subclass__", "__subclasshook__", "__class_getitem__"):
             continue
         flags = _code_flags(attribute)
-        num_returns: int = getattr(attribute, NUM_RETURNS_ATTRIBUTE, 1)
-        if flags & CO_ASYNC_GENERATOR or (flags & CO_GENERATOR and num_returns < 2 and not name.startswith("__")):
-            error = UnsupportedOptionError(
-                f"{cls.__qualname__}.{name} is a generator: streaming returns are not supported by this release; "
-                "return a list, or declare the number of yields with @method(num_returns=...)"
-            )
-            error.option = "num_returns"
-            raise error
-        is_async = is_async or bool(flags & CO_COROUTINE)
-        methods[name] = num_returns
+        returns: Returns = getattr(attribute, RETURNS_ATTRIBUTE, Returns())
+        is_async = is_async or bool(flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
+        is_generator = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
+        methods[name] = returns.code(f"{cls.__qualname__}.{name}", is_generator=is_generator)
     return methods, is_async
 
 

@@ -6,16 +6,17 @@ compiled client; the first of them connects if nobody called `init`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from shoal import driver, runtime, store
-from shoal._core._node import ObjectRef
+from shoal._core._node import Client, ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle
 from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, InvalidReferenceError, SerializationError
 from shoal.remote_function import RemoteFunction, SeveralReturns, check_function
+from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import (
     ActorOptions,
     TaskOptions,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+W = TypeVar("W", bound="ObjectRef[Any] | ObjectRefGenerator[Any]")
 
 
 # -- the connection
@@ -126,13 +128,21 @@ def remote(target: Callable[P, R], /) -> RemoteFunction[P, R]: ...
 @overload
 def remote(*, num_returns: int, **options: Any) -> Callable[[Callable[..., Any]], SeveralReturns]: ...
 @overload
+def remote(
+    *, num_returns: Literal["streaming"], **options: Any
+) -> Callable[[Callable[P, Any]], RemoteFunction[P, Iterator[Any]]]: ...
+@overload
+def remote(
+    *, num_returns: Literal["dynamic"], **options: Any
+) -> Callable[[Callable[P, Any]], RemoteFunction[P, DynamicObjectRefGenerator[Any]]]: ...
+@overload
 def remote(**options: Any) -> Decorator: ...
 def remote(*args: Any, **options: Any) -> Any:
     """Make a function a task, or a class an actor: `@remote`, or `@remote(num_cpus=2, ...)`.
 
-    Functions take `num_cpus=1 num_gpus=0 resources memory num_returns=1 max_retries=3
-    retry_exceptions=False timeout=None
-    max_calls=0 priority=0 name`; classes take `num_cpus=0
+    Functions take `num_cpus=1 num_gpus=0 resources memory num_returns max_items_ahead max_retries=3
+    retry_exceptions=False timeout=None max_calls=0 priority=0 name`, where `num_returns` is a number (default 1),
+    "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0
     num_gpus=0 resources memory max_concurrency=1 name namespace get_if_exists`. An actor holds its resources while it
     lives; by default that is no CPU at all.
 
@@ -169,18 +179,20 @@ def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
     runtime.connected().calls.kill_actor(actor._shoal_identity.class_id)
 
 
-def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:
-    """End the task, or the actor's call, whose return `ref` is. Anybody who has the ref may.
+def cancel(ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False, recursive: bool = True) -> None:
+    """End the task, or the actor's call, whose return or stream `ref` is. Anybody who has the ref may.
 
     What waits is not run. Running Python is interrupted: KeyboardInterrupt is raised in the task, also in a `sleep` or
     a nested `get`; with `force` its worker is killed, which ends native code too. In an async actor the call's asyncio
     task is cancelled; in other actors a call that runs goes on, and may ask `get_runtime_context().is_canceled()`.
     `recursive`: also what the task has submitted, and so on; actors that it made live on. A cancelled task is not
-    retried, and its refs raise TaskCancelledError, whatever its code makes of the interrupt. Of a task that is over: no
-    effect.
+    retried, and its refs raise TaskCancelledError, whatever its code makes of the interrupt; the next item of a stream
+    does. Of a task that is over: no effect.
 
     Returns without waiting for the task to end. Raises TypeError for anything that is not a ref,
     InvalidReferenceError (a ValueError) for a ref that no task returns, ValueError for `force` with an actor's call."""
+    if isinstance(ref, ObjectRefGenerator):
+        ref = ref.completed()
     if type(ref) is not ObjectRef:
         raise TypeError(f"cancel takes the ObjectRef of a task, not {type(ref).__name__}; an actor is ended by kill")
     here = runtime.current()
@@ -212,6 +224,8 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
         return client.get(refs, timeout)
     if isinstance(refs, (list, tuple)):
         return client.get_many(refs, timeout)
+    if isinstance(refs, ObjectRefGenerator):
+        raise TypeError("get takes a ref, not a generator of refs: iterate over it, and get each ref that it gives")
     raise TypeError(f"get takes an ObjectRef or a list of them, not {type(refs).__name__}")
 
 
@@ -236,12 +250,13 @@ def put(value: R) -> ObjectRef[R]:
 
 
 def wait(
-    refs: list[ObjectRef[R]], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
-) -> tuple[list[ObjectRef[R]], list[ObjectRef[R]]]:
+    refs: list[W], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
+) -> tuple[list[W], list[W]]:
     """Wait until `num_returns` of the refs are resolved, or `timeout` seconds are over -> (ready, not ready).
 
     Both lists keep the order of `refs`, and `ready` has at most `num_returns`. A ref is ready when its task has a
-    value or an error. `fetch_local` has no effect on one node. Raises TypeError unless `refs` is a list of refs,
+    value or an error. An ObjectRefGenerator may stand in the list too: it is ready when its next item is, or when it
+    has ended. `fetch_local` has no effect on one node. Raises TypeError unless `refs` is a list of refs,
     ValueError for a ref that is there twice, for `num_returns` out of range and for a negative `timeout`."""
     client = (runtime.connection or runtime.current()).client
     if type(refs) is not list:
@@ -252,7 +267,29 @@ def wait(
         return [], []
     if not 0 < num_returns <= len(refs):
         raise ValueError(f"num_returns must be from 1 to the number of refs ({len(refs)}), not {num_returns}")
-    return client.wait(refs, num_returns, timeout)
+    try:
+        return client.wait(refs, num_returns, timeout)  # type: ignore[arg-type, return-value]
+    except TypeError:
+        if not any(type(ref) is ObjectRefGenerator for ref in refs):
+            raise
+    return _wait_for_items(client, refs, num_returns, timeout)
+
+
+def _wait_for_items(
+    client: Client, waited: list[W], num_returns: int, timeout: float | None
+) -> tuple[list[W], list[W]]:
+    """`wait` where generators stand for the items that they wait for. One that is over is ready."""
+    pending = [ref.pending() if isinstance(ref, ObjectRefGenerator) else ref for ref in waited]
+    over = [at for at, ref in enumerate(pending) if ref is None][:num_returns]
+    ready = {*over}
+    if len(over) < num_returns:
+        refs = [ref for ref in pending if ref is not None]
+        done = {*client.wait(refs, num_returns - len(over), timeout)[0]}
+        ready |= {at for at, ref in enumerate(pending) if ref in done}
+    return (
+        [ref for at, ref in enumerate(waited) if at in ready],
+        [ref for at, ref in enumerate(waited) if at not in ready],
+    )
 
 
 # -- the cluster

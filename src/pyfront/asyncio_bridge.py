@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakSet
 
-from shoal._core._node import Client, ObjectRef
+from shoal._core._node import Client, ObjectRef, ObjectRefGenerator
 from shoal.errors import NodeDiedError, NotConnectedError
 from shoal.runtime import Runtime, connected
 
@@ -251,6 +251,14 @@ def await_ref(ref: ObjectRef[Any]) -> Generator[Any, None, Any]:
 
 
 async def _resolved(ref: ObjectRef[Any]) -> Any:
+    client = connected().client
+    if not client.is_resolved(ref):
+        await resolution(ref)
+    return client.get(ref)
+
+
+async def resolution(ref: ObjectRef[Any]) -> None:
+    """Wait until `ref` is resolved, without a look at its value."""
     runtime = connected()
     client = runtime.client
     if not client.is_resolved(ref):
@@ -265,7 +273,16 @@ async def _resolved(ref: ObjectRef[Any]) -> Any:
             except BaseException:
                 bridge.forget(ref, tell)
                 raise
-    return client.get(ref)
+
+
+async def next_item(stream: ObjectRefGenerator[Any]) -> ObjectRef[Any]:
+    """What `stream.__anext__()` returns. A cancelled wait takes nothing."""
+    while (pending := stream.pending()) is not None:
+        await resolution(pending)
+        item = stream.take(pending)
+        if item is not None:
+            return item
+    raise StopAsyncIteration
 
 
 def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shoal._core._node import Client, ObjectRef
+from shoal._core._node import Client, ObjectRef, ObjectRefGenerator
 from shoal.config import store_wait_s
 from shoal.errors import GetTimeoutError
 from shoal.node_calls import NodeCalls
@@ -44,6 +44,7 @@ def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable) -> Non
     client.decode_system_error = decode_system_error
     client.await_hook = _await_ref
     client.future_hook = _future_of
+    client.next_hook = _next_item
     client.import_ref = import_ref
     client.export_ref = export_ref
 
@@ -70,3 +71,9 @@ def _future_of(ref: ObjectRef[Any]) -> Any:
     from shoal.asyncio_bridge import future_of
 
     return future_of(ref)
+
+
+def _next_item(stream: ObjectRefGenerator[Any]) -> Any:
+    from shoal.asyncio_bridge import next_item
+
+    return next_item(stream)

@@ -7,14 +7,15 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from shoal._core._node import Caller, CallTemplate, ObjectRef
-from shoal.errors import UnsupportedOptionError
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
+from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import TaskOptions, merge_task
+from shoal.task.returns import for_template
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,12 +26,6 @@ CO_COROUTINE = 0x80
 CO_ASYNC_GENERATOR = 0x200
 
 MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
-
-
-class Submit(Protocol[R]):
-    """Submits a call and returns at once. Arguments are values or refs to them, so their types are left open."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> ObjectRef[R]: ...
 
 
 class SubmitSeveral(Protocol):
@@ -63,10 +58,16 @@ class RemoteFunction(Generic[P, R]):
         self.remote = Caller(self._bind)
 
     if TYPE_CHECKING:
-        remote: Submit[R]
+        remote: Caller[R]
 
     @overload
     def options(self, *, num_returns: int, **options: Any) -> SeveralReturns: ...
+    @overload
+    def options(self, *, num_returns: Literal["streaming"], **options: Any) -> RemoteFunction[P, Iterator[Any]]: ...
+    @overload
+    def options(
+        self, *, num_returns: Literal["dynamic"], **options: Any
+    ) -> RemoteFunction[P, DynamicObjectRefGenerator[Any]]: ...
     @overload
     def options(self, **options: Any) -> RemoteFunction[P, R]: ...
     def options(self, **options: Any) -> Any:
@@ -98,7 +99,7 @@ class RemoteFunction(Generic[P, R]):
             key=self._key(runtime),
             class_id=runtime.class_for(options.demands(), options.priority),
             priority=options.priority,
-            num_returns=options.num_returns,
+            **for_template(check_function(self.__wrapped__, options)),
             max_retries=MAX_RETRIES if options.max_retries < 0 else options.max_retries,
             timeout_ns=0 if options.timeout is None else max(1, int(options.timeout * 1e9)),
             retry_overdue=options.is_overdue_retried(),
@@ -111,17 +112,14 @@ class RemoteFunction(Generic[P, R]):
         return self._exported[1]
 
 
-def check_function(function: Callable[..., Any], options: TaskOptions) -> None:
-    """Refuse functions that cannot be tasks: coroutine functions, and generators without a fixed number of returns."""
+def check_function(function: Callable[..., Any], options: TaskOptions) -> int:
+    """The code of what a task of this function returns (task/returns.py).
+
+    Raises TypeError for coroutine functions, ValueError for a number of returns that a generator cannot have.
+    """
     name = getattr(function, "__qualname__", repr(function))
     code = getattr(function, "__code__", None)
     flags = 0 if code is None else int(code.co_flags)
     if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
         raise TypeError(f"{name} is an async function: make it a method of an actor, or call asyncio.run inside a task")
-    if flags & CO_GENERATOR and options.num_returns < 2:
-        error = UnsupportedOptionError(
-            f"{name} is a generator: streaming returns are not supported by this release; return a list, or give the "
-            "number of yields as num_returns"
-        )
-        error.option = "num_returns"
-        raise error
+    return options.returns().code(name, is_generator=bool(flags & CO_GENERATOR))

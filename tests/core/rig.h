@@ -12,6 +12,7 @@
 #include "node/refs.h"
 #include "node/repair.h"
 #include "node/seat.h"
+#include "node/stream.h"
 #include "node/task.h"
 
 #include <stdio.h>
@@ -80,7 +81,7 @@ uint32_t rig_error(const sh_self *self, sh_ref r);
 
 /* Calls. */
 typedef struct rig_call {
-  uint32_t class_id, n_returns, n_deps, max_retries, flags;
+  uint32_t class_id, n_returns, n_deps, max_retries, flags, ahead;
   const sh_ref *deps;
   uint64_t timeout_ns;
   uint64_t function;        /* for tests that tell calls apart */
@@ -105,6 +106,11 @@ sh_ref rig_submit_child(rig *r, sh_self *self, uint32_t slot);
 void rig_replace(rig *r, sh_self *worker);
 /* The client that was condemned last since the last look; 0: none. Takes all events. */
 uint32_t rig_condemned(rig *r);
+/* A running stream, one at a time: deliver one item, without its permit being waited for; and end it. False: nobody wants it. */
+bool rig_yield(sh_self *worker, uint32_t slot, uint64_t value, uint64_t bytes);
+void rig_end_stream(sh_self *worker, uint32_t slot);
+/* Its permits are the business of who takes the items. */
+void rig_drop_permits(sh_self *worker);
 /* Claim one task and finish it. False if there was none. */
 bool rig_work(sh_self *worker);
 /* Let all workers work until none finds anything; rounds in between. */

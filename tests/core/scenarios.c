@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The ways that operations go every day; rare.c has the others. */
+ * The ways that operations go every day; rare.c has the others, streams.c those of generators. */
 #include "rare.h"
+#include "streams.h"
 
 #include "base/os.h"
 #include "node/cancel.h"
@@ -394,9 +395,12 @@ static const scenario scenarios[] = {
 #define N_SCENARIOS (uint32_t)(sizeof scenarios / sizeof *scenarios)
 
 uint32_t stage_n_scenarios(void) {
-  return N_SCENARIOS + rare_n_scenarios;
+  return N_SCENARIOS + rare_n_scenarios + stream_n_scenarios;
 }
 
 const scenario *stage_scenario(uint32_t i) {
-  return i < N_SCENARIOS ? &scenarios[i] : &rare_scenarios[i - N_SCENARIOS];
+  if (i < N_SCENARIOS)
+    return &scenarios[i];
+  i -= N_SCENARIOS;
+  return i < rare_n_scenarios ? &rare_scenarios[i] : &stream_scenarios[i - rare_n_scenarios];
 }

@@ -167,6 +167,8 @@ void stage_finish(stage *s, stage_fate fate) {
   if (s->slot && s->r.worker[2].seated_run)
     rig_finish(&s->r.worker[2], s->slot);
   survivors_work(s);
+  sh_ref_drop(&s->r.driver, s->dropped);
+  s->dropped = (sh_ref){0};
   for (uint32_t i = 0; i < s->n_promises; i++)
     if (!is_kept(s, &s->promises[i], fate != STAGE_LIVED || s->victim == &s->actor))
       rig_fail(__FILE__, __LINE__, "a promise was not kept", i, s->promises[i].value);

@@ -29,6 +29,7 @@ struct stage {
   sh_self *victim;
   stage_promise promises[STAGE_PROMISES];
   uint32_t n_promises;
+  sh_ref dropped;       /* an object that the driver drops in stage_finish, if it has not been dropped for it before */
   sh_ref given;         /* an object that the victim may take a reference to */
   uint32_t slot;        /* what the victim claimed before the curtain rose */
   bool minds;           /* the surviving driver sleeps, and is to be told of errors */

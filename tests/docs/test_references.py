@@ -82,7 +82,7 @@ def test_every_lettered_ordering_is_in_the_table_of_the_core() -> None:
 
 
 def test_the_crash_scenarios_named_in_the_table_of_the_core_exist() -> None:
-    text = "".join((ROOT / "tests" / "core" / name).read_text() for name in ("scenarios.c", "rare.c"))
+    text = "".join((ROOT / "tests" / "core" / name).read_text() for name in ("scenarios.c", "rare.c", "streams.c"))
     scenarios = set(re.findall(r'^    \{"([^"]+)", STAGE_', text, re.MULTILINE))
     table = CORE_PAGE.read_text().partition("## Which test dies where")[2]
     named = set(re.findall(r'"([^"\n]+)"', table))

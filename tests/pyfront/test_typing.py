@@ -10,6 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
+from collections.abc import Generator, Iterator
+from typing import Any
+
 import shoal
 
 @shoal.remote
@@ -23,6 +26,18 @@ def number(x: int) -> float:
 @shoal.remote(num_returns=2)
 def pair(x: int) -> tuple[int, int]:
     return x, x
+
+@shoal.remote
+def stream(n: int) -> Iterator[int]:
+    yield from range(n)
+
+@shoal.remote
+def generator(n: int) -> Generator[str, None, None]:
+    yield str(n)
+
+@shoal.remote
+def anything(n: int) -> Any:
+    return n
 
 class Counter:
     def read(self) -> int:
@@ -38,6 +53,14 @@ reveal_type(shoal.put([1]))
 reveal_type(pair.remote(1))
 reveal_type(text.options(num_returns=2).remote(1))
 reveal_type(shoal.wait([text.remote(1)])[0])
+reveal_type(stream.remote(1))
+reveal_type(generator.options(max_items_ahead=2).remote(1))
+reveal_type([shoal.get(ref) for ref in stream.remote(1)])
+reveal_type(shoal.wait([stream.remote(1)])[0])
+reveal_type(anything.remote(1))
+reveal_type(stream.options(num_returns="dynamic").remote(1))
+reveal_type(text.options(num_returns="streaming").remote(1))
+reveal_type(shoal.remote(num_returns="dynamic")(anything.__wrapped__).remote(1))
 """
 
 REVEALED = [
@@ -51,6 +74,14 @@ REVEALED = [
     "list[ObjectRef[Any]]",
     "list[ObjectRef[Any]]",
     "list[ObjectRef[str]]",
+    "ObjectRefGenerator[int]",
+    "ObjectRefGenerator[str]",
+    "list[int]",
+    "list[ObjectRefGenerator[int]]",
+    "ObjectRef[Any]",
+    "ObjectRef[DynamicObjectRefGenerator[Any]]",
+    "ObjectRefGenerator[Any]",
+    "ObjectRef[DynamicObjectRefGenerator[Any]]",
 ]
 
 
@@ -69,4 +100,7 @@ def test_mypy_follows_types_through_calls(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("program.py")]
     notes = [line.partition("Revealed type is ")[2].strip('"') for line in lines]
-    assert [note.replace("shoal._core._node.", "").replace("shoal.actor.", "") for note in notes] == REVEALED, lines
+    assert [
+        note.replace("shoal._core._node.", "").replace("shoal.actor.", "").replace("shoal.task.dynamic.", "")
+        for note in notes
+    ] == REVEALED, lines

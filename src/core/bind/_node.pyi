@@ -6,11 +6,12 @@ repairs, counts references and grants leases. Every call is one C function enter
 release it. Statuses become exceptions from `shoal._core.status`.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, overload
 
 T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
 
 # Roles of a client.
 ROLE_DRIVER: Final[int]
@@ -97,6 +98,39 @@ class ObjectRef(Generic[T]):
     def __await__(self) -> Generator[Any, None, T]: ...  # calls Client.await_hook(ref)
     def future(self) -> Future[T]: ...  # calls Client.future_hook(ref)
 
+class ObjectRefGenerator(Generic[T]):
+    """The results of a generator that runs as a task or an actor's method: refs, one by one as they are yielded.
+
+    `for ref in stream`, `next(stream)`, or `async for ref in stream`: each waits for the next item and gives its ref,
+    which is resolved. An error of the generator, or the death of its process, is one more ref, the last one, that
+    raises it. Several threads may take from one stream; each item is given once.
+
+    It belongs to the process that made the call: pickling it raises TypeError (in a call or `put`: SerializationError).
+    When it is dropped or closed, the items that were not taken are freed, and the generator is closed (GeneratorExit)
+    at its next `yield`.
+    """
+
+    def __iter__(self) -> ObjectRefGenerator[T]: ...
+    def __next__(self) -> ObjectRef[T]: ...
+    def __aiter__(self) -> ObjectRefGenerator[T]: ...
+    def __anext__(self) -> Coroutine[Any, Any, ObjectRef[T]]: ...  # calls Client.next_hook(stream)
+    def completed(self) -> ObjectRef[None]:
+        """A ref that is resolved when the task has ended: to None, or to its error."""
+    def next_ready(self) -> bool:
+        """Would `next` give an item without waiting? False if it would raise StopIteration: see `is_finished`."""
+    def is_finished(self) -> bool:
+        """Has the generator ended, and was every item taken?"""
+    def close(self) -> None:
+        """Take no more: what a drop of the generator does, now. Iterating it ends from here on."""
+    def pending(self) -> ObjectRef[T] | None:
+        """For the front end: what `next` waits for, an item that is nobody's yet; None when it is over."""
+    def take(self, item: ObjectRef[T]) -> ObjectRef[T] | None:
+        """For the front end: take the pending item, which is resolved. None: it is the end, or was taken meanwhile."""
+
+# What `num_returns` is for a call that yields: one ref to a list, or an ObjectRefGenerator. Larger than any number.
+RETURNS_DYNAMIC: Final[int]
+RETURNS_STREAM: Final[int]
+
 def with_refs(refs: list[ObjectRef[Any]], function: Callable[..., T], *args: Any) -> T:
     """`function(*args)`, during which pickles of this thread name refs by their place in `refs`.
 
@@ -113,7 +147,7 @@ class CallTemplate:
         *,
         key: bytes,  # 16 bytes: content hash of the function, or hash of the method name
         class_id: int,
-        num_returns: int = 1,
+        num_returns: int = 1,  # or RETURNS_*
         max_retries: int = 0,
         priority: int = 0,  # -128 to 127, as that of the class
         timeout_ns: int = 0,  # that an attempt may run; 0: any time
@@ -121,16 +155,28 @@ class CallTemplate:
         is_actor_call: bool = False,
         creates_actor: bool = False,  # return 0 becomes the actor's handle object
         keep: object = None,  # kept alive with the template (an actor's handle ref)
+        max_items_ahead: int = 0,  # of a stream: items that may lie there before one is taken; 0: any number
     ) -> None: ...
 
-class Caller:
+class _Untyped:
+    """A result that nothing but Any is."""
+
+class Caller(Generic[R_co]):
     """The callable behind `.remote`. Calls `bind()` once per connected client to get its template, then never again.
 
-    Returns None for num_returns=0, one ref for 1, a list of refs otherwise.
+    Returns None for num_returns=0, one ref for 1 and RETURNS_DYNAMIC, an ObjectRefGenerator for RETURNS_STREAM, a list
+    of refs otherwise.
     """
 
     def __init__(self, bind: Callable[[], CallTemplate]) -> None: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    # For a checker R_co is what the function returns. Arguments are values or refs to them, so their types are open.
+    # Whoever returns an iterator is taken for a generator.
+    @overload
+    def __call__(self: Caller[_Untyped], *args: Any, **kwargs: Any) -> ObjectRef[Any]: ...
+    @overload
+    def __call__(self: Caller[Iterator[T]], *args: Any, **kwargs: Any) -> ObjectRefGenerator[T]: ...
+    @overload
+    def __call__(self, *args: Any, **kwargs: Any) -> ObjectRef[R_co]: ...
 
 class Task:
     """A claimed task on its worker. Lives until finish/fail."""
@@ -142,7 +188,7 @@ class Task:
     @property
     def attempt(self) -> int: ...
     @property
-    def num_returns(self) -> int: ...
+    def num_returns(self) -> int: ...  # as the call declares it: a number or RETURNS_*
     @property
     def class_id(self) -> int: ...
     @property
@@ -159,6 +205,21 @@ class Task:
         """
     @property
     def lease(self) -> dict[str, int]: ...  # accelerators: {"gpu_mask": bits}
+    # -- of a call with RETURNS_STREAM
+    @property
+    def delivered(self) -> int: ...  # items, by earlier attempts too
+    @property
+    def is_wanted(self) -> bool: ...  # False: the consumer is gone, or the task is to be ended
+    def deliver(self, value: object) -> bool:
+        """One item; then, if the stream is bounded, wait until the next one may be made.
+
+        False: nobody wants more. Raises as `finish` does, and OverflowError after 2**28 - 1 items."""
+    def offer(self, value: object) -> bool:
+        """`deliver` without the wait."""
+    def blocked_by(self) -> ObjectRef[Any] | None:
+        """What the next item must wait for: it is resolved when an earlier one is taken."""
+    def end_stream(self) -> bool:
+        """Commit, after the last item. False as `finish`."""
 
 class Client:
     """This process's share of a node's segment."""
@@ -176,6 +237,7 @@ class Client:
     """
     await_hook: Callable[[ObjectRef[Any]], Any]
     future_hook: Callable[[ObjectRef[Any]], Any]
+    next_hook: Callable[[ObjectRefGenerator[Any]], Any]
     import_ref: Callable[[bytes], ObjectRef[Any]]
     """Rebuild a ref that the user pickled outside of a call (cold: asks the daemon)."""
     export_ref: Callable[[ObjectRef[Any]], bytes]
@@ -198,6 +260,8 @@ class Client:
     @property
     def role(self) -> int: ...
     def put(self, value: object) -> ObjectRef[Any]: ...
+    def put_error(self, payload: bytes, refs: list[ObjectRef[Any]]) -> ObjectRef[Any]:
+        """An object that raises; payload and refs are what `decode_error` will be given."""
     def get(self, ref: ObjectRef[T], timeout_s: float | None = None) -> T:
         """Raises the object's error; TimeoutError from shoal._core.status.Timeout after timeout_s."""
     def get_many(self, refs: Sequence[ObjectRef[Any]], timeout_s: float | None = None) -> list[Any]: ...

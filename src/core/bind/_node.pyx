@@ -5,8 +5,8 @@
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
 waiting.pxi (get and wait), buffer.pxi (objects filled in place),
-worker.pxi (Task and the claiming side), daemon.pxi (NodeCore), room.pxi (a full store; objects on disk), survey.pxi (what
-there is, for people).
+worker.pxi (Task and the claiming side), stream.pxi (what generators yield), daemon.pxi (NodeCore), room.pxi (a full store;
+objects on disk), survey.pxi (what there is, for people).
 """
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
@@ -125,6 +125,7 @@ include "codec.pxi"
 include "client.pxi"
 include "waiting.pxi"
 include "buffer.pxi"
+include "stream.pxi"
 include "worker.pxi"
 include "daemon.pxi"
 include "room.pxi"

@@ -71,7 +71,7 @@ cdef extern from "node/repair.h" nogil:
 
     enum: SH_LAYOUT_VERSION, SH_CHECK, SH_MAX_DEMANDS, SH_MAX_KINDS, SH_PRIORITY_USUAL
     enum: SH_VALUE_SIZE_MASK, SH_VALUE_HAS_REFS, SH_VALUE_ERROR
-    enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR, SH_SLOT_RETRY_OVERDUE
+    enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR, SH_SLOT_RETRY_OVERDUE, SH_SLOT_STREAM, SH_SLOT_DYNAMIC
     enum: SH_LOCAL_CLOSED, SH_LOCAL_MARKED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
     enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH, SH_EVENT_LIMITED, SH_EVENT_CONDEMNED
@@ -103,7 +103,7 @@ cdef extern from "node/repair.h" nogil:
         uint16_t submitter, depth
         uint32_t flags
         uint64_t id_lo, id_hi, fn_lo, fn_hi, returns, spec_bytes
-        uint32_t n_returns, n_deps
+        uint32_t n_returns, n_deps, ahead
     ctypedef struct sh_park:
         sh_a32 x_wake
     ctypedef struct sh_client:
@@ -176,8 +176,19 @@ cdef extern from "node/object.h" nogil:
     void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags)
     void sh_put_abort(sh_self *self, sh_put *put)
     void sh_fill_system_error(sh_segment *s, sh_ref r, const sh_system_error *error)
+    void sh_seal(sh_self *self, sh_ref r)
     uint8_t *sh_object_look(sh_self *self, sh_ref r)
     sh_status sh_fill(sh_self *self, sh_ref r, uint64_t n_bytes, uint64_t flags, uint8_t **data)
+
+cdef extern from "node/stream.h" nogil:
+    enum: SH_STREAM_TAIL, SH_STREAM_DONE, SH_VALUE_END
+    uint32_t sh_stream_delivered(const sh_self *self, uint32_t slot)
+    cbool sh_stream_is_wanted(const sh_self *self, uint32_t slot)
+    sh_status sh_stream_begin(sh_self *self, uint32_t slot, sh_ref *permit)
+    void sh_stream_seal(sh_self *self, uint32_t slot)
+    void sh_stream_withdraw(sh_self *self, uint32_t slot)
+    void sh_stream_fill_end(sh_self *self, uint32_t slot)
+    sh_status sh_stream_take(sh_self *self, sh_ref r, sh_ref *next)
 
 cdef extern from "node/idle.h" nogil:
     enum: SH_NO_DEADLINE
@@ -187,6 +198,7 @@ cdef extern from "node/idle.h" nogil:
     sh_status sh_park_closed(sh_self *self, sh_ref r, const uint32_t *errors, uint64_t deadline_ns, uint64_t slice_ns)
     uint32_t sh_errors_sealed(const sh_self *self)
     void sh_mind_errors(sh_self *self, bint minds)
+    void sh_tell_of_error(const sh_segment *s)
     sh_status sh_park_any(sh_self *self, uint32_t seq, uint64_t deadline_ns, uint64_t slice_ns)
     void sh_wake_worker(const sh_segment *s)
     ctypedef enum sh_run_state:
@@ -212,6 +224,7 @@ cdef extern from "node/task.h" nogil:
         uint32_t class_id, n_returns, max_retries, flags
         uint64_t timeout_ns
         uint8_t priority
+        uint32_t ahead
     sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_bytes, uint32_t n_deps, uint32_t *slot,
                               uint8_t **payload, sh_ref *returns)
     void sh_submit_abort(sh_self *self, uint32_t slot, const sh_ref *returns)

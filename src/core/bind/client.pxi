@@ -33,7 +33,7 @@ cdef class Client:
     cdef sh_self s
     cdef bint closed, mapped
     cdef uint64_t serial
-    cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, import_ref, export_ref, run_inline
+    cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, next_hook, import_ref, export_ref, run_inline
     cdef public object full_hook, restore_hook
     cdef uint64_t full_wait_ns
     cdef uint32_t room_seq
@@ -166,7 +166,13 @@ cdef class Client:
         cdef Encoded e = _encode(self, value, rows)
         return self._put(e)
 
-    cdef ObjectRef _put(self, Encoded e):
+    def put_error(self, bytes payload not None, list refs not None) -> ObjectRef:
+        self.check_alive()
+        cdef ObjectRef ref = self._put(_encode_error(payload, refs), SH_VALUE_ERROR)
+        sh_tell_of_error(&self.s.seg)
+        return ref
+
+    cdef ObjectRef _put(self, Encoded e, uint64_t flags=0):
         cdef sh_put p
         cdef sh_status status = sh_put_begin(&self.s, e.total, &p)
         cdef uint64_t until = 0
@@ -186,7 +192,7 @@ cdef class Client:
         if e.rows:
             sh_log_reserve(&self.s, 2)  # now, for between _enter and _leave no other thread may run
         self._enter()
-        sh_put_commit(&self.s, &p, SH_VALUE_HAS_REFS if e.rows else 0)
+        sh_put_commit(&self.s, &p, flags | (SH_VALUE_HAS_REFS if e.rows else 0))
         self._leave()
         return _wrap(self, p.ref)
 

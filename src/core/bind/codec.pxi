@@ -111,6 +111,18 @@ cdef Encoded _encode(Client client, object value, list rows):
     return e
 
 
+cdef Encoded _encode_error(bytes payload, list refs):
+    cdef Encoded e = Encoded.__new__(Encoded)
+    e.inband = payload
+    e.raw = PyBytes_AS_STRING(payload)
+    e.inband_bytes = <uint64_t>len(payload)
+    e.rows = refs
+    e.buffers = []
+    e.flags = SH_PAYLOAD_ERROR
+    _measure(e)
+    return e
+
+
 cdef int _write(Client client, Encoded e, uint8_t *to) except -1:
     cdef sh_payload *p = <sh_payload *>to
     cdef sh_row *row = <sh_row *>(to + sizeof(sh_payload))

@@ -16,7 +16,7 @@ cdef class CallTemplate:
 
     def __init__(self, Client client not None, *, bytes key not None, uint32_t class_id, uint32_t num_returns=1,
                  uint32_t max_retries=0, int priority=0, uint64_t timeout_ns=0, bint retry_overdue=False, bint is_actor_call=False,
-                 bint creates_actor=False, keep=None):
+                 bint creates_actor=False, keep=None, uint32_t max_items_ahead=0):
         if len(key) != 16:
             raise _status.Invalid(f"a function key has 16 bytes, not {len(key)}")
         memset(&self.call, 0, sizeof(sh_call))
@@ -24,10 +24,17 @@ cdef class CallTemplate:
         memcpy(&self.call.fn_hi, <const char *>key + 8, 8)
         self.call.class_id = class_id
         self.call.n_returns = num_returns
+        if num_returns == _RETURNS_STREAM:
+            self.call.n_returns = SH_STREAM_DONE + 1
+            self.call.flags = SH_SLOT_STREAM
+            self.call.ahead = max_items_ahead
+        elif num_returns == _RETURNS_DYNAMIC:
+            self.call.n_returns = 1
+            self.call.flags = SH_SLOT_DYNAMIC
         self.call.max_retries = max_retries
         self.call.priority = <uint8_t>(_checked_priority(priority) + SH_PRIORITY_USUAL)
         self.call.timeout_ns = timeout_ns
-        self.call.flags = (SH_SLOT_ACTOR_CALL if is_actor_call else 0) | (SH_SLOT_CREATES_ACTOR if creates_actor else 0) \
+        self.call.flags |= (SH_SLOT_ACTOR_CALL if is_actor_call else 0) | (SH_SLOT_CREATES_ACTOR if creates_actor else 0) \
             | (SH_SLOT_RETRY_OVERDUE if retry_overdue else 0)
         self.client = client
         self.keep = keep
@@ -156,6 +163,8 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
             return _wrap(client, one)
         if t.call.n_returns == 0:
             return None
+        if t.call.flags & SH_SLOT_STREAM:
+            return _stream_of(client, returns)
         out = []
         for i in range(t.call.n_returns):
             out.append(_wrap(client, returns[i]))
@@ -180,11 +189,44 @@ cdef class Task:
     cdef bint over
     cdef bint closing, told  # its error is being sealed; it was told to end
     cdef uint64_t interrupted_ns
+    cdef object permits  # of a bounded stream: those that may be unresolved, a deque of ObjectRefs
 
     @property
     def lease(self) -> dict:
         """The accelerators granted with it: {"gpu_mask": bits}."""
         return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.client.s.me.x_lease) >> 32)}
+
+    @property
+    def delivered(self) -> int:
+        self.client.check()
+        return sh_stream_delivered(&self.client.s, self.slot)
+
+    @property
+    def is_wanted(self) -> bool:
+        self.client.check()
+        return sh_stream_is_wanted(&self.client.s, self.slot)
+
+    def offer(self, value) -> bool:
+        return _deliver(self.client, self, value)
+
+    def deliver(self, value) -> bool:
+        cdef ObjectRef permit
+        if not _deliver(self.client, self, value):
+            return False
+        if self.permits is None:
+            return True
+        permit = _oldest_permit(self.client, self)
+        while permit is not None:
+            _await(self.client, permit.r, SH_NO_DEADLINE, None, NULL)
+            permit = _oldest_permit(self.client, self)
+        return sh_stream_is_wanted(&self.client.s, self.slot)
+
+    def blocked_by(self) -> ObjectRef:
+        self.client.check()
+        return _oldest_permit(self.client, self)
+
+    def end_stream(self) -> bool:
+        return _end_stream(self.client, self)
 
     def load(self) -> tuple:
         cdef Client client = self.client
@@ -253,7 +295,7 @@ cdef Task _task(Client client, uint32_t slot):
     task.id = PyBytes_FromStringAndSize(<char *>&t.id_lo, 16)
     task.task_id.lo = t.id_lo
     task.task_id.hi = t.id_hi
-    task.num_returns = t.n_returns
+    task.num_returns = t.n_returns if not t.flags & (SH_SLOT_STREAM | SH_SLOT_DYNAMIC) else _kind_of_returns(t.flags)
     task.attempt = sh_load32_relaxed(&t.x_attempt)
     task.class_id = sh_load32_relaxed(&t.x_class)
     task.caller = t.submitter
@@ -350,6 +392,8 @@ cdef object _interrupt(Client client):
 cdef bint _surrender(Client client, Task task) except -1:
     client.check()
     task.closing = True
+    if not task.over and task.num_returns == _RETURNS_STREAM:
+        _no_more_items(client, task)
     if not task.over and sh_surrender(&client.s, task.slot):
         task.over = True
     return task.over
@@ -360,6 +404,8 @@ cdef bint _retry(Client client, Task task) except -1:
     task.closing = True
     if task.over or not sh_may_retry(&client.s, task.slot):
         return False
+    if task.num_returns == _RETURNS_STREAM:
+        _no_more_items(client, task)
     task.over = True  # if not put back, then it was to be ended
     return sh_retry(&client.s, task.slot)
 
@@ -371,7 +417,7 @@ cdef bint _commit(Client client, Task task):
 
 cdef object _finish(Client client, Task task, values):
     cdef sh_slot *t
-    cdef uint32_t i, n = task.num_returns
+    cdef uint32_t i, n = 1 if task.num_returns == _RETURNS_DYNAMIC else task.num_returns
     cdef Encoded e
     cdef sh_ref r
     cdef uint8_t *data
@@ -410,7 +456,7 @@ cdef object _finish(Client client, Task task, values):
 cdef object _fail(Client client, Task task, bytes payload, list refs):
     cdef sh_slot *t
     cdef uint32_t i
-    cdef Encoded e = Encoded.__new__(Encoded)
+    cdef Encoded e = _encode_error(payload, refs)
     cdef sh_ref r
     cdef uint8_t *data
     cdef sh_status status
@@ -420,15 +466,10 @@ cdef object _fail(Client client, Task task, bytes payload, list refs):
     client.check()
     if task.over:
         raise _status.Invalid("this task was finished before")
-    e.inband = payload
-    e.raw = PyBytes_AS_STRING(payload)
-    e.inband_bytes = <uint64_t>len(payload)
-    e.rows = refs
-    e.buffers = []
-    e.flags = SH_PAYLOAD_ERROR
-    _measure(e)
     t = sh_slot_at(&client.s.seg, task.slot)
-    for i in range(task.num_returns):
+    if task.num_returns == _RETURNS_STREAM:
+        _no_more_items(client, task)
+    for i in range(t.n_returns):
         r = sh_slot_return(&client.s.seg, t, i)
         status = sh_fill(&client.s, r, e.total, SH_VALUE_ERROR | (SH_VALUE_HAS_REFS if refs else 0), &data)
         while status == SH_FULL and _wait_for_room(client, e.total, &until):

@@ -303,6 +303,8 @@ sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {
   uint32_t class_id = sh_slot_class(sh_slot_at(s, task.index));
   if (class_id >= SH_MAX_CLASSES)
     return SH_EMPTY;
+  if (sh_slot_at(s, task.index)->flags & SH_SLOT_STREAM)
+    return SH_EMPTY; /* it may wait for its consumer, which would lie below it on this stack */
   sh_class *c = sh_class_at(s, class_id);
   uint32_t kind = sh_load32_relaxed(&c->kind);
   if ((kind != SH_CLASS_SEAT && kind != SH_CLASS_FREE_RUN) || sh_load32_relaxed(&c->root) != self->root ||

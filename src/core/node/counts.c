@@ -4,6 +4,7 @@
 #include "base/os.h"
 #include "node/look.h"
 #include "node/object.h"
+#include "node/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,9 @@ static void release(sh_counts *c, sh_ref r) {
   if (!e)
     return;
   sh_serve_waiters(c->self, r);
+  sh_ref next;
+  if (sh_stream_cut(c->self, r, &next))
+    sh_counts_abandon(c, next);
   sh_count *count = count_of(c, r);
   const sh_row *rows = NULL;
   uint32_t n = count && count->contains ? sh_counts_rows(c, r, &rows) : 0;

@@ -20,7 +20,7 @@ bool sh_look_at_call(const sh_segment *s, sh_slot *t, sh_call_view *view) {
   uint64_t loc = sh_load_relaxed(&t->loc), bytes = ONCE(t->spec_bytes);
   uint32_t n_returns = ONCE(t->n_returns), n_rows;
   bool in_slot = sh_loc_kind_of(loc) == SH_LOC_INLINE;
-  const uint8_t *spec = in_slot ? t->inline_bytes : loc == SH_LOC_NONE ? NULL : sh_heap_at(s, loc);
+  uint8_t *spec = in_slot ? t->inline_bytes : loc == SH_LOC_NONE ? NULL : sh_heap_at(s, loc);
   uint64_t room = in_slot ? SH_SPEC_INLINE : spec ? sh_heap_capacity(s, loc) : 0;
   uint64_t head = n_returns > 1U ? 8ULL * n_returns : 0;
   *view = (sh_call_view){0};
@@ -33,7 +33,7 @@ bool sh_look_at_call(const sh_segment *s, sh_slot *t, sh_call_view *view) {
   *view = (sh_call_view){.n_returns = n_returns,
                          .n_rows = n_rows,
                          .single = ONCE(t->returns),
-                         .returns = (const uint64_t *)(const void *)spec,
+                         .returns = (sh_a64 *)(void *)spec,
                          .rows = rows};
   return true;
 }

@@ -11,8 +11,8 @@
 
 typedef struct sh_call_view {
   uint32_t n_returns, n_rows;
-  uint64_t single;         /* the return, if there is one */
-  const uint64_t *returns; /* the returns, if there are several */
+  uint64_t single; /* the return, if there is one */
+  sh_a64 *returns; /* the returns, if there are several */
   const sh_row *rows;
 } sh_call_view;
 
@@ -21,7 +21,7 @@ bool sh_look_at_call(const sh_segment *s, sh_slot *t, sh_call_view *view);
 
 /* Its i-th return; the reference itself may be anything. */
 static inline sh_ref sh_view_return(const sh_call_view *view, uint32_t i) {
-  return sh_ref_unpack(view->n_returns == 1U ? view->single : view->returns[i]);
+  return sh_ref_unpack(view->n_returns == 1U ? view->single : sh_load_relaxed(&view->returns[i]));
 }
 
 /* The rows of a value that names other objects. -> how many; 0 when its numbers cannot be right. */

@@ -3,6 +3,7 @@
 
 #include "node/idle.h"
 #include "node/refs.h"
+#include "node/stream.h"
 #include "node/task.h"
 
 #include <string.h>
@@ -121,15 +122,24 @@ void sh_serve_waiters(sh_self *self, sh_ref r) {
   }
 }
 
-void sh_object_release(sh_self *self, sh_ref r) {
+static void release_one(sh_self *self, sh_ref r) {
   sh_entry *e = sh_entry_at(&self->seg, r.index);
-  sh_serve_waiters(self, r);
   /* (S) The daemon may be bringing spilled bytes back: it frees what it moves. */
   bool away = sh_loc_kind_of(sh_load_seqcst(&e->loc)) == SH_LOC_SPILLED;
   if ((sh_load_relaxed(&e->size_flags) & SH_VALUE_HAS_REFS) || sh_entry_is_actor(e) || away)
     sh_log_append(self, SH_LOG_FREE, r);
   else
     (void)sh_entry_release(&self->seg, &self->heap, &self->mags[SH_POOL_ENTRY], self->index, r);
+}
+
+void sh_object_release(sh_self *self, sh_ref r) {
+  for (bool more = true; more;) {
+    sh_ref next = r;
+    sh_serve_waiters(self, r);
+    more = sh_entry_is_item(sh_entry_at(&self->seg, r.index)) && sh_stream_cut(self, r, &next);
+    release_one(self, r);
+    r = next;
+  }
 }
 
 void sh_seal(sh_self *self, sh_ref r) {

@@ -30,7 +30,8 @@ void sh_seal(sh_self *self, sh_ref r);
 /* Deliver to all waiters of a closed entry, then free them. Idempotent. */
 void sh_serve_waiters(sh_self *self, sh_ref r);
 
-/* Closed and dropped: free it here, or leave it to the daemon when it names other objects or its bytes are on disk. */
+/* Closed and dropped: free it here, or leave it to the daemon when it names other objects or its bytes are on disk. With an
+ * item of a stream that nobody took goes what comes after it (stream.h). */
 void sh_object_release(sh_self *self, sh_ref r);
 
 /* The bytes of a closed object that this client has pinned (refs.h), or that are inline; they stay as long as the pin does.

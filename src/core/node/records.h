@@ -164,8 +164,10 @@ typedef struct sh_seats {
 
 #define SH_SLOT_ACTOR_CALL 1U
 #define SH_SLOT_CREATES_ACTOR 2U
-#define SH_SLOT_RETRY_OVERDUE 8U /* an attempt that ran too long costs a retry, instead of the task */
 #define SH_SLOT_HAS_ROWS 4U      /* its arguments name objects: the daemon frees it, after DONE */
+#define SH_SLOT_RETRY_OVERDUE 8U /* an attempt that ran too long costs a retry, instead of the task */
+#define SH_SLOT_STREAM 16U       /* its first return is the next item of a stream (stream.h) */
+#define SH_SLOT_DYNAMIC 32U      /* for the front end: its one return is a list of what the call yields */
 
 #define SH_SPEC_INLINE 104U
 
@@ -183,7 +185,7 @@ typedef struct sh_slot {
   uint64_t fn_lo, fn_hi; /* function by content, or method by name */
   uint32_t root, root_epoch;
   uint32_t n_returns, n_deps;
-  uint64_t returns;    /* n_returns = 1: packed entry; more: in the spec, before the arguments */
+  uint64_t returns;    /* n_returns = 1: packed entry; more: in the spec, before the arguments; a stream's moves */
   sh_a64 loc;          /* of the spec: returns (if several), then the payload of the arguments */
   uint64_t spec_bytes; /* 0: no arguments */
   sh_a32 x_cursor;     /* claimer: arguments before it are resolved */
@@ -192,7 +194,7 @@ typedef struct sh_slot {
   uint64_t rebuild_cost_ns; /* own duration + arguments' costs, filled at commit */
   uint8_t hops, commit_state, priority;
   sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
-  uint8_t spare[4];
+  uint32_t ahead;  /* stream: items that may lie there before one is taken; 0 = any number */
   uint8_t inline_bytes[SH_SPEC_INLINE];
 } sh_slot;
 _Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");
@@ -251,6 +253,14 @@ static inline uint32_t sh_claims_words(const sh_segment *s) {
 static inline sh_a64 *sh_claims_word(const sh_segment *s, uint32_t client, uint32_t chunk) {
   return (sh_a64 *)sh_region(s, SH_REGION_CLAIMS) + (uint64_t)client * sh_claims_words(s) + chunk / 64U;
 }
+/* Where others have made objects that `client` owns (stream.h): one bit a chunk of entries. Set by who makes them, before they
+ * are LIVE; cleared by the sweep of the client. */
+static inline uint32_t sh_given_words(const sh_segment *s) {
+  return (sh_pool_of(s, SH_POOL_ENTRY)->n_chunks + 63U) / 64U;
+}
+static inline sh_a64 *sh_given_word(const sh_segment *s, uint32_t client, uint32_t chunk) {
+  return (sh_a64 *)sh_region(s, SH_REGION_GIVEN) + (uint64_t)client * sh_given_words(s) + chunk / 64U;
+}
 static inline uint32_t sh_clients_high(const sh_segment *s) {
   uint32_t high = sh_load32_acquire(&s->header->x_clients_high);
   return high < SH_MAX_CLIENTS ? high : SH_MAX_CLIENTS;
@@ -302,8 +312,8 @@ static inline const sh_payload *sh_slot_payload(const sh_segment *s, sh_slot *t)
 static inline sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i) {
   if (t->n_returns == 1U)
     return sh_ref_unpack(t->returns);
-  const uint64_t *all = (const uint64_t *)(const void *)sh_slot_spec(s, t);
-  return sh_ref_unpack(all ? all[i] : 0);
+  const sh_a64 *all = (const sh_a64 *)(const void *)sh_slot_spec(s, t);
+  return sh_ref_unpack(all ? sh_load_relaxed(&all[i]) : 0);
 }
 
 #endif

@@ -4,9 +4,8 @@
 #include "node/idle.h"
 #include "node/object.h"
 #include "node/refs.h"
+#include "node/stream.h"
 #include "node/task.h"
-
-#include <string.h>
 
 static void undo(sh_self *self, uint32_t slot, uint64_t word, uint32_t n_returns, const sh_ref *returns) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
@@ -31,7 +30,11 @@ static sh_status make_returns(sh_self *self, const sh_call *call, sh_id128 id, u
     if (status != SH_OK)
       return status;
     bool actor = (call->flags & SH_SLOT_CREATES_ACTOR) != 0;
-    sh_entry_birth birth = {.id = id, .number = actor ? SH_NUMBER_ACTOR | call->class_id : *made, .producer = producer};
+    bool item = (call->flags & SH_SLOT_STREAM) != 0 && *made == SH_STREAM_TAIL;
+    uint32_t number = actor ? SH_NUMBER_ACTOR | call->class_id : item ? SH_NUMBER_ITEM : *made;
+    sh_entry_birth birth = {.id = id, .number = number, .producer = producer};
+    if (item)
+      sh_stream_unlink(&self->seg, index);
     sh_entry_open(sh_entry_at(&self->seg, index), word, &birth);
     returns[*made] = (sh_ref){.index = index, .generation = sh_word_generation(word)};
     sh_ref_own(self, returns[*made]);
@@ -75,6 +78,7 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   t->hops = 0;
   t->commit_state = SH_COMMIT_LOCAL;
   t->priority = call->priority;
+  t->ahead = call->ahead;
   sh_store8_relaxed(&t->x_pressed, 0);
 
   uint64_t head_bytes = call->n_returns > 1U ? 8ULL * call->n_returns : 0U;
@@ -96,10 +100,8 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   if (call->n_returns == 1U) {
     t->returns = sh_ref_pack(returns[0]);
   } else {
-    for (uint32_t i = 0; i < call->n_returns; i++) {
-      uint64_t packed = sh_ref_pack(returns[i]);
-      memcpy(spec + 8ULL * i, &packed, sizeof packed);
-    }
+    for (uint32_t i = 0; i < call->n_returns; i++)
+      sh_store_relaxed((sh_a64 *)(void *)spec + i, sh_ref_pack(returns[i]));
   }
   *slot = index;
   *payload = payload_bytes ? spec + head_bytes : NULL;

@@ -4,8 +4,8 @@
  * what only it knew. Every step is found by scanning records for the dead client's name and is idempotent; the sweep may be
  * interrupted anywhere and run again. It bounds every walk and never aborts: an odd record is quarantined.
  *
- * The scans keep to chunks that the client owned, where all it allocated lies, and to those where it said that it claims. So
- * a death costs what the dead one had touched, not what the node has ever held. What a death may leave elsewhere, a lost
+ * The scans keep to chunks that the client owned, where all it allocated lies, and to those where it said that it claims, or
+ * others that they made objects for it. So a death costs what the dead one had touched, not what the node has ever held. What a death may leave elsewhere, a lost
  * hint or a waiter of a detached list, is found by the look at everything (heal.c). */
 #include "base/os.h"
 #include "node/idle.h"
@@ -14,6 +14,7 @@
 #include "node/object.h"
 #include "node/refs.h"
 #include "node/repair.h"
+#include "node/stream.h"
 #include "node/task.h"
 
 #include <stdlib.h>
@@ -222,9 +223,10 @@ static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *er
       sh_counts_done(&d->counts, i, word); /* its returns fall with their dead owner's entries */
     else if (state == SH_TASK_CLAIMED)
       back_to_ready(d, i, word);
-    else if (state == SH_TASK_RUNNING || state >= SH_TASK_KILLING)
+    else if (state == SH_TASK_RUNNING || state >= SH_TASK_KILLING) {
+      sh_stream_rest(&d->self, i);
       sweep_running(d, i, word, error);
-    else if (state == SH_TASK_COMMITTED)
+    } else if (state == SH_TASK_COMMITTED)
       finish(d, i, word);
   }
 }
@@ -259,7 +261,9 @@ static void sweep_entries(sh_repair *d, uint32_t client) {
   const sh_pool *p = sh_pool_of(&d->seg, SH_POOL_ENTRY);
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_ENTRY) * p->chunk_records;
   for (uint32_t i = 0; i < end; i++) {
-    if (!sh_pool_is_of(&d->seg, p, i / p->chunk_records, client)) {
+    uint32_t chunk = i / p->chunk_records;
+    if (!sh_pool_is_of(&d->seg, p, chunk, client) &&
+        !(sh_load_relaxed(sh_given_word(&d->seg, client, chunk)) >> (chunk % 64U) & 1U)) {
       i |= p->chunk_records - 1U;
       continue;
     }
@@ -406,6 +410,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sweep_seats_and_bits(d, client);
   sh_lease_end(d, client);
   sweep_intent(d, client);
+  sh_stream_settle(&d->self, client);
   sweep_slots(d, client, &error);
   sweep_pins(d, client);
   sh_counts_forget(&d->counts, client);
@@ -419,6 +424,9 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   for (uint32_t w = 0; w < sh_claims_words(&d->seg); w++)
     if (sh_load_relaxed(sh_claims_word(&d->seg, client, w * 64U)))
       sh_store_relaxed(sh_claims_word(&d->seg, client, w * 64U), 0);
+  for (uint32_t w = 0; w < sh_given_words(&d->seg); w++)
+    if (sh_load_relaxed(sh_given_word(&d->seg, client, w * 64U)))
+      sh_store_relaxed(sh_given_word(&d->seg, client, w * 64U), 0);
   sh_heap_release(&d->seg, client);
   sh_store_relaxed(&c->x_lease, 0);
   sh_store_relaxed(&c->x_room_wanted, 0);

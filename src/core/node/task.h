@@ -31,9 +31,10 @@
 /* What a caller says about a call; constant between calls of one function. */
 typedef struct sh_call {
   uint64_t fn_lo, fn_hi;
-  uint32_t class_id, n_returns, max_retries, flags; /* SH_SLOT_*, but HAS_ROWS */
+  uint32_t class_id, n_returns, max_retries, flags; /* SH_SLOT_*, but HAS_ROWS; a STREAM has two returns */
   uint64_t timeout_ns;                              /* that an attempt may run; 0: any time */
   uint8_t priority;
+  uint32_t ahead; /* SH_SLOT_STREAM: items that may lie there before one is taken; 0 = any number */
 } sh_call;
 
 /* Begin a submission: the slot, `n_returns` promises owned by this client, and room for `payload_bytes` of arguments at

@@ -27,9 +27,13 @@
 #define SH_VALUE_SIZE_MASK 0x0000FFFFFFFFFFFFU
 #define SH_VALUE_HAS_REFS (1ULL << 48)   /* its payload names other objects: the daemon frees it */
 #define SH_VALUE_ERROR (1ULL << 49)      /* its payload is an error */
+#define SH_VALUE_END (1ULL << 50)        /* no value: the end of a stream */
 #define SH_VALUE_NO_LINEAGE (1ULL << 51) /* a put: cannot be rebuilt by re-execution */
 
-/* Numbers of objects: returns from 0, puts from 2^31; an actor's handle carries its class: at zero references the actor ends. */
+/* Numbers of objects: returns from 0, puts from 2^31; an actor's handle carries its class: at zero references the actor ends.
+ * Items of a stream, and the permits of a bounded one, are counted from 0 (node/stream.h). */
+#define SH_NUMBER_PERMIT 0x10000000U
+#define SH_NUMBER_ITEM 0x20000000U
 #define SH_NUMBER_ACTOR 0x40000000U
 #define SH_NUMBER_PUT 0x80000000U
 
@@ -62,6 +66,20 @@ static inline sh_entry *sh_entry_at(const sh_segment *s, uint32_t index) {
 static inline bool sh_entry_is_actor(const sh_entry *e) {
   return (e->number & (SH_NUMBER_PUT | SH_NUMBER_ACTOR)) == SH_NUMBER_ACTOR;
 }
+static inline bool sh_entry_is_item(const sh_entry *e) {
+  return (e->number & (SH_NUMBER_PUT | SH_NUMBER_ACTOR | SH_NUMBER_ITEM)) == SH_NUMBER_ITEM;
+}
+
+/* What an item leads to: packed references, 0 = none. Lies beside the entries, for few of them are items. Written by the
+ * producer before the item is closed, by who takes or frees it afterwards. */
+typedef struct sh_link {
+  sh_a64 next;   /* the item after it */
+  sh_a64 permit; /* of a bounded stream: closed when the item is taken or freed */
+} sh_link;
+static inline sh_link *sh_link_of(const sh_segment *s, uint32_t entry) {
+  return (sh_link *)sh_region(s, SH_REGION_LINKS) + entry;
+}
+
 /* The entry if `r` is in range and still of its generation, else NULL. For references that came from a peer. */
 sh_entry *sh_entry_checked(const sh_segment *s, sh_ref r);
 

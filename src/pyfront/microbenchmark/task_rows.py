@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from time import perf_counter
 from typing import Any
@@ -117,6 +118,21 @@ def three_thousand_returns(bench: Bench) -> Measurement:
     return bench.cost(lambda: _check(api.get(task.remote())[-1], 2999))
 
 
+def streamed_items(bench: Bench) -> Measurement:
+    """A generator task's items, each fetched as it comes: items per second."""
+    api = bench.api
+
+    def count(n: int) -> Iterator[int]:
+        yield from range(n)
+
+    task = api.remote(num_returns="streaming")(count)
+
+    def run(n: int) -> None:
+        _check(sum(1 for ref in task.remote(n) if api.get(ref) is not None), n)
+
+    return bench.sized_rate(run, 100_000)
+
+
 def million_queued_tasks(bench: Bench) -> Measurement:
     """Queue 1,000,000 tasks while every CPU is held, let go, fetch all results: seconds for 1,000,000.
 
@@ -189,6 +205,7 @@ EXTRA_TASK_ROWS = (
     Row("fan-out/fan-in of 1,000 tasks", "ms", fan_out_fan_in),
     Row("10,000 arguments", "s", ten_thousand_arguments),
     Row("3,000 returns", "s", three_thousand_returns),
+    Row("streamed items", "items/s", streamed_items),
     Row("1,000,000 queued tasks", "s", million_queued_tasks),
 )
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
+from shoal.task.returns import Returns, check_items_ahead, check_num_returns
 from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
@@ -27,13 +28,18 @@ class TaskOptions(NamedTuple):
     num_gpus: float = 0
     resources: Mapping[str, float] = {}
     memory: float = 0  # bytes: demanded, and the most it may hold
-    num_returns: int = 1
+    num_returns: int | str | None = None  # a number, "streaming", "dynamic"; None: 1, or "streaming" for a generator
+    max_items_ahead: int | None = None  # of a stream: how many may lie there untaken; None: any number
     max_retries: int = 3  # on death of the worker, and as retry_exceptions says; -1: without end
     name: str | None = None
     retry_exceptions: bool | tuple[type[BaseException], ...] = False  # True: every Exception
     timeout: float | None = None  # seconds that an attempt may run
     priority: int = 0  # higher first, among the tasks of one job
     max_calls: int = 0  # of the function that one worker runs before it exits; 0: any number
+
+    def returns(self) -> Returns:
+        """What the function declares to return."""
+        return Returns(self.num_returns, self.max_items_ahead)
 
     def demands(self) -> dict[str, float]:
         """The resource shape, without zero amounts."""
@@ -90,16 +96,21 @@ LATER: dict[str, tuple[tuple[object, ...], str]] = {
 }
 
 
+AHEAD_OF_RAY = "_generator_backpressure_num_objects"  # what Ray calls `max_items_ahead`
+
+
 def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
     """`base` with the given options put over it.
 
     Raises TypeError for an unknown name or a wrong type, ValueError for a value out of range, UnsupportedOptionError
     for an option of a later release.
     """
-    known = _known(given, TaskOptions._fields, "a task")
+    known = _known(_with_our_names(given), TaskOptions._fields, "a task")
     _check_common(known)
     if "num_returns" in known:
-        _check_num_returns(known["num_returns"])
+        check_num_returns(known["num_returns"])
+    if "max_items_ahead" in known:
+        known["max_items_ahead"] = check_items_ahead("max_items_ahead", known["max_items_ahead"])
     if "max_retries" in known and _integer("max_retries", known["max_retries"]) < -1:
         raise ValueError(f"max_retries must be -1 (no limit) or more, not {known['max_retries']}")
     if "retry_exceptions" in known:
@@ -133,10 +144,23 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
     return merged
 
 
-def check_method(given: Mapping[str, Any]) -> int:
-    """The `num_returns` of `@method(...)` or `.options(...)` of a method; raises as `merge_task`."""
-    known = _known(given, ("num_returns", "name"), "an actor's method")
-    return _check_num_returns(known.get("num_returns", 1))
+def check_method(given: Mapping[str, Any], base: Returns | None = None) -> Returns:
+    """What a method returns after `@method(...)` or `.options(...)`, put over `base`; raises as `merge_task`."""
+    known = _known(_with_our_names(given), ("num_returns", "max_items_ahead", "name"), "an actor's method")
+    base = base or Returns()
+    if "num_returns" in known:
+        base = Returns(check_num_returns(known["num_returns"]))
+    if "max_items_ahead" in known:
+        base = base._replace(max_items_ahead=check_items_ahead("max_items_ahead", known["max_items_ahead"]))
+    return base
+
+
+def _with_our_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    if AHEAD_OF_RAY not in given:
+        return given
+    if "max_items_ahead" in given:
+        raise TypeError(f"max_items_ahead and {AHEAD_OF_RAY} are one option: give one of them")
+    return {"max_items_ahead" if option == AHEAD_OF_RAY else option: value for option, value in given.items()}
 
 
 LATER_OF_INIT: dict[str, tuple[object, ...]] = {
@@ -274,12 +298,3 @@ def _exceptions(value: object) -> bool | tuple[type[BaseException], ...]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError(f"retry_exceptions lists exception types, not {kind!r}")
     return tuple(value)
-
-
-def _check_num_returns(value: object) -> int:
-    if value in ("streaming", "dynamic"):
-        raise _unsupported("num_returns", value, "return a list")
-    count = _integer("num_returns", value)
-    if count < 0:
-        raise ValueError(f"num_returns must be zero or more, not {count}")
-    return count

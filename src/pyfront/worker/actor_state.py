@@ -14,10 +14,11 @@ from shoal.actor_exit import ActorExit
 from shoal.errors import ActorDiedError
 from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
-from shoal.serialization.failure import encode_error
+from shoal.serialization.failure import Payload, encode_error
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
 from shoal.worker.allowance import Allowance
+from shoal.worker.items import DELIVERING
 from shoal.worker.outcome import Outcomes, let_go
 
 CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
@@ -90,6 +91,10 @@ class ActorState:
         """Seal a call's value."""
         self._outcomes.returned(task, name, value)
 
+    def payload(self, name: str, error: BaseException, own_frames: int) -> Payload:
+        """A call's error as bytes and refs."""
+        return self._outcomes.payload(name, error, own_frames)
+
     def raised(self, task: Task, name: str, error: BaseException, own_frames: int) -> None:
         """Seal a call's error. A constructor's error and `sys.exit` end the actor: `is_over` is true afterwards."""
         if self._allowance is None:
@@ -132,3 +137,6 @@ def _exit_text(name: str, error: SystemExit) -> str:
     if isinstance(error, ActorExit):
         return f"{name} called exit_actor()"
     return f"{name} called sys.exit({'' if error.code is None else repr(error.code)})"
+
+
+DELIVERING.add(ActorState.returned.__code__)

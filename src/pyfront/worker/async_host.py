@@ -10,12 +10,14 @@ import asyncio
 import signal
 import types
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import Any
 
-from shoal._core._node import Client, Task
+from shoal._core._node import RETURNS_DYNAMIC, Client, Task
 from shoal.asyncio_bridge import Bridge
 from shoal.task.running import Running, overlapping
 from shoal.worker.actor_state import ActorState
+from shoal.worker.loop_items import send_on_loop
 
 SYNC_FRAMES = 1  # of a plain method's traceback: `_start`
 ASYNC_FRAMES = 2  # of a coroutine's: `_await` and `_stepwise`
@@ -71,11 +73,10 @@ class AsyncHost:
             method = state.target(task)
             args, kwargs = task.load()
             value = method(*args, **kwargs)
-            if asyncio.iscoroutine(value):
-                self._n_free -= 1
-                call = self._loop.create_task(self._await(task, name, value))  # copies the context with the call in it
-                self._calls[call] = task
-                call.add_done_callback(self._ended)
+            if task.num_returns >= RETURNS_DYNAMIC:
+                self._go_on(task, self._deliver(task, name, value))
+            elif asyncio.iscoroutine(value):
+                self._go_on(task, self._await(task, name, value))
             else:
                 state.returned(task, name, value)
         except BaseException as error:
@@ -84,6 +85,24 @@ class AsyncHost:
         finally:
             client.set_current(None)
             overlapping.reset(token)
+
+    def _go_on(self, task: Task, rest: Coroutine[Any, Any, None]) -> None:
+        """Run the rest of a call beside others."""
+        self._n_free -= 1
+        call = self._loop.create_task(rest)  # copies the context with the call in it
+        self._calls[call] = task
+        call.add_done_callback(self._ended)
+
+    async def _deliver(self, task: Task, name: str, value: object) -> None:
+        client = self._client
+        try:
+            items = send_on_loop(client, task, name, value, partial(self._state.payload, name))
+            await _stepwise(items, task, client.set_current)
+        except BaseException as error:
+            if self._over.done():
+                return  # as below
+            self._state.raised(task, name, error, ASYNC_FRAMES)
+            self._stop_if_over()
 
     async def _await(self, task: Task, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         try:

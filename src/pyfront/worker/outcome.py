@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from traceback import clear_frames
+from types import CodeType
 
-from shoal._core._node import Client, Task
+from shoal._core._node import RETURNS_DYNAMIC, Client, Task
 from shoal._core.status import ArgumentError
 from shoal.errors import ObjectStoreFullError, SerializationError
 from shoal.serialization.blame import explain_value
 from shoal.serialization.failure import NO_ROOM, Payload, encode_error, encode_task_error
+from shoal.worker.items import DELIVERING, send
 
 
 class Outcomes:
     """Seals the outcomes of one process's tasks."""
 
     def __init__(self, client: Client, node: str) -> None:
+        self._client = client
         self._finish = client.finish
         self._fail = client.fail
         self._surrender = client.surrender
@@ -26,7 +30,13 @@ class Outcomes:
 
     def returned(self, task: Task, name: str, value: object) -> None:
         """Seal the value of a call. Raises ValueError for a wrong number of returns, and what encoding raises."""
-        values = (value,) if task.num_returns == 1 else several(name, value, task.num_returns)
+        if task.num_returns == 1:
+            values: Sequence[object] = (value,)
+        elif task.num_returns >= RETURNS_DYNAMIC:
+            send(self._client, task, name, value, partial(self.payload, name))
+            return
+        else:
+            values = several(name, value, task.num_returns)
         try:
             self._finish(task, values)
         except SerializationError as error:
@@ -44,6 +54,8 @@ class Outcomes:
         """An error of user code as bytes and refs; `is_on_its_own`: as bytes alone."""
         if isinstance(error, ArgumentError):
             return encode_error(error.error)  # the call did not run: its argument's error is its own
+        while _frame_code(error, own_frames) in DELIVERING:
+            own_frames += 1
         return encode_task_error(
             error,
             task_name=name,
@@ -59,6 +71,13 @@ class Outcomes:
             self._fail(task, *payload)
         except ObjectStoreFullError:
             self._fail(task, *NO_ROOM)
+
+
+def _frame_code(error: BaseException, nth: int) -> CodeType | None:
+    frames = error.__traceback__
+    for _ in range(nth):
+        frames = frames and frames.tb_next
+    return frames.tb_frame.f_code if frames else None
 
 
 def let_go(error: BaseException) -> None:
@@ -89,3 +108,6 @@ def several(name: str, value: object, num_returns: int) -> Sequence[object]:
     if len(values) != num_returns:
         raise ValueError(f"{name} declares num_returns={num_returns} but returned {len(values)} values")
     return values
+
+
+DELIVERING.add(Outcomes.returned.__code__)

@@ -59,6 +59,11 @@ extern const xp_scenario ending_beside_retry;
 extern const xp_scenario ending_in_time;
 extern const xp_scenario ending_of_container;
 extern const xp_scenario ending_of_stalled_call;
+/* streams.c */
+extern const xp_scenario stream_taken;
+extern const xp_scenario stream_dropped;
+extern const xp_scenario stream_killed_producer;
+extern const xp_scenario stream_dropped_and_killed;
 /* logs.c */
 extern const xp_scenario log_hands;
 extern const xp_scenario log_three_hands;

@@ -7,11 +7,12 @@ import pytest
 
 from shoal.errors import UnsupportedOptionError
 from shoal.task.options import ActorOptions, TaskOptions, check_init, check_method, merge_actor, merge_task
+from shoal.task.returns import Returns
 
 
 def test_defaults_are_those_of_ray() -> None:
     assert TaskOptions() == TaskOptions(
-        num_cpus=1, num_gpus=0, resources={}, memory=0, num_returns=1, max_retries=3, name=None
+        num_cpus=1, num_gpus=0, resources={}, memory=0, num_returns=None, max_items_ahead=None, max_retries=3, name=None
     )
     assert ActorOptions().demands() == {}
     assert TaskOptions().demands() == {"CPU": 1.0}
@@ -60,8 +61,6 @@ def test_a_bad_task_option_is_refused_by_name(option: str, value: Any, error: ty
     [
         ("runtime_env", {"pip": ["x"]}),
         ("scheduling_strategy", "SPREAD"),
-        ("num_returns", "streaming"),
-        ("num_returns", "dynamic"),
     ],
 )
 def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
@@ -104,12 +103,14 @@ def test_a_bad_actor_option_is_refused(option: str, value: Any) -> None:
         merge_actor(ActorOptions(), {option: value})
 
 
-def test_method_takes_num_returns_only() -> None:
-    assert check_method({"num_returns": 2}) == 2
+def test_method_takes_what_it_returns_only() -> None:
+    assert check_method({"num_returns": 2}) == Returns(2)
+    assert check_method({"num_returns": "streaming", "max_items_ahead": 3}) == Returns("streaming", 3)
+    assert check_method({"max_items_ahead": 3}, Returns("streaming")) == Returns("streaming", 3)
+    assert check_method({"_generator_backpressure_num_objects": -1}, Returns("streaming", 3)) == Returns("streaming")
+    assert check_method({"num_returns": 2}, Returns("streaming", 3)) == Returns(2)
     with pytest.raises(TypeError, match="num_cpus"):
         check_method({"num_cpus": 2})
-    with pytest.raises(UnsupportedOptionError):
-        check_method({"num_returns": "streaming"})
 
 
 def test_init_refuses_unknown_options_and_accepts_idle_ones() -> None:
