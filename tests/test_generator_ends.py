@@ -144,12 +144,16 @@ def test_a_stream_that_is_cancelled_while_it_waits_in_its_code(pipe: str) -> Non
     assert isinstance(last_error(stream), shoal.TaskCancelledError)
 
 
-def test_a_stream_that_is_cancelled_in_the_queue(pipe: str) -> None:
+def test_a_stream_that_is_cancelled_in_the_queue(pipe: str, tmp_path: Path) -> None:
     @shoal.remote(num_cpus=2)
-    def hold(path: str) -> None:
+    def hold(begun: str, path: str) -> None:
+        meet(begun, writing=True)
         meet(path, writing=False)
 
-    held = hold.remote(pipe)
+    begun = str(tmp_path / "begun")
+    os.mkfifo(begun)
+    held = hold.remote(begun, pipe)
+    meet(begun, writing=False)  # all CPUs are taken
     stream = count.remote(3)
     shoal.cancel(stream)
     assert isinstance(last_error(stream), shoal.TaskCancelledError)
