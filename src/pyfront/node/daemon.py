@@ -67,7 +67,7 @@ from shoal.protocol.messages import (
 )
 
 BACKLOG = 64
-ZYGOTE_LIMIT_S = 3.0  # its own limit is shorter
+ZYGOTE_LIMIT_S = 3.0  # then the daemon ends all that is left itself
 FLUSH_LIMIT_S = 1.0
 PRELOAD_AFTER_S = 0.3  # a driver's first tasks should not wait for it
 LATER_MODULES = (

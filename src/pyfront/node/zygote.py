@@ -39,7 +39,7 @@ from shoal.protocol.messages import (
 from shoal.worker.streams import open_streams
 
 GRACE_S = 0.5  # between SIGTERM and SIGKILL when the node stops
-LIMIT_S = 2.0
+LIMIT_S = 30.0  # then what is left is beyond SIGKILL: nobody else would end it
 ORDER_DESCRIPTORS = 3
 RECEIVE_BYTES = 65536
 # Plain numbers and the functions below the module `signal`: its own turn numbers into members of enumerations and back,
