@@ -45,7 +45,7 @@ bool sh_survey_task(const sh_segment *s, uint32_t slot, sh_task_view *out) {
   for (uint32_t i = 0; i < ATTEMPTS; i++) {
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word);
-    if (state < SH_TASK_READY || state > SH_TASK_KILLING)
+    if (state < SH_TASK_READY || state > SH_TASK_LAST)
       return false;
     sh_task_view v = {.task = {.index = slot, .generation = sh_word_generation(word)},
                       .state = state,

@@ -25,6 +25,11 @@ MAX_ROOTS = 20
 SHOWN_ID = 16  # characters of an id: `shoal get` takes the beginning of one
 MIB = 1 << 20
 
+FORSAKEN = {
+    core.TASK_CANCELLED: "was cancelled; its process is to let go of it",
+    core.TASK_OVERDUE: "has run longer than it may; its process is to let go of it",
+}
+
 Key = tuple[str, int]
 
 
@@ -247,7 +252,9 @@ class _Walk:
             return self._why_call_is_queued(task) if task.is_actor_call else self._why_queued(task.class_id)
         client = s.clients.get(task.who)
         if task.state == core.TASK_CLAIMED and task.who == 0:
-            return "is put off: its last attempt was ended because the node ran short of memory", ()
+            return "is with the daemon: it is being cancelled, or is put off because the node ran short of memory", ()
+        if task.state in FORSAKEN:
+            return FORSAKEN[task.state], self._all([("process", task.who)] if client is not None else [])
         if client is None:
             return "is in the hands of a process that is gone; it will be put back", ()
         if task.state == core.TASK_COMMITTED:

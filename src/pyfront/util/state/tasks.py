@@ -30,7 +30,8 @@ class TaskState(Record, frozen=True, kw_only=True):
     """PENDING_ARGS_AVAIL: an argument is missing. PENDING_NODE_ASSIGNMENT: it waits for a CPU or other resources.
     PENDING_ACTOR_TASK_ORDERING_OR_CONCURRENCY: it waits for its actor. SUBMITTED_TO_WORKER: a worker has it and has
     not begun. RUNNING; RUNNING_IN_RAY_GET, RUNNING_IN_RAY_WAIT: its worker is parked in `get` or `wait`. FINISHED: its
-    result is being published. FAILED: its worker is being ended for it."""
+    result is being published. FAILED: it was cancelled, or has run too long, and
+    its worker is to let go of it or is being ended."""
     job_id: str
     actor_id: str | None
     type: str
@@ -54,6 +55,8 @@ IDLE_STATES = {
     core.TASK_CLAIMED: "SUBMITTED_TO_WORKER",
     core.TASK_COMMITTED: "FINISHED",
     core.TASK_KILLING: "FAILED",
+    core.TASK_CANCELLED: "FAILED",
+    core.TASK_OVERDUE: "FAILED",
 }
 
 
