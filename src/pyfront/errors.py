@@ -101,6 +101,10 @@ class ActorNameTakenError(ActorError, ValueError):
     """Another living actor already has this name in this namespace."""
 
 
+class PendingCallsLimitExceeded(ActorError):
+    """One more call would be more than the handle's `max_pending_calls`. Nothing was submitted."""
+
+
 class OutOfMemoryError(ShoalError, MemoryError):
     """A task held or asked for more memory than it may have, or the node ran short of memory and ended it."""
 

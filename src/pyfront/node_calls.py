@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -39,6 +38,7 @@ from shoal.protocol.messages import (
     GetFunction,
     ImportRef,
     KillActor,
+    ListNamedActors,
     ListNodes,
     NodeCounters,
     NodeInfo,
@@ -50,6 +50,7 @@ from shoal.protocol.messages import (
     Request,
     RestoreObjects,
 )
+from shoal.task.actor_shape import ActorShape
 
 REFUSALS: dict[str, type[ShoalError]] = {
     Refused.NAME_TAKEN: ActorNameTakenError,
@@ -71,7 +72,7 @@ class FoundActor(NamedTuple):
     class_id: int
     handle: RefLocation
     class_name: str
-    methods: dict[str, int]
+    shape: ActorShape
 
 
 class NodeCalls:
@@ -115,7 +116,7 @@ class NodeCalls:
         resources: dict[str, float],
         max_concurrency: int,
         is_async: bool,
-        methods: Mapping[str, int],
+        shape: ActorShape,
     ) -> int:
         """Reserve an actor -> its class id. Raises ActorNameTakenError; warns as `define_class`."""
         reply = self._ask(
@@ -125,7 +126,7 @@ class NodeCalls:
                 resources=resources,
                 max_concurrency=max_concurrency,
                 is_async=is_async,
-                meta=msgspec.msgpack.encode(methods),
+                meta=msgspec.msgpack.encode(shape),
                 name=name,
                 namespace=namespace,
                 ticket=ticket,
@@ -147,8 +148,12 @@ class NodeCalls:
         reply = self._find(GetActor(name=name, namespace=namespace))
         if reply is None:
             return None
-        methods = msgspec.msgpack.decode(reply.meta, type=dict[str, int])
-        return FoundActor(reply.class_id, RefLocation(reply.index, reply.generation), reply.class_name, methods)
+        shape = msgspec.msgpack.decode(reply.meta, type=ActorShape)
+        return FoundActor(reply.class_id, RefLocation(reply.index, reply.generation), reply.class_name, shape)
+
+    def named_actors(self, namespace: str | None) -> list[tuple[str, str]]:
+        """(namespace, name) of the living named actors of one namespace; None: of all."""
+        return self._ask(ListNamedActors(namespace=namespace)).names
 
     def kill_actor(self, class_id: int) -> None:
         """End an actor's process now."""

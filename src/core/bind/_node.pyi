@@ -223,6 +223,8 @@ class Client:
     @property
     def is_closed(self) -> bool: ...
     def is_resolved(self, ref: ObjectRef[Any]) -> bool: ...
+    def is_over(self, index: int, generation: int) -> bool:
+        """Whether this object has a value or an error, or had one and is gone. Takes no reference."""
     def create(self, nbytes: int) -> Any:
         """An unsealed object of nbytes: a Buffer with writable `.view` (memoryview in the segment)."""
     def seal_array(self, buffer: Any, describe: tuple[Any, ...]) -> ObjectRef[Any]:

@@ -296,6 +296,14 @@ cdef class Client:
         self.check()
         return sh_entry_is_closed(sh_entry_at(&self.s.seg, ref.r.index), ref.r.generation)
 
+    def is_over(self, uint32_t index, uint32_t generation) -> bool:
+        cdef sh_ref r
+        cdef sh_entry *e
+        r.index, r.generation = index, generation
+        self.check()
+        e = sh_entry_checked(&self.s.seg, r)
+        return e == NULL or sh_entry_is_closed(e, generation)
+
     cdef object _value(self, sh_ref r, uint64_t deadline=SH_NO_DEADLINE, list items=None, Py_ssize_t at=0):
         # `items[at]` is r: what comes behind it is read ahead if it lies on disk.
         cdef sh_entry *e = sh_entry_at(&self.s.seg, r.index)

@@ -23,7 +23,15 @@ from shoal.node.deaths import Deaths, actor_key
 from shoal.node.jobs import Job
 from shoal.node.refusal import Refusal
 from shoal.node.worker_pool import WorkerProcess
-from shoal.protocol.messages import ActorInfo, ActorOrder, CreateActor, Death, Refused
+from shoal.protocol.messages import (
+    ActorInfo,
+    CreateActor,
+    Death,
+    Refused,
+)
+from shoal.protocol.orders import (
+    ActorOrder,
+)
 
 NO_STATUS = -1  # of a process that never was
 MAX_ENDED = 256  # that are remembered for listings
@@ -132,6 +140,10 @@ class Actors:
         index, generation = actor.handle
         order = actor.order
         return ActorInfo(order.class_id, index, generation, order.meta, order.class_name)
+
+    def names(self, namespace: str | None) -> list[tuple[str, str]]:
+        """(namespace, name) of the living named actors of one namespace, or of all."""
+        return sorted(key for key in self._names if namespace in (None, key[0]))
 
     def end(self, class_id: int, reason: str) -> None:
         """Kill an actor. Of a dead one: no effect."""

@@ -54,15 +54,17 @@ from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.node.zygote_port import ZygotePort
 from shoal.protocol.messages import (
-    Exited,
     FlushReferences,
     Hello,
     NodeConfig,
+    Refused,
+    Welcome,
+)
+from shoal.protocol.orders import (
+    Exited,
     NotStarted,
     Preload,
-    Refused,
     Started,
-    Welcome,
     ZygoteReport,
 )
 

@@ -84,6 +84,7 @@ class Requests:
             m.CreateActor: self._create_actor,
             m.RegisterActorHandle: self._register_actor_handle,
             m.GetActor: self._get_actor,
+            m.ListNamedActors: self._list_named_actors,
             m.KillActor: self._kill_actor,
             m.AbandonActor: self._abandon_actor,
             m.CancelTask: self._cancel_task,
@@ -154,6 +155,9 @@ class Requests:
         found = await self._node.actors.find(message.name, namespace)
         self._lend(asker, (found.index, found.generation), f"actor {message.name!r} has just lost its last handle")
         return found
+
+    async def _list_named_actors(self, asker: Connection, message: m.ListNamedActors) -> m.Reply:
+        return m.ActorNames(self._node.actors.names(message.namespace))
 
     async def _kill_actor(self, asker: Connection, message: m.KillActor) -> m.Reply:
         self._node.actors.end(message.class_id, "it was killed by shoal.kill()")

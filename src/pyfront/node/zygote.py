@@ -27,6 +27,9 @@ from shoal.node.rehearsal import rehearse
 from shoal.node.sessions import remove_folder
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
 from shoal.protocol.messages import (
+    encode,
+)
+from shoal.protocol.orders import (
     Exited,
     NotStarted,
     Preload,
@@ -34,7 +37,6 @@ from shoal.protocol.messages import (
     Started,
     ZygoteReport,
     decode_order,
-    encode,
 )
 from shoal.worker.streams import open_streams
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
+from shoal.task.actor_shape import NO_LIMIT, MethodShape
 from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
@@ -61,6 +62,7 @@ class ActorOptions(NamedTuple):
     name: str | None = None
     namespace: str | None = None
     get_if_exists: bool = False
+    max_pending_calls: int = NO_LIMIT
 
     def demands(self) -> dict[str, float]:
         """The resource shape that the actor holds while it lives, without zero amounts."""
@@ -81,7 +83,6 @@ LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "concurrency_groups": ((None, {}), "use `max_concurrency`"),
     "label_selector": ((None, {}), "use a custom resource"),
     "lifetime": ((None, "non_detached"), "the actor lives as long as a handle to it"),
-    "max_pending_calls": ((-1, None), "bound the calls in flight with `wait`"),
     "max_restarts": ((0, None), "create a new actor when `ActorDiedError` is raised"),
     "max_task_retries": ((0, None), "call again when `ActorDiedError` is raised"),
     "placement_group": ((None, "default"), "use `resources`"),
@@ -127,16 +128,22 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
     namespace = known.get("namespace")
     if namespace is not None and not (isinstance(namespace, str) and namespace):
         raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
+    pending = _integer("max_pending_calls", known.get("max_pending_calls", NO_LIMIT))
+    if pending < 1 and pending != NO_LIMIT:
+        raise ValueError(f"max_pending_calls must be {NO_LIMIT} (no limit) or at least 1, not {pending}")
     merged = base._replace(**known)
     if merged.get_if_exists and merged.name is None:
         raise ValueError("get_if_exists=True needs a `name` to look for")
     return merged
 
 
-def check_method(given: Mapping[str, Any]) -> int:
-    """The `num_returns` of `@method(...)` or `.options(...)` of a method; raises as `merge_task`."""
+def merge_method(base: MethodShape, given: Mapping[str, Any]) -> MethodShape:
+    """`base` with the options of `@method(...)`, or a method's `.options(...)`, put over it; raises as `merge_task`."""
     known = _known(given, ("num_returns", "name"), "an actor's method")
-    return _check_num_returns(known.get("num_returns", 1))
+    known.pop("name", None)  # calls are shown by class and method
+    if "num_returns" in known:
+        _check_num_returns(known["num_returns"])
+    return base._replace(**known)
 
 
 LATER_OF_INIT: dict[str, tuple[object, ...]] = {
@@ -197,7 +204,13 @@ def _known(given: Mapping[str, Any], fields: tuple[str, ...], whose: str) -> dic
             _refuse_unless_neutral(option, value)
         else:
             raise TypeError(f"{option!r} is not an option of {whose}; the options are {', '.join(sorted(fields))}")
-    for option in ("num_cpus", "num_gpus", "memory", "resources"):  # None asks for the default, as in Ray
+    for option in (
+        "num_cpus",
+        "num_gpus",
+        "memory",
+        "resources",
+        "max_pending_calls",
+    ):  # None asks for the default, as in Ray
         if option in known and known[option] is None:
             del known[option]
     return known

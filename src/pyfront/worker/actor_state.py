@@ -6,7 +6,7 @@ Shared by the three hosts, which differ only in where a call runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from shoal._core._node import Client, Task
@@ -16,6 +16,7 @@ from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import encode_error
 from shoal.task.accelerators import Accelerators
+from shoal.task.actor_shape import ActorShape
 from shoal.task.function_table import FunctionTable
 from shoal.worker.allowance import Allowance
 from shoal.worker.outcome import Outcomes, let_go
@@ -31,7 +32,7 @@ class ActorState:
         *,
         key: bytes,
         class_name: str,
-        methods: Mapping[str, int],
+        shape: ActorShape,
         functions: FunctionTable,
         outcomes: Outcomes,
         calls: NodeCalls,
@@ -41,7 +42,7 @@ class ActorState:
         self.class_name = class_name
         self.is_over = False  # no further call may start
         self._key = key
-        self._names: dict[bytes, str] = {method_key(name): name for name in methods}
+        self._names: dict[bytes, str] = {method_key(name): name for name in shape.methods}
         self._names[CONSTRUCTOR_KEY] = "__init__"
         self._functions = functions
         self._outcomes = outcomes

@@ -15,9 +15,11 @@ from shoal._core._node import Client
 from shoal.hooks import set_hooks
 from shoal.link import Link
 from shoal.memory import Meter
-from shoal.protocol.messages import ActorOrder, StartOrder, Welcome
+from shoal.protocol.messages import Welcome
+from shoal.protocol.orders import ActorOrder, StartOrder
 from shoal.runtime import Runtime, install
 from shoal.task.accelerators import Accelerators
+from shoal.task.actor_shape import ActorShape
 from shoal.task.running import running
 from shoal.worker.actor_state import ActorState
 from shoal.worker.allowance import Allowance
@@ -64,7 +66,7 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, a
     state = ActorState(
         key=order.cls_key,
         class_name=order.class_name,
-        methods=msgspec.msgpack.decode(order.meta, type=dict[str, int]),
+        shape=msgspec.msgpack.decode(order.meta, type=ActorShape),
         functions=runtime.functions,
         outcomes=Outcomes(client, runtime.node_id),
         calls=runtime.calls,

@@ -10,7 +10,14 @@ import pytest
 from shoal.node.actors import MAX_RECORD_BYTES, Actors
 from shoal.node.deaths import Deaths, actor_key
 from shoal.node.refusal import Refusal
-from shoal.protocol.messages import ActorOrder, CreateActor, Death, Refused
+from shoal.protocol.messages import (
+    CreateActor,
+    Death,
+    Refused,
+)
+from shoal.protocol.orders import (
+    ActorOrder,
+)
 
 
 class FakeCore:

@@ -16,13 +16,15 @@ from shoal.protocol.messages import (
     GetFunction,
     MessageError,
     Ok,
-    ZygoteOrder,
-    ZygoteReport,
     decode_daemon,
-    decode_order,
-    decode_report,
     decode_request,
     encode,
+)
+from shoal.protocol.orders import (
+    ZygoteOrder,
+    ZygoteReport,
+    decode_order,
+    decode_report,
 )
 
 CONVERSATIONS = [
