@@ -12,7 +12,7 @@ from shoal.errors import ActorNameTakenError, ActorNotFoundError, UnsupportedOpt
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.actor_shape import ActorShape, MethodShape
-from shoal.task.options import ActorOptions, merge_actor
+from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,8 +47,13 @@ class ActorClass(Generic[T]):
     def remote(self, *args: Any, **kwargs: Any) -> ActorHandle[T]:
         """Create an actor and return its handle at once; the constructor runs in the actor's process.
 
-        Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), SerializationError for an
-        argument that cannot be pickled. An error of the constructor is raised by whoever waits for a call."""
+        Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), ValueError for a detached
+        actor without a name, SerializationError for an argument that cannot be pickled. An error of the constructor is
+        raised by whoever waits for a call."""
+        if self._options.lifetime == DETACHED and self._options.name is None:
+            raise ValueError(
+                f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"
+            )
         runtime = current()
         while True:
             if self._options.get_if_exists:
@@ -93,6 +98,7 @@ class ActorClass(Generic[T]):
                 resources=options.demands(),
                 max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
                 is_async=is_async,
+                is_detached=options.lifetime == DETACHED,
                 shape=shape,
             )
             construct = Caller(

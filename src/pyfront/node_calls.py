@@ -116,6 +116,7 @@ class NodeCalls:
         resources: dict[str, float],
         max_concurrency: int,
         is_async: bool,
+        is_detached: bool,
         shape: ActorShape,
     ) -> int:
         """Reserve an actor -> its class id. Raises ActorNameTakenError; warns as `define_class`."""
@@ -126,6 +127,7 @@ class NodeCalls:
                 resources=resources,
                 max_concurrency=max_concurrency,
                 is_async=is_async,
+                is_detached=is_detached,
                 meta=msgspec.msgpack.encode(shape),
                 name=name,
                 namespace=namespace,

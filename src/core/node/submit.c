@@ -63,7 +63,9 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   t->parent_hi = self->task_id.hi;
   t->fn_lo = call->fn_lo;
   t->fn_hi = call->fn_hi;
-  t->root = self->root;
+  /* A detached actor is a root of its own, and so is its creation: it does not end with the job that asked for it. */
+  t->root = call->flags & SH_SLOT_CREATES_ACTOR ? sh_load32_relaxed(&sh_class_at(&self->seg, call->class_id)->root)
+                                                : self->root;
   t->root_epoch = 0;
   t->n_returns = call->n_returns;
   t->n_deps = n_deps;

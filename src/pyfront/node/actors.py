@@ -4,6 +4,8 @@
     QUEUED --resources granted--> STARTED --process dead--> ended
        `------killed, unreferenced, its creator or job gone--^
 
+A detached actor is a job of its own, which ends with it; the registry holds its handle.
+
 An actor's class exists from its creation on, so calls may be submitted while it is queued. It is closed exactly once,
 when the actor has ended; the core then resolves what was not executed. The name is free from the moment the actor is
 doomed, so that a successor may be created at once.
@@ -47,8 +49,10 @@ class Actor:
     creator: Connection
     ticket: int  # the creator's number for it
     is_possible: bool  # the node has, in all, what it demands
+    is_detached: bool  # it is what its job is there for
     process: WorkerProcess | None = None  # None: queued
     handle: tuple[int, int] | None = None  # entry of the handle object; None: its constructor is not called yet
+    is_held: bool = False  # by the registry
     is_doomed: bool = False
     registered: asyncio.Event = field(default_factory=asyncio.Event)  # set with `handle`, and at the end
 
@@ -73,12 +77,14 @@ class Actors:
         deaths: Deaths,
         start: Callable[[Job, ActorOrder], WorkerProcess],
         kill: Callable[[WorkerProcess, str], None],
+        end_root: Callable[[Job], None],
         log_path: str | None = None,
     ) -> None:
         self._core = core
         self._deaths = deaths
         self._start = start
         self._kill = kill
+        self._end_root = end_root
         self._log_path = log_path
         self._actors: dict[int, Actor] = {}  # by class id
         self._names: dict[tuple[str, str], Actor] = {}  # by (namespace, name)
@@ -106,7 +112,7 @@ class Actors:
             asked.meta,
             _short_record(job, asked.cls_key),
         )
-        actor = self._actors[order.class_id] = Actor(order, job, creator, asked.ticket, is_possible)
+        actor = self._actors[order.class_id] = Actor(order, job, creator, asked.ticket, is_possible, asked.is_detached)
         if order.name is not None:
             self._names[namespace, order.name] = actor
         if self._core.reserve_actor(order.class_id):
@@ -122,8 +128,9 @@ class Actors:
     def register_handle(self, class_id: int, index: int, generation: int) -> None:
         """From here on the actor can be found by name."""
         actor = self._actors.get(class_id)
-        if actor is not None:
+        if actor is not None and actor.handle is None:
             actor.handle = (index, generation)
+            actor.is_held = actor.is_detached and self._core.hold(index, generation)
             actor.registered.set()
 
     async def find(self, name: str, namespace: str) -> ActorInfo:
@@ -180,7 +187,7 @@ class Actors:
             self._close(actor, process.death(self._log_path), process.key, wait_status)
 
     def creator_gone(self, creator: Connection) -> None:
-        """A client is dead: nobody will call the constructors that it had not called yet."""
+        """A client is gone: nobody will call the constructors that it had not called yet."""
         for class_id, actor in list(self._actors.items()):
             if actor.creator is creator and actor.handle is None:
                 self.end(class_id, f"its creator (pid {creator.pid}) died before calling the constructor")
@@ -195,7 +202,7 @@ class Actors:
         """Kill the actors of a job that has ended."""
         for class_id, actor in list(self._actors.items()):
             if actor.job is job:
-                self.end(class_id, "its driver has ended")
+                self.end(class_id, "its job has ended")
 
     def __len__(self) -> int:
         return len(self._actors)
@@ -217,6 +224,10 @@ class Actors:
         # First the record: whoever sees a call fail asks for it at once.
         self._deaths.record(death, actor_key(class_id))
         self._core.close_class(class_id, ERR_ACTOR_DIED, *client, death.pid, wait_status)
+        if actor.is_held and actor.handle is not None:
+            self._core.drop(*actor.handle)
+        if actor.is_detached:
+            self._end_root(actor.job)
 
 
 def _short_record(job: Job, key: bytes) -> bytes:

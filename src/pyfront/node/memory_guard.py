@@ -199,4 +199,5 @@ class MemoryGuard:
             if process.pid:
                 yield self._meter.private(process.pid), f"{who} (pid {process.pid})"
         for job in self._jobs:
-            yield self._meter.private(job.driver.pid), f"the driver (pid {job.driver.pid})"
+            if job.driver is not None:
+                yield self._meter.private(job.driver.pid), f"the driver (pid {job.driver.pid})"

@@ -123,9 +123,9 @@ class Requests:
         return m.Ok()
 
     async def _get_function(self, asker: Connection, message: m.GetFunction) -> m.Reply:
-        found = _job(asker).functions.get(message.key)
+        found = self._node.jobs.function(_job(asker), message.key)
         if found is None:
-            raise Refusal(m.Refused.NOT_FOUND, f"function {message.key.hex()} was never exported by this job")
+            raise Refusal(m.Refused.NOT_FOUND, f"function {message.key.hex()} was never exported by a job that runs")
         return m.FunctionBlob(*found)
 
     # -- classes and actors
@@ -138,12 +138,18 @@ class Requests:
 
     async def _create_actor(self, asker: Connection, message: m.CreateActor) -> m.Reply:
         job, node = _job(asker), self._node
+        root = node.jobs.add_detached(job) if message.is_detached else job
 
         def define() -> int:
-            return self._define(node.core.define_actor, job, message.resources)
+            return self._define(node.core.define_actor, root, message.resources)
 
         is_possible = node.ledger.shortage(message.resources) is None
-        class_id = node.actors.create(asker, job, message, define, is_possible=is_possible)
+        try:
+            class_id = node.actors.create(asker, root, message, define, is_possible=is_possible)
+        except Refusal:
+            if root is not job:
+                node.jobs.remove(root)
+            raise
         return m.ActorClass(class_id, self._warn_once(class_id, message.resources))
 
     async def _register_actor_handle(self, asker: Connection, message: m.RegisterActorHandle) -> m.Reply:

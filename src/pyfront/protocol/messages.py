@@ -216,6 +216,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     name: str | None = None
     namespace: str | None = None
     ticket: int = 0  # the client's own number for this creation, for `AbandonActor`
+    is_detached: bool = False  # it outlives its job and its handles
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):

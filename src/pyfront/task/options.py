@@ -18,6 +18,8 @@ from shoal.task.traits import Traits
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 MAX_TIMEOUT_S = 1e6
 MIN_PRIORITY, MAX_PRIORITY = -128, 127
+DETACHED = "detached"
+LIFETIMES = (None, "non_detached", DETACHED)
 NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 
 
@@ -63,6 +65,7 @@ class ActorOptions(NamedTuple):
     namespace: str | None = None
     get_if_exists: bool = False
     max_pending_calls: int = NO_LIMIT
+    lifetime: str | None = None  # DETACHED, or None
 
     def demands(self) -> dict[str, float]:
         """The resource shape that the actor holds while it lives, without zero amounts."""
@@ -82,7 +85,6 @@ LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
     "concurrency_groups": ((None, {}), "use `max_concurrency`"),
     "label_selector": ((None, {}), "use a custom resource"),
-    "lifetime": ((None, "non_detached"), "the actor lives as long as a handle to it"),
     "max_restarts": ((0, None), "create a new actor when `ActorDiedError` is raised"),
     "max_task_retries": ((0, None), "call again when `ActorDiedError` is raised"),
     "placement_group": ((None, "default"), "use `resources`"),
@@ -131,6 +133,8 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
     pending = _integer("max_pending_calls", known.get("max_pending_calls", NO_LIMIT))
     if pending < 1 and pending != NO_LIMIT:
         raise ValueError(f"max_pending_calls must be {NO_LIMIT} (no limit) or at least 1, not {pending}")
+    if known.get("lifetime") not in LIFETIMES:
+        raise ValueError(f"lifetime must be {DETACHED!r} or None, not {known['lifetime']!r}")
     merged = base._replace(**known)
     if merged.get_if_exists and merged.name is None:
         raise ValueError("get_if_exists=True needs a `name` to look for")

@@ -26,9 +26,17 @@ class FakeCore:
     def __init__(self) -> None:
         self.is_granting = True
         self.closed: list[tuple[int, ...]] = []
+        self.held: list[tuple[int, int]] = []
 
     def reserve_actor(self, class_id: int) -> bool:
         return self.is_granting
+
+    def hold(self, index: int, generation: int) -> bool:
+        self.held.append((index, generation))
+        return True
+
+    def drop(self, index: int, generation: int) -> None:
+        self.held.remove((index, generation))
 
     def close_class(self, *arguments: int) -> None:
         self.closed.append(arguments)
@@ -56,15 +64,22 @@ class Scene:
         core: Any = self.core
         kill: Any = lambda process, reason: self.killed.append((process, reason))  # noqa: E731
         start: Any = self.start
-        self.actors = Actors(core, self.deaths, start, kill)
+        self.ended_roots: list[Any] = []
+        self.actors = Actors(core, self.deaths, start, kill, self.ended_roots.append)
         self._last_class = 0
 
     def start(self, job: object, order: ActorOrder) -> FakeProcess:
         self.started.append(FakeProcess(actor=order, key=(3, 1), status=9, reason=""))
         return self.started[-1]
 
-    def create(self, name: str | None = None, namespace: str | None = None, is_possible: bool = True) -> int:
-        asked = CreateActor(b"key", "Counter", {}, 1, False, b"meta", name, namespace)
+    def create(
+        self,
+        name: str | None = None,
+        namespace: str | None = None,
+        is_possible: bool = True,
+        is_detached: bool = False,
+    ) -> int:
+        asked = CreateActor(b"key", "Counter", {}, 1, False, b"meta", name, namespace, is_detached=is_detached)
         job: Any = self.job
         creator: Any = self.creator
         return self.actors.create(creator, job, asked, self._define, is_possible=is_possible)
@@ -219,3 +234,21 @@ def test_a_crash_frees_the_name_and_is_told(scene: Scene) -> None:
     assert refused(scene, "model")
     assert scene.core.closed == [(class_id, scene.core.closed[0][1], 3, 1, 77, 9)]
     assert asyncio.run(scene.deaths.describe(actor_key(class_id))).signal == 9
+
+
+def test_a_detached_actor_is_held_while_it_lives_and_its_root_ends_with_it(scene: Scene) -> None:
+    class_id = scene.create("model", is_detached=True)
+    scene.actors.register_handle(class_id, 11, 2)
+    assert scene.core.held == [(11, 2)]
+    assert scene.ended_roots == []
+    scene.end(scene.started[0])
+    assert scene.core.held == []
+    assert scene.ended_roots == [scene.job]
+
+
+def test_an_ordinary_actor_is_held_by_its_handles_only(scene: Scene) -> None:
+    class_id = scene.create("model")
+    scene.actors.register_handle(class_id, 11, 2)
+    assert scene.core.held == []
+    scene.end(scene.started[0])
+    assert scene.ended_roots == []
