@@ -17,7 +17,7 @@ from shoal._core._node import Caller, CallTemplate, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
 from shoal.pending_calls import PendingCalls
-from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape
+from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, retries_of
 from shoal.task.options import merge_method
 
 T = TypeVar("T")
@@ -155,6 +155,7 @@ def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> CallTemplat
         key=method_key(name),
         class_id=identity.class_id,
         num_returns=shape.num_returns,
+        max_retries=retries_of(identity.shape, shape),
         is_actor_call=True,
         keep=identity,
     )

@@ -86,7 +86,7 @@ class ActorClass(Generic[T]):
         if self._found is None:
             self._found = shape_of(self.__wrapped__)
         found, is_async = self._found
-        shape = found._replace(max_pending_calls=options.max_pending_calls)
+        shape = found._replace(max_pending_calls=options.max_pending_calls, max_task_retries=options.max_task_retries)
         ticket = runtime.calls.take_ticket()
         try:
             class_id = runtime.calls.create_actor(
@@ -98,6 +98,7 @@ class ActorClass(Generic[T]):
                 resources=options.demands(),
                 max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
                 is_async=is_async,
+                max_restarts=options.max_restarts,
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,
             )
@@ -108,7 +109,11 @@ class ActorClass(Generic[T]):
             )
             ref: ObjectRef[Any] = construct(*args, **kwargs)
             runtime.client.share(ref)  # whoever finds the actor by name holds it too
-            runtime.calls.register_actor_handle(class_id, ref)
+            recorded: ObjectRef[Any] | None = None
+            if options.max_restarts:  # the next process runs the constructor again
+                recorded = runtime.client.put((args, kwargs))
+                runtime.client.share(recorded)
+            runtime.calls.register_actor_handle(class_id, ref, recorded)
         except BaseException:  # Ctrl-C too, anywhere: nobody would have a handle to end the actor by
             runtime.calls.abandon_actor(ticket)
             raise

@@ -159,13 +159,14 @@ def _make_remote(target: Any, options: Mapping[str, Any]) -> Any:
 
 
 def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
-    """End an actor's process now. Its unfinished and later calls raise ActorDiedError. Killing it again has no
-    effect.
-    """
+    """End an actor's process now. Its unfinished and later calls raise ActorDiedError. Killing it again has no effect.
+
+    `no_restart=False`: an actor with restarts left (`max_restarts`) is restarted, as if its process had died by itself.
+    Raises TypeError for anything but a handle."""
     if not isinstance(actor, ActorHandle):
         raise TypeError(f"kill takes the handle of an actor, not {type(actor).__name__}")
     actor._shoal_identity.check_connected()
-    runtime.connected().calls.kill_actor(actor._shoal_identity.class_id)
+    runtime.connected().calls.kill_actor(actor._shoal_identity.class_id, no_restart=no_restart)
 
 
 def cancel(ref: ObjectRef[Any], *, force: bool = False, recursive: bool = True) -> None:

@@ -93,6 +93,15 @@ class ActorDiedError(ActorError):
     stderr: tuple[str, ...] = ()
 
 
+class ActorUnavailableError(ActorError):
+    """The actor's process died in this call, which may have run in part. The actor is restarted: call again."""
+
+    pid: int = 0
+    signal: int | None = None
+    exit_code: int | None = None
+    stderr: tuple[str, ...] = ()
+
+
 class ActorNotFoundError(ActorError, ValueError):
     """No living actor has this name in this namespace."""
 

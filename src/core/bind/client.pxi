@@ -140,6 +140,10 @@ cdef class Client:
         self.check()
         return sh_class_memory(&self.s.seg, class_id)
 
+    @property
+    def lease(self) -> dict:
+        return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.s.me.x_lease) >> 32)}
+
     def allow(self, uint64_t baseline, uint64_t allowance) -> None:
         self.check()
         sh_store_relaxed(&self.s.me.x_baseline, baseline)

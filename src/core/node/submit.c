@@ -263,6 +263,7 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
       return SH_OK;
     }
   }
+  t->order = (uint32_t)sh_load_relaxed(&ring->x_tail); /* nobody else pushes to it before the hint below */
   /* (R) publishes the slot; pairs with the acquire of a claimer. */
   sh_store_release(&t->word, sh_word(r.generation, SH_TASK_READY, sh_slot_class(t), sh_word_tag(word)));
   sh_task_hint(self, slot);

@@ -53,20 +53,8 @@ from shoal.node.starvation import Starvation
 from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.node.zygote_port import ZygotePort
-from shoal.protocol.messages import (
-    FlushReferences,
-    Hello,
-    NodeConfig,
-    Refused,
-    Welcome,
-)
-from shoal.protocol.orders import (
-    Exited,
-    NotStarted,
-    Preload,
-    Started,
-    ZygoteReport,
-)
+from shoal.protocol.messages import FlushReferences, Hello, NodeConfig, Refused, Welcome
+from shoal.protocol.orders import Exited, NotStarted, Preload, Started, ZygoteReport
 
 BACKLOG = 64
 ZYGOTE_LIMIT_S = 3.0  # its own limit is shorter

@@ -21,15 +21,8 @@ from shoal._core._node import Client
 from shoal.ids import CONSTRUCTOR_KEY, function_key, method_key
 from shoal.node.newborn import attach
 from shoal.protocol.framing import encode_frame
-from shoal.protocol.messages import (
-    NodeConfig,
-    Welcome,
-    encode,
-)
-from shoal.protocol.orders import (
-    ActorOrder,
-    StartOrder,
-)
+from shoal.protocol.messages import NodeConfig, Welcome, encode
+from shoal.protocol.orders import ActorOrder, StartOrder
 from shoal.task.actor_shape import ActorShape, MethodShape
 from shoal.task.function_table import pickle_record
 from shoal.worker.main import run

@@ -83,6 +83,8 @@ class Requests:
             m.DefineClass: self._define_class,
             m.CreateActor: self._create_actor,
             m.RegisterActorHandle: self._register_actor_handle,
+            m.TakeCreation: self._take_creation,
+            m.Reconstructed: self._reconstructed,
             m.GetActor: self._get_actor,
             m.ListNamedActors: self._list_named_actors,
             m.KillActor: self._kill_actor,
@@ -153,7 +155,19 @@ class Requests:
         return m.ActorClass(class_id, self._warn_once(class_id, message.resources))
 
     async def _register_actor_handle(self, asker: Connection, message: m.RegisterActorHandle) -> m.Reply:
-        self._node.actors.register_handle(message.class_id, message.index, message.generation)
+        entry = (message.index, message.generation)
+        self._node.actors.register_handle(message.class_id, *entry, message.creation)
+        return m.Ok()
+
+    async def _take_creation(self, asker: Connection, message: m.TakeCreation) -> m.Reply:
+        creation = self._node.actors.creation_of(message.class_id)
+        if creation is None:
+            raise Refusal(m.Refused.NOT_FOUND, f"no actor of class {message.class_id} can be restarted")
+        self._lend(asker, creation, f"the arguments of the constructor of actor {message.class_id} are gone")
+        return m.RefLocation(*creation)
+
+    async def _reconstructed(self, asker: Connection, message: m.Reconstructed) -> m.Reply:
+        self._node.actors.reconstructed(message.class_id)
         return m.Ok()
 
     async def _get_actor(self, asker: Connection, message: m.GetActor) -> m.Reply:
@@ -166,7 +180,11 @@ class Requests:
         return m.ActorNames(self._node.actors.names(message.namespace))
 
     async def _kill_actor(self, asker: Connection, message: m.KillActor) -> m.Reply:
-        self._node.actors.end(message.class_id, "it was killed by shoal.kill()")
+        reason = "it was killed by shoal.kill()"
+        if message.no_restart:
+            self._node.actors.end(message.class_id, reason)
+        else:
+            self._node.actors.replace(message.class_id, reason)
         return m.Ok()
 
     async def _abandon_actor(self, asker: Connection, message: m.AbandonActor) -> m.Reply:
@@ -185,6 +203,8 @@ class Requests:
         process = self._node.pool.of_connection(asker)
         if process is not None:
             process.reason, process.payload = process.reason or message.text, message.payload
+            if message.is_final:
+                self._node.actors.leaves(process)
         return m.Ok()
 
     async def _describe_death(self, asker: Connection, message: m.DescribeDeath) -> m.Reply:

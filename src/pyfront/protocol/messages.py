@@ -128,6 +128,7 @@ class Death(Reply, frozen=True):
     reason: str = ""  # what the process or the daemon said about it
     payload: bytes = b""  # the error that an actor's constructor raised, as the worker wrote it
     memory: MemoryEnd | None = None
+    earlier: list[str] = []  # how the actor's processes before this one ended, the last few
 
 
 class RefLocation(Reply, frozen=True):
@@ -217,6 +218,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     namespace: str | None = None
     ticket: int = 0  # the client's own number for this creation, for `AbandonActor`
     is_detached: bool = False  # it outlives its job and its handles
+    max_restarts: int = 0  # -1: without end
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):
@@ -225,6 +227,19 @@ class RegisterActorHandle(Request[Ok], frozen=True):
     class_id: int
     index: int
     generation: int
+    creation: tuple[int, int] | None = None  # entry of the constructor's arguments, to be kept for restarts
+
+
+class TakeCreation(Request[RefLocation], frozen=True):
+    """The recorded arguments of this actor's constructor; refused with NOT_FOUND."""
+
+    class_id: int
+
+
+class Reconstructed(Request[Ok], frozen=True):
+    """The asker's constructor has run again: it is the actor now."""
+
+    class_id: int
 
 
 class GetActor(Request[ActorInfo], frozen=True):
@@ -244,6 +259,7 @@ class KillActor(Request[Ok], frozen=True):
     """End an actor's process now. Of a dead actor: no effect."""
 
     class_id: int
+    no_restart: bool = True  # False: as if the process had died by itself
 
 
 class AbandonActor(Request[Ok], frozen=True):
@@ -266,6 +282,7 @@ class ExitReason(Request[Ok], frozen=True):
 
     text: str
     payload: bytes = b""
+    is_final: bool = True  # an actor is not restarted
 
 
 class DescribeDeath(Request[Death], frozen=True):
@@ -370,6 +387,8 @@ ClientRequest = (
     | DefineClass
     | CreateActor
     | RegisterActorHandle
+    | TakeCreation
+    | Reconstructed
     | GetActor
     | ListNamedActors
     | KillActor

@@ -23,6 +23,8 @@ class ActorOrder(msgspec.Struct, frozen=True):
     is_async: bool
     meta: bytes
     record: bytes = b""  # of the class; b"": too long to be sent along, to be asked for
+    n_restarts: int = 0  # processes that this actor had before
+    handle: tuple[int, int] | None = None  # of a restarted one: entry of its handle object
 
 
 class StartOrder(msgspec.Struct, frozen=True, tag=True):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+MAX_RETRIES = 2**31 - 1  # what -1, without end, comes to in the core
+
 NO_LIMIT = -1  # of max_pending_calls
 
 
@@ -14,6 +16,7 @@ class MethodShape(NamedTuple):
     """One method that can be called remotely."""
 
     num_returns: int = 1
+    max_task_retries: int | None = None  # None: the actor's
 
 
 class ActorShape(NamedTuple):
@@ -23,3 +26,10 @@ class ActorShape(NamedTuple):
     properties: tuple[str, ...] = ()  # attributes that are no methods, for the error's text
     hidden: tuple[str, ...] = ()  # methods that every Python object has, and so a handle of its own
     max_pending_calls: int = NO_LIMIT
+    max_task_retries: int = 0  # after the death of its process; -1: without end
+
+
+def retries_of(shape: ActorShape, method: MethodShape) -> int:
+    """How often the core runs a call of this method again after the actor's process has died in it."""
+    retries = shape.max_task_retries if method.max_task_retries is None else method.max_task_retries
+    return MAX_RETRIES if retries < 0 else retries

@@ -6,8 +6,8 @@ Shared by the three hosts, which differ only in where a call runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from shoal._core._node import Client, Task
 from shoal.actor_exit import ActorExit
@@ -24,6 +24,14 @@ from shoal.worker.outcome import Outcomes, let_go
 CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
 
 
+class Creation(NamedTuple):
+    """How a restarted actor is made again."""
+
+    arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
+    done: Callable[[], None]  # tells the daemon
+    lease: Mapping[str, int]
+
+
 class ActorState:
     """One actor's instance. Not thread-safe before the constructor has run."""
 
@@ -38,6 +46,7 @@ class ActorState:
         calls: NodeCalls,
         accelerators: Accelerators,
         allowance: Allowance | None = None,
+        creation: Creation | None = None,
     ) -> None:
         self.class_name = class_name
         self.is_over = False  # no further call may start
@@ -49,6 +58,7 @@ class ActorState:
         self._calls = calls
         self._accelerators = accelerators
         self._allowance = allowance
+        self._creation = creation
         self._methods: dict[bytes, Callable[..., Any]] = {}
         self._instance: object = None
 
@@ -60,7 +70,10 @@ class ActorState:
         """Claim until the creating call has come -> it, then the calls of other callers that were there before it.
 
         Calls are ordered per caller, and whoever got the handle may be faster than an argument of the constructor.
-        Empty if the actor should exit."""
+        Empty if the actor should exit; and if it was restarted, for then its constructor has run, or `is_over`."""
+        if self._creation is not None:
+            self._construct_again(self._creation)
+            return []
         early: list[Task] = []
         while True:
             task = client.next_task()
@@ -124,9 +137,23 @@ class ActorState:
         cls = self._functions.load(self._key).function
         self._instance = cls(*args, **kwargs)
 
-    def _end(self, reason: str, payload: bytes = b"") -> None:
+    def _construct_again(self, creation: Creation) -> None:
+        name = f"{self.class_name}.__init__"
+        self._accelerators.show(creation.lease)
+        try:
+            args, kwargs = creation.arguments()
+            self._construct(*args, **kwargs)
+        except BaseException as error:
+            told = error if self._allowance is None else self._allowance.explain(error, name)
+            payload = self._outcomes.payload(name, told, 1 + CONSTRUCTOR_FRAMES, is_on_its_own=True)
+            self._end("its constructor failed when it was restarted", payload.data, is_final=False)
+            let_go(error)
+        else:
+            creation.done()
+
+    def _end(self, reason: str, payload: bytes = b"", *, is_final: bool = True) -> None:
         self.is_over = True
-        self._calls.explain_exit(reason, payload)
+        self._calls.explain_exit(reason, payload, is_final=is_final)
 
 
 def _exit_text(name: str, error: SystemExit) -> str:

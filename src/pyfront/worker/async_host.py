@@ -41,6 +41,7 @@ class AsyncHost:
         for task in self._state.wait_for_constructor(self._client):
             if not self._over.done():
                 self._start(task)
+        self._stop_if_over()  # a constructor that failed again
         self._bridge.serve_calls(self._loop, self._claim)
         await self._over
 

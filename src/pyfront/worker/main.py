@@ -8,10 +8,11 @@ from _signal import SIGURG  # type: ignore[import-not-found]  # `signal` makes m
 from _signal import signal as set_handler
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 
-from shoal._core._node import Client
+from shoal._core._node import Client, ObjectRef
 from shoal.hooks import set_hooks
 from shoal.link import Link
 from shoal.memory import Meter
@@ -21,7 +22,7 @@ from shoal.runtime import Runtime, install
 from shoal.task.accelerators import Accelerators
 from shoal.task.actor_shape import ActorShape
 from shoal.task.running import running
-from shoal.worker.actor_state import ActorState
+from shoal.worker.actor_state import ActorState, Creation
 from shoal.worker.allowance import Allowance
 from shoal.worker.executor import run_tasks
 from shoal.worker.outcome import Outcomes
@@ -72,8 +73,27 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, a
         calls=runtime.calls,
         accelerators=accelerators,
         allowance=allowance if limit else None,
+        creation=_creation_of(runtime, order),
     )
     serve(state)
+
+
+def _creation_of(runtime: Runtime, order: ActorOrder) -> Creation | None:
+    """What a restarted actor runs its constructor with; None while the creating call itself is still to come."""
+    client, calls = runtime.client, runtime.calls
+    if order.handle is None or not client.is_over(*order.handle):
+        return None
+
+    def recorded() -> tuple[list[Any], dict[str, Any]]:
+        location = calls.take_creation(order.class_id)
+        args, kwargs = client.get(client.adopt(location.index, location.generation))
+        return [_value(client, arg) for arg in args], {name: _value(client, arg) for name, arg in kwargs.items()}
+
+    return Creation(recorded, lambda: calls.reconstructed(order.class_id), client.lease)
+
+
+def _value(client: Client, argument: Any) -> Any:
+    return client.get(argument) if type(argument) is ObjectRef else argument
 
 
 def _host(runtime: Runtime, order: ActorOrder) -> Callable[[ActorState], None]:

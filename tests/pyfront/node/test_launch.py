@@ -13,14 +13,7 @@ from msgspec.structs import replace
 from shoal.errors import NodeNotFoundError, NodeStartError
 from shoal.link import RequestRefused
 from shoal.node.launch import Connection, attach_node, start_node
-from shoal.protocol.messages import (
-    AvailableResources,
-    ClusterResources,
-    DefineClass,
-    Hello,
-    ListNodes,
-    Shutdown,
-)
+from shoal.protocol.messages import AvailableResources, ClusterResources, DefineClass, Hello, ListNodes, Shutdown
 
 STORE_BYTES = 64 << 20
 HELLO = Hello(

@@ -20,12 +20,7 @@ from shoal.protocol.messages import (
     decode_request,
     encode,
 )
-from shoal.protocol.orders import (
-    ZygoteOrder,
-    ZygoteReport,
-    decode_order,
-    decode_report,
-)
+from shoal.protocol.orders import ZygoteOrder, ZygoteReport, decode_order, decode_report
 
 CONVERSATIONS = [
     (ClientRequest, decode_request),
