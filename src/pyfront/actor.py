@@ -17,7 +17,7 @@ from shoal._core._node import Caller, CallTemplate, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
 from shoal.pending_calls import PendingCalls
-from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, retries_of
+from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, call_name, check_group, retries_of
 from shoal.task.options import merge_method
 
 T = TypeVar("T")
@@ -69,7 +69,9 @@ class ActorMethod:
         """This method with other options: `handle.method.options(num_returns=2).remote()`.
 
         Takes what `method` takes, and `name`; raises as it."""
-        return ActorMethod(self._identity, self._name, merge_method(self._shape, options))
+        shape = merge_method(self._shape, options)
+        check_group(self._identity.shape, self._name, shape)
+        return ActorMethod(self._identity, self._name, shape)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._name
@@ -152,7 +154,7 @@ def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> CallTemplat
     identity.check_connected()
     return CallTemplate(
         identity.client,
-        key=method_key(name),
+        key=method_key(call_name(name, shape.concurrency_group)),
         class_id=identity.class_id,
         num_returns=shape.num_returns,
         max_retries=retries_of(identity.shape, shape),
@@ -167,6 +169,8 @@ def method(function: F, /) -> F: ...
 def method(**options: Any) -> Callable[[F], F]: ...
 def method(*args: Any, **options: Any) -> Any:
     """Options of one method of an actor's class: `@method(num_returns=2)`.
+
+    `num_returns=1`; `max_task_retries`: default the actor's; `concurrency_group`: one of the class's.
 
     Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release."""
     shape = merge_method(MethodShape(), options)

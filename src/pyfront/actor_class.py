@@ -11,7 +11,7 @@ from shoal.actor import METHOD_ATTRIBUTE, ActorHandle, handle_of
 from shoal.errors import ActorNameTakenError, ActorNotFoundError, UnsupportedOptionError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
-from shoal.task.actor_shape import ActorShape, MethodShape
+from shoal.task.actor_shape import ActorShape, MethodShape, check_group
 from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
 P = ParamSpec("P")
@@ -48,8 +48,8 @@ class ActorClass(Generic[T]):
         """Create an actor and return its handle at once; the constructor runs in the actor's process.
 
         Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), ValueError for a detached
-        actor without a name, SerializationError for an argument that cannot be pickled. An error of the constructor is
-        raised by whoever waits for a call."""
+        actor without a name or a method in an unknown concurrency group, SerializationError for an argument that cannot
+        be pickled. An error of the constructor is raised by whoever waits for a call."""
         if self._options.lifetime == DETACHED and self._options.name is None:
             raise ValueError(
                 f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"
@@ -86,7 +86,13 @@ class ActorClass(Generic[T]):
         if self._found is None:
             self._found = shape_of(self.__wrapped__)
         found, is_async = self._found
-        shape = found._replace(max_pending_calls=options.max_pending_calls, max_task_retries=options.max_task_retries)
+        shape = found._replace(
+            max_pending_calls=options.max_pending_calls,
+            max_task_retries=options.max_task_retries,
+            concurrency_groups=tuple(options.concurrency_groups),
+        )
+        for method_name, method in shape.methods.items():
+            check_group(shape, f"{name}.{method_name}", method)
         ticket = runtime.calls.take_ticket()
         try:
             class_id = runtime.calls.create_actor(
@@ -98,6 +104,7 @@ class ActorClass(Generic[T]):
                 resources=options.demands(),
                 max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
                 is_async=is_async,
+                concurrency_groups=dict(options.concurrency_groups),
                 max_restarts=options.max_restarts,
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,

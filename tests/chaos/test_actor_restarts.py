@@ -12,7 +12,7 @@ import psutil
 
 import shoal
 
-from .census import Census, pause, workers
+from .census import Census, await_until, pause, workers
 
 ANSWER_S = 120.0
 WINDOW = 40  # calls that a caller has in flight
@@ -72,18 +72,23 @@ def test_a_hundred_kills_lose_and_disorder_nothing(
     callers = [Caller.remote() for _ in range(3)]
     stop = tmp_path / "stop"
     counts = [actor.call.remote([recorder], caller, 300, str(stop)) for caller, actor in enumerate(callers)]
+
+    def progress() -> int:
+        return sum(path.stat().st_size for path in tmp_path.iterdir())
+
     killed, n_kills = set(), pick(100, 1_000)
     while len(killed) < n_kills:
-        pause(dice.random() * SHORT_S)
+        before = progress()
         if dice.random() < 0.2:
-            before = {process.pid for process in processes_of("shoal:Recorder")}
             shoal.kill(recorder, no_restart=False)
-            killed |= before
-            continue
-        for process in processes_of("shoal:Recorder"):
-            with suppress(psutil.Error):
-                process.send_signal(signal.SIGKILL)
-                killed.add(process.pid)
+        else:
+            for process in processes_of("shoal:Recorder"):
+                with suppress(psutil.Error):
+                    process.send_signal(signal.SIGKILL)
+                    killed.add(process.pid)
+        if dice.random() < 0.7:  # the others come too early for the next process to get anywhere
+            assert await_until(lambda: progress() > before)  # noqa: B023
+        pause(dice.random() * SHORT_S)
         assert shoal.wait(counts, num_returns=3, timeout=0)[0] == []
     stop.touch()
     n_calls = shoal.get(counts, timeout=ANSWER_S)

@@ -113,6 +113,7 @@ class Actors:
             asked.is_async,
             asked.meta,
             _short_record(job, asked.cls_key),
+            asked.concurrency_groups,
         )
         actor = self._actors[order.class_id] = Actor(
             order, job, creator, asked.ticket, is_possible, asked.is_detached, Restarts(asked.max_restarts)

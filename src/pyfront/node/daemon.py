@@ -62,6 +62,7 @@ FLUSH_LIMIT_S = 1.0
 PRELOAD_AFTER_S = 0.3  # a driver's first tasks should not wait for it
 LATER_MODULES = (
     "shoal.worker.thread_host",
+    "shoal.worker.lane_host",
     "shoal.worker.async_host",
     "shoal.worker.loop_selector",
 )  # what some actors need

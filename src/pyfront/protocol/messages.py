@@ -219,6 +219,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     ticket: int = 0  # the client's own number for this creation, for `AbandonActor`
     is_detached: bool = False  # it outlives its job and its handles
     max_restarts: int = 0  # -1: without end
+    concurrency_groups: dict[str, int] = {}
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):

@@ -70,6 +70,7 @@ class ActorOptions(NamedTuple):
     lifetime: str | None = None  # DETACHED, or None
     max_restarts: int = 0  # after the death of its process; -1: without end
     max_task_retries: int = 0  # of a call in which the process died; -1: without end
+    concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
 
     def demands(self) -> dict[str, float]:
         """The resource shape that the actor holds while it lives, without zero amounts."""
@@ -87,7 +88,6 @@ def demands(num_cpus: float, num_gpus: float, memory: float, resources: Mapping[
 LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "accelerator_type": ((None,), "use `num_gpus`, or a custom resource"),
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
-    "concurrency_groups": ((None, {}), "use `max_concurrency`"),
     "label_selector": ((None, {}), "use a custom resource"),
     "placement_group": ((None, "default"), "use `resources`"),
     "runtime_env": ((None, {}), "workers share the driver's environment"),
@@ -137,6 +137,9 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
         raise ValueError(f"max_pending_calls must be {NO_LIMIT} (no limit) or at least 1, not {pending}")
     for option in ("max_restarts", "max_task_retries"):
         _check_count(option, known.get(option, 0))
+    if known.get("concurrency_groups", {}) is None:
+        del known["concurrency_groups"]
+    _check_groups(known.get("concurrency_groups", {}))
     if known.get("lifetime") not in LIFETIMES:
         raise ValueError(f"lifetime must be {DETACHED!r} or None, not {known['lifetime']!r}")
     merged = base._replace(**known)
@@ -147,7 +150,10 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
 
 def merge_method(base: MethodShape, given: Mapping[str, Any]) -> MethodShape:
     """`base` with the options of `@method(...)`, or a method's `.options(...)`, put over it; raises as `merge_task`."""
-    known = _known(given, ("num_returns", "max_task_retries", "name"), "an actor's method")
+    known = _known(given, (*MethodShape._fields, "name"), "an actor's method")
+    group = known.get("concurrency_group")
+    if group is not None and not isinstance(group, str):
+        raise TypeError(f"concurrency_group must be the name of a group, not {group!r}")
     known.pop("name", None)  # calls are shown by class and method
     if "num_returns" in known:
         _check_num_returns(known["num_returns"])
@@ -291,6 +297,16 @@ def _exceptions(value: object) -> bool | tuple[type[BaseException], ...]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError(f"retry_exceptions lists exception types, not {kind!r}")
     return tuple(value)
+
+
+def _check_groups(groups: object) -> None:
+    if not isinstance(groups, Mapping):
+        raise TypeError(f"concurrency_groups must be a dict of names and limits, not {type(groups).__name__}")
+    for name, limit in groups.items():
+        if not (isinstance(name, str) and name):
+            raise TypeError(f"a concurrency group is named by a non-empty string, not {name!r}")
+        if _integer(f"concurrency_groups[{name!r}]", limit) < 1:
+            raise ValueError(f"concurrency_groups[{name!r}] must be at least 1, not {limit}")
 
 
 def _check_count(option: str, value: object) -> None:

@@ -16,7 +16,7 @@ from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import encode_error
 from shoal.task.accelerators import Accelerators
-from shoal.task.actor_shape import ActorShape
+from shoal.task.actor_shape import ActorShape, call_name
 from shoal.task.function_table import FunctionTable
 from shoal.worker.allowance import Allowance
 from shoal.worker.outcome import Outcomes, let_go
@@ -51,7 +51,13 @@ class ActorState:
         self.class_name = class_name
         self.is_over = False  # no further call may start
         self._key = key
-        self._names: dict[bytes, str] = {method_key(name): name for name in shape.methods}
+        self._names: dict[bytes, str] = {}
+        self._groups: dict[bytes, str] = {}
+        for name in shape.methods:
+            self._names[method_key(name)] = name
+            for group in shape.concurrency_groups:
+                key_in_group = method_key(call_name(name, group))
+                self._names[key_in_group], self._groups[key_in_group] = name, group
         self._names[CONSTRUCTOR_KEY] = "__init__"
         self._functions = functions
         self._outcomes = outcomes
@@ -65,6 +71,10 @@ class ActorState:
     def name_of(self, task: Task) -> str:
         """How errors and output call the task, e.g. `Counter.increment`."""
         return f"{self.class_name}.{self._names.get(task.key, 'a method')}"
+
+    def group_of(self, task: Task) -> str | None:
+        """The concurrency group that the call is to run in; None: the one of those that name none."""
+        return self._groups.get(task.key)
 
     def wait_for_constructor(self, client: Client) -> list[Task]:
         """Claim until the creating call has come -> it, then the calls of other callers that were there before it.

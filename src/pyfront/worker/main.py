@@ -25,6 +25,7 @@ from shoal.task.running import running
 from shoal.worker.actor_state import ActorState, Creation
 from shoal.worker.allowance import Allowance
 from shoal.worker.executor import run_tasks
+from shoal.worker.lanes import Lanes
 from shoal.worker.outcome import Outcomes
 from shoal.worker.streams import flush_output, name_output
 
@@ -105,7 +106,13 @@ def _host(runtime: Runtime, order: ActorOrder) -> Callable[[ActorState], None]:
         from shoal.worker.loop_selector import run_loop
 
         bridge = bridge_of(runtime)
-        return lambda state: run_loop(bridge, AsyncHost(client, state, bridge, max_concurrency).serve())
+        lanes = Lanes(max_concurrency, order.concurrency_groups) if order.concurrency_groups else None
+        return lambda state: run_loop(bridge, AsyncHost(client, state, bridge, max_concurrency, lanes).serve())
+    if order.concurrency_groups:
+        from shoal.worker.lane_host import LaneHost
+
+        lanes = Lanes(max_concurrency, order.concurrency_groups)
+        return lambda state: LaneHost(client, state, lanes).serve()
     if max_concurrency > 1:
         from shoal.worker.thread_host import ThreadHost
 

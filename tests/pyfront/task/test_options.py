@@ -73,7 +73,7 @@ def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("concurrency_groups", {"io": 2}), ("runtime_env", {"a": 1})],
+    [("scheduling_strategy", "SPREAD"), ("runtime_env", {"a": 1})],
 )
 def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match=option):
