@@ -170,6 +170,23 @@ def test_exit_actor_fails_what_waits(kind: Any) -> None:
 
 
 @BOTH
+def test_a_call_that_is_cancelled_while_it_waits_does_not_run(kind: Any) -> None:
+    actor = kind.remote()
+    waiting = [actor.wait.remote(), actor.wait.options(concurrency_group="compute").remote()]
+    cancelled, kept = actor.see.remote(1), actor.see.remote(2)
+    assert shoal.wait([cancelled, kept], timeout=0.1)[0] == []
+    shoal.cancel(cancelled)
+    if kind is Coroutines:
+        with pytest.raises(shoal.TaskCancelledError):
+            shoal.get(cancelled, timeout=ANSWER_S)
+    shoal.get(actor.open.remote(), timeout=ANSWER_S)
+    assert shoal.get(kept, timeout=ANSWER_S) == [2]
+    with pytest.raises(shoal.TaskCancelledError):
+        shoal.get(cancelled, timeout=ANSWER_S)
+    assert shoal.get(waiting, timeout=ANSWER_S) == ["opened"] * 2
+
+
+@BOTH
 def test_groups_are_there_again_after_a_restart(kind: Any) -> None:
     actor = kind.options(max_restarts=1, max_task_retries=1).remote()
     pid = shoal.get(actor.pid.remote())

@@ -488,5 +488,6 @@ bool sh_should_exit(const sh_self *self) {
   const sh_class *c = sh_class_at(s, sh_load32_relaxed(&self->me->x_class));
   if (sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_CLOSED)
     return true;
-  return self->recovered && sh_load32_acquire(&c->x_unreferenced) && !sh_class_has_bits(s, c) && !sh_actor_keeps_calls(self);
+  return self->recovered && sh_load32_acquire(&c->x_unreferenced) && !sh_class_has_bits(s, c) &&
+         !sh_actor_keeps_calls(self);
 }

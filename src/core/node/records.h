@@ -194,7 +194,7 @@ typedef struct sh_slot {
   uint64_t rebuild_cost_ns; /* own duration + arguments' costs, filled at commit */
   uint8_t hops, commit_state, priority;
   sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
-  uint32_t order; /* of an actor's call: where its hint lies in the caller's ring, which orders the caller's calls */
+  uint32_t order;  /* of an actor's call: where its hint lies in the caller's ring, which orders the caller's calls */
   uint8_t inline_bytes[SH_SPEC_INLINE];
 } sh_slot;
 _Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");

@@ -46,8 +46,7 @@ static bool was_taken(const sh_segment *s, uint32_t caller, uint32_t class_id, u
 
 /* It waits for an argument, or did: its waiter may have died unlisted. Have it claimed again, to wait again if need be. */
 static void make_ready(sh_slot *t, uint64_t waiting) {
-  uint64_t ready =
-      sh_word(sh_word_generation(waiting), SH_TASK_READY, sh_word_who(waiting), sh_word_tag(waiting));
+  uint64_t ready = sh_word(sh_word_generation(waiting), SH_TASK_READY, sh_word_who(waiting), sh_word_tag(waiting));
   (void)sh_cas(&t->word, &waiting, ready); /* or it was answered meanwhile, which comes to the same */
 }
 

@@ -6,6 +6,7 @@ Shared by the three hosts, which differ only in where a call runs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ class ActorState:
         self._accelerators = accelerators
         self._allowance = allowance
         self._creation = creation
+        self._is_told = threading.Event()
         self._methods: dict[bytes, Callable[..., Any]] = {}
         self._instance: object = None
 
@@ -163,7 +165,15 @@ class ActorState:
 
     def _end(self, reason: str, payload: bytes = b"", *, is_final: bool = True) -> None:
         self.is_over = True
-        self._calls.explain_exit(reason, payload, is_final=is_final)
+        try:
+            self._calls.explain_exit(reason, payload, is_final=is_final)
+        finally:
+            self._is_told.set()
+
+    def wait_until_told(self) -> None:
+        """If it is over: wait until the daemon knows why. The thread that ended the actor may still be telling."""
+        if self.is_over:
+            self._is_told.wait()
 
 
 def _exit_text(name: str, error: SystemExit) -> str:

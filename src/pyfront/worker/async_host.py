@@ -81,11 +81,15 @@ class AsyncHost:
         """Start a call that its lane has let in; if it is over at once, the next one in its place, and so on."""
         assert self._lanes is not None
         while task is not None and not self._over.done():
-            call = self._start(task)
+            call = None if self._is_given_up(task) else self._start(task)
             if call is not None:
                 call.add_done_callback(partial(self._ended_in_lane, group))
                 return
             task = self._lanes.leave(group)
+
+    def _is_given_up(self, task: Task) -> bool:
+        """Was it cancelled while it waited for its group? Then it does not run."""
+        return self._client.is_ending(task) and self._client.surrender(task)
 
     def _ended_in_lane(self, group: str | None, call: asyncio.Task[None]) -> None:
         assert self._lanes is not None
@@ -133,6 +137,8 @@ class AsyncHost:
         for call, task in list(self._calls.items()):
             if self._client.must_end(task):
                 call.cancel()
+        if self._lanes is not None:
+            self._lanes.give_up(self._is_given_up)
 
     def _ended(self, call: asyncio.Task[None]) -> None:
         task = self._calls.pop(call)

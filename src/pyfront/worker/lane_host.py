@@ -65,7 +65,9 @@ class LaneHost:
             task: Task | None = self._calls.get()
             while task is not None:
                 group = self._state.group_of(task)
-                self._run(task)
+                is_cancelled = self._client.is_ending(task) and self._client.surrender(task)
+                if not is_cancelled:  # while it waited for its group
+                    self._run(task)
                 with self._lock:
                     task = None if self._state.is_over else self._lanes.leave(group)
                     self._n_open -= 1

@@ -8,7 +8,7 @@ the order in which they were claimed, which is each caller's own. No lane waits 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from shoal._core._node import Task
 
@@ -28,6 +28,13 @@ class Lanes:
             return False
         self._free[group] -= 1
         return True
+
+    def give_up(self, is_given_up: Callable[[Task], bool]) -> None:
+        """Forget those of the calls that wait which the caller of this gives up."""
+        for waiting in self._waiting.values():
+            kept = [task for task in waiting if not is_given_up(task)]
+            waiting.clear()
+            waiting.extend(kept)
 
     def leave(self, group: str | None) -> Task | None:
         """A call of this group has ended -> the one that starts in its place."""

@@ -77,6 +77,7 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, a
         creation=_creation_of(runtime, order),
     )
     serve(state)
+    state.wait_until_told()
 
 
 def _creation_of(runtime: Runtime, order: ActorOrder) -> Creation | None:

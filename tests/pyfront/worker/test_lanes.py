@@ -15,3 +15,12 @@ def test_a_lane_lets_in_as_many_as_it_may_and_then_one_for_each_that_leaves() ->
     assert lanes.leave("io") is None
     assert lanes.leave("io") is None
     assert [lanes.enter("io", call) for call in calls[:3]] == [True, True, False]
+
+
+def test_calls_that_are_given_up_leave_the_queue() -> None:
+    calls: list[Any] = [object() for _ in range(4)]
+    lanes = Lanes(1, {})
+    for call in calls:
+        lanes.enter(None, call)
+    lanes.give_up(lambda call: call is calls[2])
+    assert [lanes.leave(None) for _ in range(3)] == [calls[1], calls[3], None]
