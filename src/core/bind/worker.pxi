@@ -183,8 +183,7 @@ cdef class Task:
 
     @property
     def lease(self) -> dict:
-        """The accelerators granted with it: {"gpu_mask": bits}."""
-        return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.client.s.me.x_lease) >> 32)}
+        return self.client.lease
 
     def load(self) -> tuple:
         cdef Client client = self.client

@@ -26,16 +26,8 @@ from shoal.node.newborn import Birth
 from shoal.node.rehearsal import rehearse
 from shoal.node.sessions import remove_folder
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
-from shoal.protocol.messages import (
-    Exited,
-    NotStarted,
-    Preload,
-    Ready,
-    Started,
-    ZygoteReport,
-    decode_order,
-    encode,
-)
+from shoal.protocol.messages import encode
+from shoal.protocol.orders import Exited, NotStarted, Preload, Ready, Started, ZygoteReport, decode_order
 from shoal.worker.streams import open_streams
 
 GRACE_S = 0.5  # between SIGTERM and SIGKILL when the node stops

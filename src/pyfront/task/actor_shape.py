@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a handle knows of its actor, wherever it is: methods with their options, and options of the actor that its
+callers act upon. Travels with every handle, and by the daemon to who finds the actor by name.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_RETRIES = 2**31 - 1  # what -1, without end, comes to in the core
+
+NO_LIMIT = -1  # of max_pending_calls
+
+
+class MethodShape(NamedTuple):
+    """One method that can be called remotely."""
+
+    num_returns: int = 1
+    max_task_retries: int | None = None  # None: the actor's
+    concurrency_group: str | None = None  # None: the one of all methods that name none
+
+
+class ActorShape(NamedTuple):
+    """An actor as its callers see it."""
+
+    methods: dict[str, MethodShape]
+    properties: tuple[str, ...] = ()  # attributes that are no methods, for the error's text
+    hidden: tuple[str, ...] = ()  # methods that every Python object has, and so a handle of its own
+    max_pending_calls: int = NO_LIMIT
+    max_task_retries: int = 0  # after the death of its process; -1: without end
+    concurrency_groups: tuple[str, ...] = ()
+
+
+def retries_of(shape: ActorShape, method: MethodShape) -> int:
+    """How often the core runs a call of this method again after the actor's process has died in it."""
+    retries = shape.max_task_retries if method.max_task_retries is None else method.max_task_retries
+    return MAX_RETRIES if retries < 0 else retries
+
+
+def call_name(name: str, group: str | None) -> str:
+    """What the key of a call is made from: it tells the actor method and group, and needs no room in the call."""
+    return name if group is None else f"{name}@{group}"
+
+
+def check_group(shape: ActorShape, name: str, method: MethodShape) -> None:
+    """Raises ValueError if the method is to run in a group that the actor does not have."""
+    group = method.concurrency_group
+    if group is not None and group not in shape.concurrency_groups:
+        known = ", ".join(shape.concurrency_groups) or "none"
+        raise ValueError(
+            f"{name} is to run in the concurrency group {group!r}, and the actor's groups are: {known}; name it in "
+            "concurrency_groups of the class"
+        )
