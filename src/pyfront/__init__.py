@@ -9,7 +9,7 @@ runtime, node_calls, link, protocol, serialization, task, config, ids, errors, _
 
 from __future__ import annotations
 
-from shoal import store
+from shoal import store, util
 from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
@@ -110,5 +110,6 @@ __all__ = [
     "remote",
     "shutdown",
     "store",
+    "util",
     "wait",
 ]
