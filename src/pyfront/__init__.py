@@ -9,6 +9,9 @@ runtime, node_calls, link, protocol, serialization, task, config, ids, errors, _
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from shoal import store, util
 from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle, method
@@ -61,6 +64,9 @@ from shoal.errors import (
 from shoal.runtime_context import get_gpu_ids, get_runtime_context
 from shoal.version import __version__
 
+if TYPE_CHECKING:
+    from shoal.util.executor import BrokenExecutorError, Executor
+
 __all__ = [
     "ActorDiedError",
     "ActorError",
@@ -69,7 +75,9 @@ __all__ = [
     "ActorNotFoundError",
     "ActorOutOfMemoryError",
     "AlreadyInitializedError",
+    "BrokenExecutorError",
     "CoreFailureError",
+    "Executor",
     "ForkedProcessError",
     "GetTimeoutError",
     "IncompleteStateWarning",
@@ -113,3 +121,11 @@ __all__ = [
     "util",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("BrokenExecutorError", "Executor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # `concurrent.futures` costs 8 ms: paid by those who use it.
+    value = globals()[name] = getattr(import_module("shoal.util.executor"), name)
+    return value
