@@ -9,7 +9,10 @@ runtime, node_calls, link, protocol, serialization, task, config, ids, errors, _
 
 from __future__ import annotations
 
-from shoal import store
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from shoal import store, util
 from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
@@ -63,6 +66,9 @@ from shoal.errors import (
 from shoal.runtime_context import get_gpu_ids, get_runtime_context
 from shoal.version import __version__
 
+if TYPE_CHECKING:
+    from shoal.util.executor import BrokenExecutorError, Executor
+
 __all__ = [
     "ActorDiedError",
     "ActorError",
@@ -72,7 +78,9 @@ __all__ = [
     "ActorOutOfMemoryError",
     "ActorUnavailableError",
     "AlreadyInitializedError",
+    "BrokenExecutorError",
     "CoreFailureError",
+    "Executor",
     "ForkedProcessError",
     "GetTimeoutError",
     "IncompleteStateWarning",
@@ -114,5 +122,14 @@ __all__ = [
     "remote",
     "shutdown",
     "store",
+    "util",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("BrokenExecutorError", "Executor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # `concurrent.futures` costs 8 ms: paid by those who use it.
+    value = globals()[name] = getattr(import_module("shoal.util.executor"), name)
+    return value
