@@ -3,6 +3,8 @@
  * has resolved, and to nobody who has let go of it. */
 #include "rig.h"
 
+#include "base/os.h"
+
 static rig r;
 static uint32_t fired;
 static sh_ref fired_last;
@@ -173,6 +175,58 @@ static void test_who_let_go_hears_nothing_when_the_waiter_is_used_again(void) {
   }
 }
 
+static void test_room_for_kept_reports_grows_only_when_it_is_needed(void) {
+  enum { MANY = 2000, KEPT = 8 };
+  static sh_ref refs[MANY];
+  sh_ref outs[KEPT];
+  rig_open(&r, 1, 1);
+  for (uint32_t i = 0; i < KEPT; i++) {
+    outs[i] = rig_submit_one(&r, i, NULL, 0);
+    EXPECT_EQ(sh_watch(&r.driver, outs[i]), SH_OK);
+  }
+  uint32_t last = r.driver.local[outs[KEPT - 1].index].waiter;
+  while (rig_work(&r.worker[0])) {
+  }
+  uint32_t n = reuse(last, refs, MANY);
+  EXPECT_EQ(r.driver.n_overtaken, KEPT);
+  EXPECT(r.driver.cap_overtaken <= 64U);
+  EXPECT_EQ(drain(), KEPT);
+  while (rig_work(&r.worker[0])) {
+  }
+  for (uint32_t i = 0; i < n; i++)
+    sh_ref_drop(&r.driver, refs[i]);
+  for (uint32_t i = 0; i < KEPT; i++)
+    sh_ref_drop(&r.driver, outs[i]);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+#if defined(SH_HOOKS) && SH_HOOKS
+static sh_ref awaited;
+
+/* It is resolved after the last look before the sleep, by one who is stopped before he wakes anybody. */
+static void resolve_silently(const volatile void *word) {
+  if (word != &r.driver.me->x_parks)
+    return;
+  sh_hook_fn = NULL;
+  (void)sh_entry_close(sh_entry_at(&r.d.seg, awaited.index), awaited.generation);
+}
+
+static void test_what_is_there_when_time_runs_out_is_there(void) {
+  rig_open(&r, 1, 1);
+  awaited = rig_submit_one(&r, 4, NULL, 0);
+  uint32_t slot = rig_claim(&r.worker[0]);
+  rig_fill(&r.worker[0], slot, 8);
+  sh_hook_fn = resolve_silently;
+  EXPECT_EQ(sh_park_closed(&r.driver, awaited, NULL, sh_os_now_ns() + 1000000U, SH_NO_DEADLINE), SH_OK);
+  EXPECT(!sh_hook_fn);
+  EXPECT_EQ(sh_commit(&r.worker[0], slot), SH_OK);
+  sh_ref_drop(&r.driver, awaited);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+#endif
+
 /* A list that leads on to a waiter of another object, as after damage: it stays where it is. */
 static void test_waiter_of_another_object_is_not_freed(void) {
   rig_open(&r, 1, 1);
@@ -217,6 +271,10 @@ int main(void) {
   RUN(test_report_comes_when_it_has_resolved_and_once);
   RUN(test_who_let_go_hears_nothing);
   RUN(test_who_let_go_hears_nothing_when_the_waiter_is_used_again);
+  RUN(test_room_for_kept_reports_grows_only_when_it_is_needed);
+#if defined(SH_HOOKS) && SH_HOOKS
+  RUN(test_what_is_there_when_time_runs_out_is_there);
+#endif
   RUN(test_waiter_of_another_object_is_not_freed);
   RUN(test_seal_of_an_old_name_tells_nobody);
   return 0;

@@ -206,6 +206,27 @@ static void test_error_of_a_stopped_worker_is_told_once(void) {
   rig_close(&r);
 }
 
+/* Owners of chunks, and writers of rings in chunks that nobody owns, are in shared memory: they may be anything. */
+static void test_writers_that_cannot_be_are_passed_over(void) {
+  rig_open(&r, 1, 1);
+  sh_ref out = rig_submit_one(&r, 4, NULL, 0);
+  EXPECT(rig_work(&r.worker[0]));
+  const sh_pool *p = sh_pool_of(&r.d.seg, SH_POOL_RING);
+  sh_a32 *owner = sh_pool_owner(&r.d.seg, p, 0);
+  sh_ring *ring = sh_ring_named(&r.d.seg, r.driver.index, r.class_id);
+  EXPECT_EQ(sh_load32_relaxed(owner), r.driver.index + 1U);
+  sh_store32_relaxed(owner, 0x7FFFFFFFU);
+  ticks();
+  sh_store32_relaxed(owner, SH_CHUNK_RELEASED);
+  ring->writer = 0x7FFFFFFFU;
+  ticks();
+  ring->writer = r.driver.index;
+  sh_store32_relaxed(owner, r.driver.index + 1U);
+  sh_ref_drop(&r.driver, out);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static uint32_t flushes_asked(void) {
   sh_event events[64];
   uint32_t n = 0;
@@ -236,6 +257,7 @@ int main(void) {
   RUN(test_nobody_is_woken_for_what_is_over);
   RUN(test_result_of_a_stopped_worker_is_published_once);
   RUN(test_error_of_a_stopped_worker_is_told_once);
+  RUN(test_writers_that_cannot_be_are_passed_over);
   RUN(test_who_buried_something_is_asked_once_to_flush_it);
   return 0;
 }
