@@ -99,6 +99,7 @@ PROTOCOL = re.compile(
     r"holds|covered|named|taken|bit\b|bits|_checked|kind\b|promise|waiter|shared|SHARED|counted|count\b|passed|first\b|cell"
 )
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
+QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority"]
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 
 

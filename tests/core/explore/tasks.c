@@ -84,6 +84,17 @@ const xp_scenario task_first = {
     .run = {submit_one, serve_one},
     .check = one_done,
 };
+/* The same of a class that others have used: its bit is there, and says nothing of this ring. */
+static void setup_first_of_many(void) {
+  setup_first();
+  sh_fetch_or(&node->d.seg.header->x_task_classes[node->class_id / 64U], 1ULL << (node->class_id % 64U));
+}
+const xp_scenario task_first_of_many = {
+    .name = "B D task: the first one of a client, of a class that others have used",
+    .setup = setup_first_of_many,
+    .run = {submit_one, serve_one},
+    .check = one_done,
+};
 /* The same by a worker who is about to park in get: his tasks come before others, and are looked for by two bits. */
 static void submit_and_block(void) {
   sh_ref r;
