@@ -68,6 +68,7 @@ class EndedActor(NamedTuple):
     order: ActorOrder
     root: int
     death: Death
+    n_restarts: int
 
 
 class Actors:
@@ -292,7 +293,7 @@ class Actors:
         class_id = actor.order.class_id
         del self._actors[class_id]
         death = msgspec.structs.replace(death, earlier=actor.restarts.ends)
-        self.ended.append(EndedActor(actor.order, actor.job.root, death))
+        self.ended.append(EndedActor(actor.order, actor.job.root, death, actor.restarts.n_begun))
         # First the record: whoever sees a call fail asks for it at once.
         self._deaths.record(death, actor_key(class_id))
         self._core.close_class(class_id, ERR_ACTOR_DIED, *client, death.pid, wait_status)

@@ -128,7 +128,7 @@ class Death(Reply, frozen=True):
     reason: str = ""  # what the process or the daemon said about it
     payload: bytes = b""  # the error that an actor's constructor raised, as the worker wrote it
     memory: MemoryEnd | None = None
-    earlier: list[str] = []  # how the actor's processes before this one ended, the last few
+    earlier: list[str] = msgspec.field(default_factory=list)  # how the actor's last processes before it ended
 
 
 class RefLocation(Reply, frozen=True):
@@ -219,7 +219,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     ticket: int = 0  # the client's own number for this creation, for `AbandonActor`
     is_detached: bool = False  # it outlives its job and its handles
     max_restarts: int = 0  # -1: without end
-    concurrency_groups: dict[str, int] = {}
+    concurrency_groups: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):

@@ -5,6 +5,7 @@ callers act upon. Travels with every handle, and by the daemon to who finds the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_RETRIES = 2**31 - 1  # what -1, without end, comes to in the core
@@ -40,6 +41,13 @@ def retries_of(shape: ActorShape, method: MethodShape) -> int:
 def call_name(name: str, group: str | None) -> str:
     """What the key of a call is made from: it tells the actor method and group, and needs no room in the call."""
     return name if group is None else f"{name}@{group}"
+
+
+def calls_of(shape: ActorShape) -> Iterator[tuple[str, str, str | None]]:
+    """(call name, method, group) of every way to call each method."""
+    for name in shape.methods:
+        for group in (None, *shape.concurrency_groups):
+            yield call_name(name, group), name, group
 
 
 def check_group(shape: ActorShape, name: str, method: MethodShape) -> None:

@@ -17,7 +17,7 @@ from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import encode_error
 from shoal.task.accelerators import Accelerators
-from shoal.task.actor_shape import ActorShape, call_name
+from shoal.task.actor_shape import ActorShape, calls_of
 from shoal.task.function_table import FunctionTable
 from shoal.worker.allowance import Allowance
 from shoal.worker.outcome import Outcomes, let_go
@@ -52,13 +52,10 @@ class ActorState:
         self.class_name = class_name
         self.is_over = False  # no further call may start
         self._key = key
-        self._names: dict[bytes, str] = {}
-        self._groups: dict[bytes, str] = {}
-        for name in shape.methods:
-            self._names[method_key(name)] = name
-            for group in shape.concurrency_groups:
-                key_in_group = method_key(call_name(name, group))
-                self._names[key_in_group], self._groups[key_in_group] = name, group
+        self._names: dict[bytes, str] = {method_key(call): name for call, name, _ in calls_of(shape)}
+        self._groups: dict[bytes, str | None] = {}
+        if shape.concurrency_groups:
+            self._groups = {method_key(call): group for call, _, group in calls_of(shape)}
         self._names[CONSTRUCTOR_KEY] = "__init__"
         self._functions = functions
         self._outcomes = outcomes
