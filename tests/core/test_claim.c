@@ -79,6 +79,32 @@ static void test_awaited_task_is_run_on_the_spot_only_if_it_needs_no_lease(void)
   rig_close(&r);
 }
 
+/* An argument that is gone is told of by whoever loads it: nobody waits for it. */
+static void test_nobody_waits_for_what_is_gone(void) {
+  rig_open(&r, 1, 1);
+  sh_ref arg = rig_put(&r.driver, 2, 8);
+  sh_ref out = rig_submit_one(&r, 1, &arg, 1);
+  rig_rounds(&r, 1); /* what it holds is counted */
+  sh_slot *t = sh_slot_at(&r.d.seg, rig_task_of(&r, out).index);
+  sh_row *row = (sh_row *)(uintptr_t)sh_payload_rows(sh_slot_payload(&r.d.seg, t)), right = *row;
+  for (uint32_t outside = 0; outside < 2; outside++) {
+    *row = (sh_row){.index = outside ? 0x7FFFFFFFU : right.index, .generation = right.generation + 1U};
+    sh_store32_relaxed(&t->x_cursor, 0); /* not looked at yet */
+    uint32_t slot = rig_claim(&r.worker[0]);
+    EXPECT_EQ(sh_load32_relaxed(&t->x_cursor), 1);
+    *row = right;
+    if (outside)
+      rig_finish(&r.worker[0], slot);
+    else
+      sh_unclaim(&r.worker[0], slot);
+  }
+  EXPECT_EQ(rig_value(&r.driver, out), 3);
+  sh_ref_drop(&r.driver, arg);
+  sh_ref_drop(&r.driver, out);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_work_that_needs_no_seat_is_possible_without_one(void) {
   rig_open(&r, 2, 1);
   sh_ref first = rig_submit_one(&r, 1, NULL, 0);
@@ -187,7 +213,8 @@ static void test_who_is_a_moment_too_late_decides_nothing(void) {
   EXPECT(atomic_load(&w->leaving));
   atomic_store(&w->leaving, false);
 
-  sh_store_relaxed(word_of(slot), sh_word(sh_word_generation(running), SH_TASK_CANCELLED, w->index, sh_word_tag(running)));
+  sh_store_relaxed(word_of(slot),
+                   sh_word(sh_word_generation(running), SH_TASK_CANCELLED, w->index, sh_word_tag(running)));
   decide_before(slot, SH_TASK_KILLING);
   EXPECT(!sh_surrender(w, slot));
   EXPECT_EQ(sh_load_relaxed(word_of(slot)), then);
@@ -230,6 +257,7 @@ static void test_lease_that_is_taken_away_at_the_last_moment_is_not_used(void) {
 int main(void) {
   RUN(test_hint_of_another_time_or_class_claims_nothing);
   RUN(test_awaited_task_is_run_on_the_spot_only_if_it_needs_no_lease);
+  RUN(test_nobody_waits_for_what_is_gone);
   RUN(test_work_that_needs_no_seat_is_possible_without_one);
   RUN(test_only_who_runs_a_task_ends_it);
   RUN(test_who_runs_a_task_that_was_damaged_does_not_leave);

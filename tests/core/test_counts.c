@@ -8,7 +8,6 @@ static sh_counts *counts(void) {
   return &r.d.counts;
 }
 
-
 /* A shared object, and the name of the one that had its entry before. */
 static sh_ref put_after_another(sh_self *self, uint64_t value, sh_ref *before) {
   *before = rig_put(self, 1, 8);

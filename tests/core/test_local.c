@@ -120,7 +120,8 @@ static void test_full_log_and_an_object_that_was_held_before(void) {
   EXPECT_EQ(sh_ref_take(&r.worker[0], wanted), SH_OK);
   sh_ref_drop(&r.worker[0], wanted);
   rig_rounds(&r, 2);
-  while (sh_load_relaxed(&r.worker[0].me->x_log_tail) - sh_load_relaxed(&r.worker[0].me->x_log_counted) < SH_LOG_CELLS) {
+  while (sh_load_relaxed(&r.worker[0].me->x_log_tail) - sh_load_relaxed(&r.worker[0].me->x_log_counted) <
+         SH_LOG_CELLS) {
     EXPECT_EQ(sh_ref_take(&r.worker[0], other), SH_OK);
     sh_ref_drop(&r.worker[0], other);
   }

@@ -151,7 +151,8 @@ static void test_chunk_of_another_is_not_taken(void) {
   EXPECT(index < chunk_records());
   EXPECT_EQ(take(&b, B, &index, &word), SH_OK);
   EXPECT(index >= chunk_records() && index < 2U * chunk_records());
-  EXPECT(sh_pool_is_of(s, sh_pool_of(s, SH_POOL_WAITER), 0, A) && sh_pool_is_of(s, sh_pool_of(s, SH_POOL_WAITER), 1, B));
+  EXPECT(sh_pool_is_of(s, sh_pool_of(s, SH_POOL_WAITER), 0, A) &&
+         sh_pool_is_of(s, sh_pool_of(s, SH_POOL_WAITER), 1, B));
   close_pools();
 }
 
@@ -163,7 +164,8 @@ static sh_status take_block(sh_magazine *m, uint32_t client, uint64_t tag, uint3
 static void test_only_a_chunk_that_is_wholly_free_is_returned(void) {
   open_pools();
   const sh_pool *p = sh_pool_of(s, SH_POOL_BLOCK);
-  uint64_t mine = sh_tag(SH_TAG_ENTRY, (sh_ref){.index = 1, .generation = 1}), moving = sh_tag(SH_TAG_MOVING, (sh_ref){0});
+  uint64_t mine = sh_tag(SH_TAG_ENTRY, (sh_ref){.index = 1, .generation = 1}),
+           moving = sh_tag(SH_TAG_MOVING, (sh_ref){0});
   uint32_t first, second, other;
   EXPECT(!sh_pool_return_chunk(s, SH_POOL_BLOCK, 0, moving)); /* it was never used */
   EXPECT_EQ(sh_pool_used_chunks(s, SH_POOL_BLOCK), 0);

@@ -155,7 +155,8 @@ static sh_ref commit_and_stop(bool fails, bool closed, uint32_t *slot) {
   }
   sh_a64 *word = &sh_slot_at(&r.d.seg, *slot)->word;
   uint64_t running = sh_load_relaxed(word);
-  sh_store_release(word, sh_word(sh_word_generation(running), SH_TASK_COMMITTED, r.worker[0].index, sh_word_tag(running)));
+  sh_store_release(word,
+                   sh_word(sh_word_generation(running), SH_TASK_COMMITTED, r.worker[0].index, sh_word_tag(running)));
   if (closed)
     sh_seal(&r.worker[0], out);
   return out;

@@ -29,7 +29,7 @@ const xp_scenario *const xp_scenarios[] = {
     &waiter_stopped_sealer,
     &waiter_minds_errors,
     &task_first,
-    &task_first_of_many,
+    &task_first_call,
     &task_first_blocked,
     &task_idle,
     &task_leave,

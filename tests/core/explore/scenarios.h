@@ -40,7 +40,7 @@ extern const xp_scenario waiter_stopped_sealer;
 extern const xp_scenario waiter_minds_errors;
 /* tasks.c */
 extern const xp_scenario task_first;
-extern const xp_scenario task_first_of_many;
+extern const xp_scenario task_first_call;
 extern const xp_scenario task_first_blocked;
 extern const xp_scenario task_idle;
 extern const xp_scenario task_leave;

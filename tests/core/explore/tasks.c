@@ -8,6 +8,8 @@ static struct {
   sh_ref first, second;
   uint32_t slot;
   uint32_t ran[XP_PROCESSES];
+  uint32_t actor_class;
+  sh_self actor;
 } *stage;
 
 static void setup_with(uint32_t n_workers) {
@@ -84,15 +86,24 @@ const xp_scenario task_first = {
     .run = {submit_one, serve_one},
     .check = one_done,
 };
-/* The same of a class that others have used: its bit is there, and says nothing of this ring. */
-static void setup_first_of_many(void) {
+/* The same with an actor, which looks for rings by their bits alone. */
+static void setup_first_call(void) {
   setup_first();
-  sh_fetch_or(&node->d.seg.header->x_task_classes[node->class_id / 64U], 1ULL << (node->class_id % 64U));
+  stage->actor_class = rig_actor(node, &stage->actor);
 }
-const xp_scenario task_first_of_many = {
-    .name = "B D task: the first one of a client, of a class that others have used",
-    .setup = setup_first_of_many,
-    .run = {submit_one, serve_one},
+static void submit_call(void) {
+  sh_ref r;
+  rig_call call = {.class_id = stage->actor_class, .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL, .addend = 5};
+  rig_submit(&node->driver, &call, &r);
+  stage->first = r;
+}
+static void serve_call(void) {
+  serve(&stage->actor, 1);
+}
+const xp_scenario task_first_call = {
+    .name = "B R D task: the first call of a client to an actor",
+    .setup = setup_first_call,
+    .run = {submit_call, serve_call},
     .check = one_done,
 };
 /* The same by a worker who is about to park in get: his tasks come before others, and are looked for by two bits. */
