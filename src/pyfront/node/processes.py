@@ -73,8 +73,8 @@ def _living_parent(pid: str) -> int | None:
 def end_descendants(grace_s: float, limit_s: float) -> bool:
     """SIGTERM everything below this process, SIGKILL what is left after the grace, reap. True if nothing is left.
 
-    Needs `adopt_orphans`: then nothing is left when this process has no child. A look at /proc cannot tell that: it misses
-    a process whose parent dies between the reading of the one and of the other.
+    Needs `adopt_orphans`: then nothing is left when this process has no child. A look at /proc cannot tell that: it
+    misses a process whose parent dies between the reading of the one and of the other.
     """
     started = time.monotonic()
     asked: set[int] = set()
