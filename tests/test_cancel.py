@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 from types import ModuleType
@@ -165,7 +166,8 @@ def test_a_task_that_swallows_the_interrupt_is_cancelled_all_the_same(board: Any
 def test_native_code_is_ended_by_force_and_not_retried(board: Any) -> None:
     @shoal.remote(max_retries=5)
     def native() -> None:
-        shoal.get(board.say.remote("runs", os.getpid()))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGURG})  # as if it were in native code already
+        board.say.remote("runs", os.getpid())
         sum(range(10**18))  # never looks for signals
 
     ref = native.remote()
@@ -321,8 +323,8 @@ class Loop:
         self.board = board
 
     async def sleep(self, name: str) -> str:
-        await self.board.say.remote(name)
         try:
+            await self.board.say.remote(name)
             await asyncio.sleep(FOR_EVER_S)
         except asyncio.CancelledError:
             await self.board.say.remote(f"{name} was cancelled")

@@ -9,7 +9,10 @@ runtime, node_calls, link, protocol, serialization, task, config, ids, errors, _
 
 from __future__ import annotations
 
-from shoal import store
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from shoal import store, util
 from shoal._core._node import ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
@@ -34,6 +37,7 @@ from shoal.errors import (
     ActorNameTakenError,
     ActorNotFoundError,
     ActorOutOfMemoryError,
+    ActorUnavailableError,
     AlreadyInitializedError,
     CoreFailureError,
     ForkedProcessError,
@@ -50,6 +54,7 @@ from shoal.errors import (
     ObjectStoreFullError,
     OutOfDiskError,
     OutOfMemoryError,
+    PendingCallsLimitExceeded,
     SerializationError,
     ShoalError,
     TaskCancelledError,
@@ -62,6 +67,9 @@ from shoal.runtime_context import get_gpu_ids, get_runtime_context
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.version import __version__
 
+if TYPE_CHECKING:
+    from shoal.util.executor import BrokenExecutorError, Executor
+
 __all__ = [
     "ActorDiedError",
     "ActorError",
@@ -69,9 +77,12 @@ __all__ = [
     "ActorNameTakenError",
     "ActorNotFoundError",
     "ActorOutOfMemoryError",
+    "ActorUnavailableError",
     "AlreadyInitializedError",
+    "BrokenExecutorError",
     "CoreFailureError",
     "DynamicObjectRefGenerator",
+    "Executor",
     "ForkedProcessError",
     "GetTimeoutError",
     "IncompleteStateWarning",
@@ -88,6 +99,7 @@ __all__ = [
     "ObjectStoreFullError",
     "OutOfDiskError",
     "OutOfMemoryError",
+    "PendingCallsLimitExceeded",
     "SerializationError",
     "ShoalError",
     "TaskCancelledError",
@@ -113,5 +125,14 @@ __all__ = [
     "remote",
     "shutdown",
     "store",
+    "util",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("BrokenExecutorError", "Executor"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # `concurrent.futures` costs 8 ms: paid by those who use it.
+    value = globals()[name] = getattr(import_module("shoal.util.executor"), name)
+    return value

@@ -7,7 +7,7 @@ ref, never the handle, so dropping the last handle frees the ref at once instead
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
@@ -16,26 +16,30 @@ from shoal import runtime
 from shoal._core._node import Caller, CallTemplate, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
-from shoal.task.options import check_method
-from shoal.task.returns import for_template, returns_of
+from shoal.pending_calls import PendingCalls
+from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, call_name, check_group, retries_of
+from shoal.task.options import merge_method
+from shoal.task.returns import for_template
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
-RETURNS_ATTRIBUTE = "__shoal_returns__"
+METHOD_ATTRIBUTE = "__shoal_method__"
 
 
 class ActorIdentity:
     """Which actor a handle means: shared by the handle and the methods made from it."""
 
-    __slots__ = ("class_id", "class_name", "client", "methods", "ref")
+    __slots__ = ("class_id", "class_name", "client", "pending", "ref", "shape")
 
-    def __init__(self, ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapping[str, int]) -> None:
+    def __init__(self, ref: ObjectRef[Any], class_id: int, class_name: str, shape: ActorShape) -> None:
         self.ref = ref  # the creating call's return: the actor lives while anyone holds it
         self.client = runtime.connected().client  # class ids mean nothing to another connection
         self.class_id = class_id
         self.class_name = class_name
-        self.methods = methods  # name -> code of what it returns (task/returns.py)
+        self.shape = shape
+        limit = shape.max_pending_calls
+        self.pending = None if limit == NO_LIMIT else PendingCalls(self.client, limit, class_name)
 
     def check_connected(self) -> None:
         """Raises InvalidReferenceError if the handle belongs to a connection that has ended."""
@@ -53,27 +57,30 @@ class ActorIdentity:
 class ActorMethod:
     """One method of one actor. Call it with `.remote(...)`."""
 
-    __slots__ = ("_identity", "_name", "remote")
+    __slots__ = ("_identity", "_name", "_shape", "remote")
 
-    def __init__(self, identity: ActorIdentity, name: str, returns: int) -> None:
+    def __init__(self, identity: ActorIdentity, name: str, shape: MethodShape) -> None:
         self._identity = identity
         self._name = name
-        self.remote: Callable[..., Any] = Caller(partial(_bind, identity, name, returns))
+        self._shape = shape
+        call: Callable[..., Any] = Caller(partial(_bind, identity, name, shape))
+        self.remote = call if identity.pending is None else identity.pending.limited(call)
 
     def options(self, **options: Any) -> ActorMethod:
-        """This method with other returns: `handle.method.options(num_returns=2).remote()`.
+        """This method with other options: `handle.method.options(num_returns=2).remote()`.
 
-        Takes what `method` takes, and raises as it does."""
-        declared = returns_of(self._identity.methods[self._name])
-        name = f"{self._identity.class_name}.{self._name}"
-        return ActorMethod(self._identity, self._name, check_method(options, declared).code(name, is_generator=False))
+        Takes what `method` takes, and `name`; raises as it."""
+        shape = merge_method(self._shape, options)
+        check_group(self._identity.shape, self._name, shape)
+        shape.returns_code(f"{self._identity.class_name}.{self._name}")
+        return ActorMethod(self._identity, self._name, shape)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         name = self._name
         raise TypeError(f"{name} runs in the actor's process: call it with handle.{name}.remote(...)")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (ActorHandle(self._identity), self._name)
+        return method_of, (ActorHandle(self._identity), self._name, self._shape)
 
     def __repr__(self) -> str:
         return f"<method {self._name} of actor {self._identity.class_name} {self._identity.ref.hex()[:12]}>"
@@ -90,24 +97,25 @@ class ActorHandle(Generic[T]):
 
     def __init__(self, identity: ActorIdentity) -> None:
         self.__dict__["_shoal_identity"] = identity
+        for name in identity.shape.hidden:  # `handle.__repr__` means the actor's, `repr(handle)` the handle's
+            self.__dict__[name] = ActorMethod(identity, name, identity.shape.methods[name])
 
     def __getattr__(self, name: str) -> ActorMethod:
         if name.startswith("_shoal_"):
             raise AttributeError(name)  # a handle that is still being made
         identity = self._shoal_identity
-        returns = identity.methods.get(name)
-        if returns is None:
-            known = ", ".join(sorted(m for m in identity.methods if not m.startswith("_")))
-            raise AttributeError(f"actor {identity.class_name} has no method {name!r}; its methods are: {known}")
+        shape = identity.shape.methods.get(name)
+        if shape is None:
+            raise AttributeError(_no_method(identity, name))
         # Kept in the instance, so the next `handle.method` is a plain attribute.
-        method = self.__dict__[name] = ActorMethod(identity, name, returns)
+        method = self.__dict__[name] = ActorMethod(identity, name, shape)
         return method
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"cannot set {name!r}: the actor's state is in its own process; add a method that sets it")
 
     def __dir__(self) -> list[str]:
-        return sorted(self._shoal_identity.methods)
+        return sorted(self._shoal_identity.shape.methods)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActorHandle) and self._shoal_identity.ref == other._shoal_identity.ref
@@ -121,21 +129,37 @@ class ActorHandle(Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         identity = self._shoal_identity
-        return handle_of, (identity.ref, identity.class_id, identity.class_name, dict(identity.methods))
+        return handle_of, (identity.ref, identity.class_id, identity.class_name, identity.shape)
 
 
-def handle_of(ref: ObjectRef[Any], class_id: int, class_name: str, methods: Mapping[str, int]) -> ActorHandle[Any]:
+def handle_of(ref: ObjectRef[Any], class_id: int, class_name: str, shape: ActorShape) -> ActorHandle[Any]:
     """A handle from its parts; what a pickled handle turns into."""
-    return ActorHandle(ActorIdentity(ref, class_id, class_name, methods))
+    return ActorHandle(ActorIdentity(ref, class_id, class_name, shape))
 
 
-def _bind(identity: ActorIdentity, name: str, returns: int) -> CallTemplate:
+def method_of(handle: ActorHandle[Any], name: str, shape: MethodShape) -> ActorMethod:
+    """A method from its parts; what a pickled one turns into."""
+    return ActorMethod(handle._shoal_identity, name, shape)
+
+
+def _no_method(identity: ActorIdentity, name: str) -> str:
+    who = f"actor {identity.class_name}"
+    if name in identity.shape.properties:
+        return (
+            f"{name!r} of {who} is a property, which has its value in the actor's process: add a method that returns it"
+        )
+    known = ", ".join(sorted(method for method in identity.shape.methods if not method.startswith("_")))
+    return f"{who} has no method {name!r}; its methods are: {known}"
+
+
+def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> CallTemplate:
     identity.check_connected()
     return CallTemplate(
         identity.client,
-        key=method_key(name),
+        key=method_key(call_name(name, shape.concurrency_group)),
         class_id=identity.class_id,
-        **for_template(returns),
+        **for_template(shape.returns_code(name)),
+        max_retries=retries_of(identity.shape, shape),
         is_actor_call=True,
         keep=identity,
     )
@@ -149,11 +173,14 @@ def method(*args: Any, **options: Any) -> Any:
     """Options of one method of an actor's class: `@method(num_returns=2)`.
 
     `num_returns`: a number, "streaming" (the default of a generator), or "dynamic"; `max_items_ahead`: of a stream, how
-    many items may lie there before one is taken, default any number. Raises TypeError, ValueError for a bad option."""
-    returns = check_method(options)
+    many items may lie there before one is taken, default any number; `max_task_retries`: default the actor's;
+    `concurrency_group`: one of the class's.
+
+    Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release."""
+    shape = merge_method(MethodShape(), options)
 
     def declare(function: F) -> F:
-        setattr(function, RETURNS_ATTRIBUTE, returns)
+        setattr(function, METHOD_ATTRIBUTE, shape)
         return function
 
     if args:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from shoal._core._node import Caller, CallTemplate, ObjectRef
-from shoal.actor import RETURNS_ATTRIBUTE, ActorHandle, handle_of
+from shoal.actor import METHOD_ATTRIBUTE, ActorHandle, handle_of
 from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
-from shoal.task.options import ActorOptions, merge_actor
-from shoal.task.returns import Returns
+from shoal.task.actor_shape import ActorShape, MethodShape, check_group
+from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,6 +20,8 @@ T = TypeVar("T")
 CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 10 ms to import
 CO_COROUTINE = 0x80
 CO_ASYNC_GENERATOR = 0x200
+
+PICKLED_BY = ("__reduce__", "__reduce_ex__", "__getstate__")  # found in an instance first: a handle keeps its own
 
 ASYNC_CONCURRENCY = 1000
 """Calls in flight of an actor with async methods, unless `max_concurrency` says otherwise."""
@@ -36,7 +38,7 @@ class ActorClass(Generic[T]):
         self.__doc__ = cls.__doc__
         self._options = options
         self._exported = exported
-        self._methods: tuple[dict[str, int], bool] | None = None
+        self._found: tuple[ActorShape, bool] | None = None
 
     def options(self, **options: Any) -> ActorClass[T]:
         """This class with other options, e.g. `A.options(name="a").remote()`; raises as `remote`."""
@@ -45,8 +47,13 @@ class ActorClass(Generic[T]):
     def remote(self, *args: Any, **kwargs: Any) -> ActorHandle[T]:
         """Create an actor and return its handle at once; the constructor runs in the actor's process.
 
-        Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), SerializationError for an
-        argument that cannot be pickled. An error of the constructor is raised by whoever waits for a call."""
+        Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), ValueError for a detached
+        actor without a name or a method in an unknown concurrency group, SerializationError for an argument that cannot
+        be pickled. An error of the constructor is raised by whoever waits for a call."""
+        if self._options.lifetime == DETACHED and self._options.name is None:
+            raise ValueError(
+                f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"
+            )
         runtime = current()
         while True:
             if self._options.get_if_exists:
@@ -76,9 +83,16 @@ class ActorClass(Generic[T]):
     def _create(self, runtime: Runtime, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActorHandle[T]:
         options = self._options
         name = short_name(self.__qualname__)
-        if self._methods is None:
-            self._methods = methods_of(self.__wrapped__)
-        methods, is_async = self._methods
+        if self._found is None:
+            self._found = shape_of(self.__wrapped__)
+        found, is_async = self._found
+        shape = found._replace(
+            max_pending_calls=options.max_pending_calls,
+            max_task_retries=options.max_task_retries,
+            concurrency_groups=tuple(options.concurrency_groups),
+        )
+        for method_name, method in shape.methods.items():
+            check_group(shape, f"{name}.{method_name}", method)
         ticket = runtime.calls.take_ticket()
         try:
             class_id = runtime.calls.create_actor(
@@ -90,7 +104,10 @@ class ActorClass(Generic[T]):
                 resources=options.demands(),
                 max_concurrency=options.max_concurrency or (ASYNC_CONCURRENCY if is_async else 1),
                 is_async=is_async,
-                methods=methods,
+                concurrency_groups=dict(options.concurrency_groups),
+                max_restarts=options.max_restarts,
+                is_detached=options.lifetime == DETACHED,
+                shape=shape,
             )
             construct: Caller[Any] = Caller(
                 lambda: CallTemplate(
@@ -99,11 +116,15 @@ class ActorClass(Generic[T]):
             )
             ref: ObjectRef[Any] = construct(*args, **kwargs)
             runtime.client.share(ref)  # whoever finds the actor by name holds it too
-            runtime.calls.register_actor_handle(class_id, ref)
+            recorded: ObjectRef[Any] | None = None
+            if options.max_restarts:  # the next process runs the constructor again
+                recorded = runtime.client.put((args, kwargs))
+                runtime.client.share(recorded)
+            runtime.calls.register_actor_handle(class_id, ref, recorded)
         except BaseException:  # Ctrl-C too, anywhere: nobody would have a handle to end the actor by
             runtime.calls.abandon_actor(ticket)
             raise
-        return handle_of(ref, class_id, name, methods)
+        return handle_of(ref, class_id, name, shape)
 
     def _key(self, runtime: Runtime) -> FunctionKey:
         if self._exported is None or self._exported[0] != runtime.session:
@@ -114,25 +135,30 @@ class ActorClass(Generic[T]):
         return self._exported[1]
 
 
-def methods_of(cls: type) -> tuple[dict[str, int], bool]:
-    """The methods that can be called remotely, with the codes of what they return, and whether any of them is async.
+def shape_of(cls: type) -> tuple[ActorShape, bool]:
+    """The methods that can be called remotely, inherited, static and class methods too, and whether any is async.
 
     Raises ValueError for a generator method with a number of returns that it cannot have.
     """
-    methods: dict[str, int] = {}
+    methods: dict[str, MethodShape] = {}
+    properties: list[str] = []
     is_async = False
     for name in dir(cls):
         attribute = getattr(cls, name, None)
+        if isinstance(attribute, property) or type(attribute).__name__ == "cached_property":
+            properties.append(name)
+            continue
         if not callable(attribute) or isinstance(attribute, type) or attribute is getattr(object, name, None):
             continue
         if name in ("__init__", "__new__", "__init_subclass__", "__subclasshook__", "__class_getitem__"):
             continue
         flags = _code_flags(attribute)
-        returns: Returns = getattr(attribute, RETURNS_ATTRIBUTE, Returns())
+        shape: MethodShape = getattr(attribute, METHOD_ATTRIBUTE, MethodShape())
         is_async = is_async or bool(flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
         is_generator = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
-        methods[name] = returns.code(f"{cls.__qualname__}.{name}", is_generator=is_generator)
-    return methods, is_async
+        methods[name] = shape.resolved(f"{cls.__qualname__}.{name}", is_generator=is_generator)
+    hidden = tuple(name for name in methods if hasattr(ActorHandle, name) and name not in PICKLED_BY)
+    return ActorShape(methods, tuple(properties), hidden), is_async
 
 
 def _code_flags(attribute: Callable[..., Any]) -> int:
@@ -148,7 +174,7 @@ def _find(runtime: Runtime, name: str, namespace: str) -> ActorHandle[Any] | Non
     if info is None:
         return None
     ref = runtime.client.adopt(info.handle.index, info.handle.generation)
-    return handle_of(ref, info.class_id, info.class_name, info.methods)
+    return handle_of(ref, info.class_id, info.class_name, info.shape)
 
 
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle[Any]:

@@ -142,9 +142,12 @@ def remote(*args: Any, **options: Any) -> Any:
 
     Functions take `num_cpus=1 num_gpus=0 resources memory num_returns max_items_ahead max_retries=3
     retry_exceptions=False timeout=None max_calls=0 priority=0 name`, where `num_returns` is a number (default 1),
-    "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0
-    num_gpus=0 resources memory max_concurrency=1 name namespace get_if_exists`. An actor holds its resources while it
-    lives; by default that is no CPU at all.
+    "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0 num_gpus=0 resources memory
+    max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0 max_task_retries=0 name namespace
+    get_if_exists lifetime`. An actor holds its resources while it lives; by default that is no CPU at all.
+    `lifetime="detached"`: it outlives its handles and its driver. `max_restarts`: how often its process is replaced
+    when it dies, -1 without end;
+    `max_task_retries`: how often a call in which it died is repeated.
 
     Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release.
     """
@@ -170,13 +173,14 @@ def _make_remote(target: Any, options: Mapping[str, Any]) -> Any:
 
 
 def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
-    """End an actor's process now. Its unfinished and later calls raise ActorDiedError. Killing it again has no
-    effect.
-    """
+    """End an actor's process now. Its unfinished and later calls raise ActorDiedError. Killing it again has no effect.
+
+    `no_restart=False`: an actor with restarts left (`max_restarts`) is restarted, as if its process had died by itself.
+    Raises TypeError for anything but a handle."""
     if not isinstance(actor, ActorHandle):
         raise TypeError(f"kill takes the handle of an actor, not {type(actor).__name__}")
     actor._shoal_identity.check_connected()
-    runtime.connected().calls.kill_actor(actor._shoal_identity.class_id)
+    runtime.connected().calls.kill_actor(actor._shoal_identity.class_id, no_restart=no_restart)
 
 
 def cancel(ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False, recursive: bool = True) -> None:

@@ -42,7 +42,7 @@ class Bridge:
         self._lock = threading.Lock()
         self._waiting: dict[ObjectRef[Any], list[Notify]] = {}
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-        self._n_futures = 0
+        self._n_served = 0  # who needs the thread
         self._thread: threading.Thread | None = None
         self._host: tuple[asyncio.AbstractEventLoop, Callable[[], bool]] | None = None
         self._host_thread = 0
@@ -105,17 +105,26 @@ class Bridge:
         self._is_shared = True
         if self.notify(ref, lambda: self._settle(future, ref)):
             self._fill(future, ref)
-            return future
-        with self._lock:
-            self._n_futures += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve_futures, name="shoal-futures", daemon=True)
-                self._thread.start()
+        else:
+            self.serve()
         return future
 
-    def _settle(self, future: Future[Any], ref: ObjectRef[Any]) -> None:
+    def serve(self) -> None:
+        """Have a thread take news, for one who is told without a loop, until it says `unserve`."""
+        self._is_shared = True
         with self._lock:
-            self._n_futures -= 1
+            self._n_served += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="shoal-futures", daemon=True)
+                self._thread.start()
+
+    def unserve(self) -> None:
+        """End what one `serve` asked for. The thread ends with the next news if nobody else needs it."""
+        with self._lock:
+            self._n_served -= 1
+
+    def _settle(self, future: Future[Any], ref: ObjectRef[Any]) -> None:
+        self.unserve()
         self._fill(future, ref)
 
     def _fill(self, future: Future[Any], ref: ObjectRef[Any]) -> None:
@@ -126,12 +135,12 @@ class Bridge:
         else:
             future.set_result(value)
 
-    def _serve_futures(self) -> None:
+    def _serve(self) -> None:
         news = select.poll()
         news.register(self._fd, select.POLLIN)
         while True:
             with self._lock:
-                if self._n_futures == 0:
+                if self._n_served == 0:
                     self._thread = None
                     return
             news.poll()

@@ -13,6 +13,7 @@ from shoal._core import _node
 from shoal.errors import (
     ActorDiedError,
     ActorOutOfMemoryError,
+    ActorUnavailableError,
     ObjectLostError,
     ObjectStoreFullError,
     OutOfMemoryError,
@@ -42,6 +43,8 @@ def system_error(code: int, info: Mapping[str, int], describe: Describe, name: s
         return worker_crashed(death)
     if code == _node.ERR_ACTOR_DIED:
         return actor_died(_ask(describe, info, info.get("class_id", -1)))
+    if code == _node.ERR_ACTOR_UNAVAILABLE:
+        return actor_unavailable(_ask(describe, info, -1))
     if code == _node.ERR_CANCELLED:
         return _cancelled(name, f"{name or 'the task'} was cancelled before it had a result")
     if code == _node.ERR_ROOT_ENDED:
@@ -108,6 +111,10 @@ def actor_died(death: Death) -> ActorDiedError:
         text = f"{who} ({_process(death)}) is gone: {death.reason}; create a new one"
     else:
         text = f"{who} ({_process(death)}) died: {_manner(death)}; create a new one{_last_words(death)}"
+    if death.earlier:
+        text += "\nit was restarted before; its earlier processes ended so:" + "".join(
+            f"\n  {end}" for end in death.earlier
+        )
     error = ActorDiedError(text)
     if isinstance(cause, OutOfMemoryError):
         error = ActorOutOfMemoryError(text)
@@ -116,6 +123,20 @@ def actor_died(death: Death) -> ActorDiedError:
     error.actor_name = death.name
     error.cause = cause
     _fill(error, death)
+    return error
+
+
+def actor_unavailable(death: Death) -> ActorUnavailableError:
+    """The error for a call that an actor's process died in, when another process follows."""
+    who = f"actor {death.name}" if death.name else "the actor"
+    how = _memory_text(death) if death.memory is not None else death.reason or _manner(death)
+    error = ActorUnavailableError(
+        f"{who} ({_process(death)}) died in this call: {how}; it is restarted, and the call may have run in part: "
+        f"make it again, or let calls be repeated with max_task_retries{_last_words(death)}"
+    )
+    error.actor_name = death.name
+    error.pid, error.signal, error.exit_code = death.pid, death.signal, death.exit_code
+    error.stderr = tuple(death.stderr)
     return error
 
 
@@ -171,6 +192,11 @@ def _from_status(pid: int, status: int) -> Death:
         return Death(pid=pid)
     number = status & 0x7F  # the wait status: low bits are the signal, the next byte the exit code
     return Death(pid=pid, signal=number or None, exit_code=None if number else status >> 8)
+
+
+def one_line(death: Death) -> str:
+    """How a process ended, for a list of several."""
+    return f"{_process(death)}: {death.reason or _manner(death)}"
 
 
 def _process(death: Death) -> str:

@@ -93,12 +93,25 @@ class ActorDiedError(ActorError):
     stderr: tuple[str, ...] = ()
 
 
+class ActorUnavailableError(ActorError):
+    """The actor's process died in this call, which may have run in part. The actor is restarted: call again."""
+
+    pid: int = 0
+    signal: int | None = None
+    exit_code: int | None = None
+    stderr: tuple[str, ...] = ()
+
+
 class ActorNotFoundError(ActorError, ValueError):
     """No living actor has this name in this namespace."""
 
 
 class ActorNameTakenError(ActorError, ValueError):
     """Another living actor already has this name in this namespace."""
+
+
+class PendingCallsLimitExceeded(ActorError):
+    """One more call would be more than the handle's `max_pending_calls`. Nothing was submitted."""
 
 
 class OutOfMemoryError(ShoalError, MemoryError):

@@ -44,7 +44,7 @@ R = TypeVar("R", bound=Reply)
 HELLO_ID = 1
 WELCOME_DESCRIPTORS = 2
 WHOLE_BYTES = 16384  # the kernel takes a message up to here at once or, if a signal comes first, not at all
-READER_END_S = 1.0  # it ends at once; but a joiner that a signal interrupts may leave the lock it joins by taken
+READER_END_S = 1.0  # it ends at once
 DESCRIPTOR_BYTES = array.array("i").itemsize
 
 _links: dict[int, ref[Link]] = {}  # those that are not closed, for a forked child to let go of
@@ -84,6 +84,7 @@ class Link:
         self._waiting: dict[int, SimpleQueue[DaemonMessage | None]] = {}
         self._reader = 0  # ident of the thread; 0: not started
         self._reading = threading.Lock()  # held while it runs
+        self._has_read = False  # it has ended: a joiner that a signal interrupts may leave the lock taken
         self._is_closed = False
         self._is_lost = False
         self._is_broken = False  # somebody closed our descriptor; its number may be another file's by now
@@ -246,8 +247,10 @@ class Link:
                 raise
 
     def _join_reader(self, timeout_s: float) -> bool:
+        if self._has_read:
+            return True
         if not self._reading.acquire(timeout=timeout_s):
-            return False
+            return self._has_read
         self._reading.release()
         return True
 
@@ -261,6 +264,7 @@ class Link:
         try:
             self._read_until_lost()
         finally:
+            self._has_read = True
             self._reading.release()
 
     def _read_until_lost(self) -> None:

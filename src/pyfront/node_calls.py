@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -39,17 +38,21 @@ from shoal.protocol.messages import (
     GetFunction,
     ImportRef,
     KillActor,
+    ListNamedActors,
     ListNodes,
     NodeCounters,
     NodeInfo,
     PutFunction,
     R,
+    Reconstructed,
     RefLocation,
     Refused,
     RegisterActorHandle,
     Request,
     RestoreObjects,
+    TakeCreation,
 )
+from shoal.task.actor_shape import ActorShape
 
 REFUSALS: dict[str, type[ShoalError]] = {
     Refused.NAME_TAKEN: ActorNameTakenError,
@@ -71,7 +74,7 @@ class FoundActor(NamedTuple):
     class_id: int
     handle: RefLocation
     class_name: str
-    methods: dict[str, int]
+    shape: ActorShape
 
 
 class NodeCalls:
@@ -115,7 +118,10 @@ class NodeCalls:
         resources: dict[str, float],
         max_concurrency: int,
         is_async: bool,
-        methods: Mapping[str, int],
+        concurrency_groups: dict[str, int],
+        max_restarts: int,
+        is_detached: bool,
+        shape: ActorShape,
     ) -> int:
         """Reserve an actor -> its class id. Raises ActorNameTakenError; warns as `define_class`."""
         reply = self._ask(
@@ -125,7 +131,10 @@ class NodeCalls:
                 resources=resources,
                 max_concurrency=max_concurrency,
                 is_async=is_async,
-                meta=msgspec.msgpack.encode(methods),
+                concurrency_groups=concurrency_groups,
+                max_restarts=max_restarts,
+                is_detached=is_detached,
+                meta=msgspec.msgpack.encode(shape),
                 name=name,
                 namespace=namespace,
                 ticket=ticket,
@@ -138,29 +147,44 @@ class NodeCalls:
         """Break a creation off: the actor, should it exist, ends. Waits for nothing and raises nothing."""
         self._link.tell(AbandonActor(ticket=ticket))
 
-    def register_actor_handle(self, class_id: int, ref: ObjectRef[Any]) -> None:
-        """Tell which object is the actor's handle: from now on it can be found by name."""
-        self._ask(RegisterActorHandle(class_id=class_id, index=ref.index, generation=ref.generation))
+    def register_actor_handle(self, class_id: int, ref: ObjectRef[Any], recorded: ObjectRef[Any] | None) -> None:
+        """Tell which object is the actor's handle: from now on it can be found by name.
+
+        `recorded`: the constructor's arguments, which the node keeps while the actor may be restarted."""
+        creation = None if recorded is None else (recorded.index, recorded.generation)
+        self._ask(RegisterActorHandle(class_id, ref.index, ref.generation, creation))
+
+    def take_creation(self, class_id: int) -> RefLocation:
+        """The recorded arguments of this actor's constructor, held for this client."""
+        return self._ask(TakeCreation(class_id=class_id))
+
+    def reconstructed(self, class_id: int) -> None:
+        """This actor's constructor has run again."""
+        self._ask(Reconstructed(class_id=class_id))
 
     def get_actor(self, name: str, namespace: str) -> FoundActor | None:
         """The living actor of this name, if there is one."""
         reply = self._find(GetActor(name=name, namespace=namespace))
         if reply is None:
             return None
-        methods = msgspec.msgpack.decode(reply.meta, type=dict[str, int])
-        return FoundActor(reply.class_id, RefLocation(reply.index, reply.generation), reply.class_name, methods)
+        shape = msgspec.msgpack.decode(reply.meta, type=ActorShape)
+        return FoundActor(reply.class_id, RefLocation(reply.index, reply.generation), reply.class_name, shape)
 
-    def kill_actor(self, class_id: int) -> None:
-        """End an actor's process now."""
-        self._ask(KillActor(class_id=class_id))
+    def named_actors(self, namespace: str | None) -> list[tuple[str, str]]:
+        """(namespace, name) of the living named actors of one namespace; None: of all."""
+        return self._ask(ListNamedActors(namespace=namespace)).names
+
+    def kill_actor(self, class_id: int, *, no_restart: bool) -> None:
+        """End an actor's process now, for good or not."""
+        self._ask(KillActor(class_id=class_id, no_restart=no_restart))
 
     def cancel_task(self, index: int, generation: int, *, force: bool, recursive: bool) -> None:
         """End a task, by index and generation of its slot. When it returns, nothing of it that waits will start."""
         self._ask(CancelTask(index=index, generation=generation, force=force, recursive=recursive))
 
-    def explain_exit(self, text: str, payload: bytes = b"") -> None:
-        """Say why this worker is about to exit."""
-        self._ask(ExitReason(text=text, payload=payload))
+    def explain_exit(self, text: str, payload: bytes = b"", *, is_final: bool = True) -> None:
+        """Say why this worker is about to exit. `is_final`: an actor is not restarted after it."""
+        self._ask(ExitReason(text=text, payload=payload, is_final=is_final))
 
     def describe_death(self, index: int, epoch: int, class_id: int = -1) -> Death:
         """How a process ended. Waits until the daemon knows."""

@@ -19,7 +19,8 @@ from shoal.task.function_table import FunctionTable
 
 if TYPE_CHECKING:
     from shoal.link import Link
-    from shoal.protocol.messages import ActorOrder, Welcome
+    from shoal.protocol.messages import Welcome
+    from shoal.protocol.orders import ActorOrder
 
 
 class Closable(Protocol):

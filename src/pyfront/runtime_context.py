@@ -24,8 +24,9 @@ class RuntimeContext:
 
     @property
     def was_current_actor_reconstructed(self) -> bool:
-        """Whether this actor was restarted; never yet."""
-        return False
+        """Whether this process took over from another one of its actor (`max_restarts`)."""
+        actor = self._connection.actor
+        return actor is not None and actor.n_restarts > 0
 
     def get_job_id(self) -> str:
         """The job: one driver and everything it started."""

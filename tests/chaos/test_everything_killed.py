@@ -92,10 +92,8 @@ def test_the_next_start_works_and_the_machine_is_as_before(
                 assert len(list(runtime.glob("shoal/*"))) == 2
                 next_mark.kill_all()
         shoal.shutdown()
-        if left := list(
-            runtime.glob("shoal/*")
-        ):  # of the second node, killed when ours was up: the next start's to sweep
-            assert len(left) == 1
+        if list(runtime.iterdir()):  # of the second node, killed when ours was up: the next start's to sweep
+            assert len(list(runtime.glob("shoal/*"))) <= 1  # none, if it was killed as it removed its own
             shoal.init(num_cpus=1, object_store_memory=128 << 20)
             shoal.shutdown()
         assert not list(runtime.iterdir())

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -99,6 +100,7 @@ PROTOCOL = re.compile(
     r"holds|covered|named|taken|bit\b|bits|_checked|kind\b|promise|waiter|shared|SHARED|counted|count\b|passed|first\b|cell"
 )
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
+QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority"]
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 
 
@@ -290,6 +292,18 @@ SEARCH_SECONDS = 10
 THOROUGH_SEARCH_SECONDS = 30
 
 
+def run_limited(command: list[str], seconds: int) -> int:
+    """Exit status; raises TimeoutExpired when all that it started has been killed."""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            return process.wait(timeout=seconds)
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 def explore(scenarios: list[str], thorough: bool) -> str | None:
     if make_explorer("explore", MUTANT_FLAGS).returncode:
         return "the compiler"
@@ -298,10 +312,10 @@ def explore(scenarios: list[str], thorough: bool) -> str | None:
     for name in scenarios if thorough else scenarios[:16]:
         command = [str(WORK / "explore" / "explore"), "--only", name, "--model", "c11", *search]
         try:
-            done = subprocess.run(command, check=False, capture_output=True, timeout=seconds)
+            status = run_limited(command, seconds)
         except subprocess.TimeoutExpired:
             continue
-        if done.returncode:
+        if status:
             return f"explorer: {name}"
     return None
 
@@ -319,10 +333,10 @@ def run_programs(variant: str, programs: list[str], seconds: int) -> str | None:
             raise SystemExit(built.stderr)
         command = [*launcher(variant), str(WORK / variant / name)]
         try:
-            done = subprocess.run(command, check=False, capture_output=True, timeout=seconds)
+            status = run_limited(command, seconds)
         except subprocess.TimeoutExpired:
             return f"{name} ({variant}): it hangs"
-        if done.returncode:
+        if status:
             return f"{name} ({variant})"
     return None
 

@@ -100,6 +100,20 @@ static void actor_calls(stage *s) {
   stage_promise_add(s, late, 7, false);
 }
 
+/* The actor had taken all of them, was running one, and is followed by another process: the victim. */
+static void calls_of_one_that_died(stage *s) {
+  uint32_t index = s->actor.index, slot;
+  sh_repair_set_restarts(&s->r.d, s->actor_class, true, 0);
+  actor_calls(s);
+  EXPECT_EQ(sh_next_try(&s->actor, &slot), SH_OK);
+  rig_finish(&s->actor, slot);
+  EXPECT_EQ(sh_next_try(&s->actor, &slot), SH_EMPTY); /* all stalled behind the second */
+  sh_self_close(&s->actor);
+  sh_repair_round(&s->r.d, (int32_t)index);
+  sh_repair_set_restarts(&s->r.d, s->actor_class, true, 1);
+  rig_attach(&s->r, &s->actor, SH_ROLE_ACTOR, (int32_t)s->actor_class, RIG_ROOT);
+}
+
 static void running_task(stage *s) {
   one_task(s);
   EXPECT_EQ(sh_next_try(s->victim, &s->slot), SH_OK);
@@ -390,6 +404,7 @@ static const scenario scenarios[] = {
     {"spin, park and work", STAGE_WORKER, one_task, spin_park_and_work},
     {"work under a lease", STAGE_WORKER, leased_task, work},
     {"serve an actor's calls", STAGE_ACTOR, actor_calls, work},
+    {"take over from a dead actor", STAGE_ACTOR, calls_of_one_that_died, work},
 };
 
 #define N_SCENARIOS (uint32_t)(sizeof scenarios / sizeof *scenarios)

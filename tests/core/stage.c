@@ -48,7 +48,8 @@ static bool is_kept(stage *s, const stage_promise *p, bool may_fail) {
     return flags & SH_VALUE_ERROR;
   if (flags & SH_VALUE_ERROR) {
     uint32_t code = rig_error(&s->r.driver, p->ref);
-    return may_fail && p->by_victim && (code == SH_ERR_WORKER_DIED || code == SH_ERR_ACTOR_DIED);
+    return may_fail && p->by_victim &&
+           (code == SH_ERR_WORKER_DIED || code == SH_ERR_ACTOR_DIED || code == SH_ERR_ACTOR_UNAVAILABLE);
   }
   return (flags & SH_VALUE_HAS_REFS) || rig_value(&s->r.driver, p->ref) == p->value;
 }

@@ -27,7 +27,8 @@ static void test_closed_then_dropped(void) {
   EXPECT(!sh_entry_is_closed(e, ref.generation));
   EXPECT(!(sh_entry_close(e, ref.generation) & SH_HEAD_DROPPED));
   EXPECT(sh_entry_is_closed(e, ref.generation));
-  EXPECT(sh_entry_drop(e, ref.generation)); /* the second one frees */
+  EXPECT(!sh_entry_is_closed(e, ref.generation + 1U)); /* another object is not */
+  EXPECT(sh_entry_drop(e, ref.generation));            /* the second one frees */
   EXPECT(release(ref));
   EXPECT(!release(ref));
   EXPECT(sh_entry_checked(&r.d.seg, ref) == NULL);

@@ -2,6 +2,10 @@
  * The heap: blocks, runs in arenas and over arenas, tags that make freeing idempotent, arenas given back and adopted. */
 #include "rig.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static rig r;
 static const sh_segment *s;
 static sh_heap a, b; /* of clients 40 and 41 */
@@ -160,6 +164,16 @@ static void test_empty_arena_is_taken_over_from_a_live_owner(void) {
   close_heap();
 }
 
+static sh_arena *arena(uint32_t i) {
+  return (sh_arena *)sh_region(s, SH_REGION_ARENAS) + i;
+}
+
+/* As its owner is found that was stopped while it allocates. */
+static void set_active(uint32_t i, bool on) {
+  uint64_t word = sh_load_relaxed(&arena(i)->x_word);
+  sh_store_relaxed(&arena(i)->x_word, on ? word | SH_ARENA_ACTIVE : word & ~SH_ARENA_ACTIVE);
+}
+
 static void test_damaged_locations_are_refused(void) {
   open_heap();
   uint64_t block = (uint64_t)SH_LOC_BLOCK;
@@ -169,6 +183,10 @@ static void test_damaged_locations_are_refused(void) {
   EXPECT(sh_heap_at(s, 15) == NULL);
   EXPECT_EQ(sh_heap_capacity(s, (uint64_t)SH_LOC_RUN | (0xFFFFFFFFULL << 8)), 0);
   EXPECT(!sh_heap_free(s, NULL, 0, block | (0xFFFFFFFULL << 8), tag(1)));
+  EXPECT(get(&a, A, 1, MIB));
+  sh_store32_relaxed(&arena(0)->x_covered_by, UINT32_MAX); /* by a run outside of the heap */
+  EXPECT(get(&a, A, 2, MIB));
+  sh_store32_relaxed(&arena(0)->x_covered_by, 0);
   close_heap();
 }
 
@@ -182,6 +200,113 @@ static void test_holder_is_known_until_it_is_freed(void) {
   close_heap();
 }
 
+static void test_visit_of_one_client_passes_over_the_runs_of_others(void) {
+  open_heap();
+  EXPECT(get(&a, A, 1, MIB) && get(&a, A, 2, 100));
+  EXPECT_EQ(live(A), 2);
+  EXPECT_EQ(live(B), 0);
+  close_heap();
+}
+
+static void test_only_arenas_that_are_wholly_free_are_trimmed(void) {
+  open_heap();
+  uint64_t kept = get(&a, A, 1, 20 * MIB), gone = get(&a, A, 2, 20 * MIB);
+  memset(sh_heap_at(s, kept), 7, 20 * MIB);
+  EXPECT(sh_heap_free(s, &a, A, gone, tag(2)));
+  uint32_t empty = (uint32_t)(gone >> 8) / SH_ARENA_UNITS;
+  set_active(empty, true);
+  EXPECT_EQ(sh_heap_trim(s, B, 100), 0); /* its owner may be about to place something */
+  set_active(empty, false);
+  EXPECT_EQ(sh_heap_trim(s, B, 100), 1);
+  EXPECT_EQ(sh_heap_trim(s, B, 100), 0);
+  EXPECT_EQ(sh_arena_owner(sh_load_relaxed(&arena(empty)->x_word)), 0);
+  EXPECT(sh_heap_holds(s, kept, tag(1)) && *sh_heap_at(s, kept) == 7);
+  close_heap();
+}
+
+static void test_arena_is_offered_by_its_owner_if_there_is_room(void) {
+  open_heap();
+  uint64_t kept = get(&a, A, 1, 20 * MIB);
+  uint32_t at = (uint32_t)(kept >> 8) / SH_ARENA_UNITS;
+  EXPECT(!sh_heap_offer(s, B, at, MIB));
+  EXPECT(!sh_heap_offer(s, A, at, 20 * MIB));
+  EXPECT(!sh_heap_offer(s, A, at, 40 * MIB));
+  set_active(at, true);
+  EXPECT(!sh_heap_offer(s, A, at, MIB));
+  set_active(at, false);
+  EXPECT(sh_heap_offer(s, A, at, 12 * MIB));
+  EXPECT_EQ(sh_arena_owner(sh_load_relaxed(&arena(at)->x_word)), SH_ARENA_RELEASED);
+  uint64_t loc = get(&b, B, 2, 12 * MIB);
+  EXPECT_EQ((uint32_t)(loc >> 8) / SH_ARENA_UNITS, at);
+  close_heap();
+}
+
+#if defined(SH_HOOKS) && SH_HOOKS
+static const volatile void *before;
+
+/* At the last moment its owner places a run in it. */
+static void place_meanwhile(const volatile void *word) {
+  if (word != before)
+    return;
+  sh_hook_fn = NULL;
+  EXPECT(get(&a, A, 3, MIB));
+}
+
+static void test_owner_that_allocates_meanwhile_keeps_its_arena(void) {
+  open_heap();
+  uint64_t loc = get(&a, A, 1, MIB);
+  EXPECT(sh_heap_free(s, &a, A, loc, tag(1)));
+  before = &arena((uint32_t)(loc >> 8) / SH_ARENA_UNITS)->x_word;
+  sh_hook_fn = place_meanwhile;
+  EXPECT_EQ(sh_heap_trim(s, B, 100), 0);
+  EXPECT(!sh_hook_fn);
+  EXPECT_EQ(live(A), 1);
+  close_heap();
+}
+#endif
+
+/* What is said when `loc` is given back under the tag of entry 1. */
+static const char *complaint(uint64_t loc) {
+  static char text[256];
+  int ends[2];
+  EXPECT(pipe(ends) == 0);
+  fflush(NULL);
+  pid_t pid = fork();
+  EXPECT(pid >= 0);
+  if (pid == 0) {
+    (void)dup2(ends[1], 2);
+    (void)signal(SIGABRT, SIG_DFL);
+    sh_heap_give_back(s, NULL, A, loc, tag(1));
+    _exit(0);
+  }
+  close(ends[1]);
+  size_t n = 0;
+  for (ssize_t got; n < sizeof text - 1U && (got = read(ends[0], text + n, sizeof text - 1U - n)) > 0;)
+    n += (size_t)got;
+  text[n] = 0;
+  close(ends[0]);
+  int status;
+  EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+  return text;
+}
+
+static void test_what_is_given_back_wrongly_is_told(void) {
+  open_heap();
+  uint64_t run = get(&a, A, 4, MIB), freed_run = get(&a, A, 1, MIB);
+  uint64_t block = get(&a, A, 5, 100), freed_block = get(&a, A, 1, 100);
+  EXPECT(freed_block >> 8 > run >> 8 && freed_block >> 8 < freed_run >> 8); /* a run covers the unit of this number */
+  EXPECT(sh_heap_free(s, &a, A, freed_run, tag(1)) && sh_heap_free(s, &a, A, freed_block, tag(1)));
+  EXPECT(strstr(complaint(run), "it belongs to entry 4"));
+  EXPECT(strstr(complaint(block), "it belongs to entry 5"));
+  EXPECT(strstr(complaint(freed_run), "it is free already"));
+  EXPECT(strstr(complaint(freed_block), "it is free already"));
+  EXPECT(strstr(complaint(run + (3ULL << 8)), "this is in the middle of a run"));
+  EXPECT(strstr(complaint(SH_LOC_INLINE), "this is not a location"));
+  EXPECT(strstr(complaint((uint64_t)SH_LOC_RUN | (0xFFFFFFFFULL << 8)), "this is outside the heap"));
+  EXPECT(strstr(complaint((uint64_t)SH_LOC_BLOCK | (0xFFFFFFFULL << 8)), "this is outside the heap"));
+  close_heap();
+}
+
 int main(void) {
   RUN(test_tag_says_whose_it_is);
   RUN(test_every_size_has_room);
@@ -192,5 +317,12 @@ int main(void) {
   RUN(test_empty_arena_is_taken_over_from_a_live_owner);
   RUN(test_damaged_locations_are_refused);
   RUN(test_holder_is_known_until_it_is_freed);
+  RUN(test_visit_of_one_client_passes_over_the_runs_of_others);
+  RUN(test_only_arenas_that_are_wholly_free_are_trimmed);
+  RUN(test_arena_is_offered_by_its_owner_if_there_is_room);
+#if defined(SH_HOOKS) && SH_HOOKS
+  RUN(test_owner_that_allocates_meanwhile_keeps_its_arena);
+#endif
+  RUN(test_what_is_given_back_wrongly_is_told);
   return 0;
 }

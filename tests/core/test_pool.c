@@ -143,6 +143,53 @@ static void test_released_chunk_is_adopted_with_what_lives_in_it(void) {
   close_pools();
 }
 
+static void test_chunk_of_another_is_not_taken(void) {
+  open_pools();
+  uint32_t index;
+  uint64_t word;
+  EXPECT_EQ(take(&a, A, &index, &word), SH_OK);
+  EXPECT(index < chunk_records());
+  EXPECT_EQ(take(&b, B, &index, &word), SH_OK);
+  EXPECT(index >= chunk_records() && index < 2U * chunk_records());
+  EXPECT(sh_pool_is_of(s, sh_pool_of(s, SH_POOL_WAITER), 0, A) &&
+         sh_pool_is_of(s, sh_pool_of(s, SH_POOL_WAITER), 1, B));
+  close_pools();
+}
+
+static sh_status take_block(sh_magazine *m, uint32_t client, uint64_t tag, uint32_t *index) {
+  uint64_t word;
+  return sh_pool_alloc(s, SH_POOL_BLOCK, m, client, tag, NULL, NULL, index, &word);
+}
+
+static void test_only_a_chunk_that_is_wholly_free_is_returned(void) {
+  open_pools();
+  const sh_pool *p = sh_pool_of(s, SH_POOL_BLOCK);
+  uint64_t mine = sh_tag(SH_TAG_ENTRY, (sh_ref){.index = 1, .generation = 1}),
+           moving = sh_tag(SH_TAG_MOVING, (sh_ref){0});
+  uint32_t first, second, other;
+  EXPECT(!sh_pool_return_chunk(s, SH_POOL_BLOCK, 0, moving)); /* it was never used */
+  EXPECT_EQ(sh_pool_used_chunks(s, SH_POOL_BLOCK), 0);
+  EXPECT_EQ(take_block(&a, A, mine, &first), SH_OK);
+  EXPECT_EQ(take_block(&a, A, mine, &second), SH_OK);
+  EXPECT(sh_pool_free(s, SH_POOL_BLOCK, &a, A, first, mine));
+  EXPECT(!sh_pool_return_chunk(s, SH_POOL_BLOCK, 0, moving));
+  EXPECT_EQ(sh_load_relaxed(sh_pool_word(s, p, second)), mine);
+  EXPECT_EQ(sh_load_relaxed(sh_pool_word(s, p, first)), 0);
+  EXPECT(sh_pool_is_of(s, p, 0, A));
+
+  EXPECT(sh_pool_free(s, SH_POOL_BLOCK, &a, A, second, mine));
+  EXPECT(sh_pool_return_chunk(s, SH_POOL_BLOCK, 0, moving));
+  EXPECT(!sh_pool_return_chunk(s, SH_POOL_BLOCK, 0, moving)); /* it is already */
+  EXPECT_EQ(sh_pool_used_chunks(s, SH_POOL_BLOCK), 1);
+  EXPECT_EQ(take_block(&b, B, mine, &other), SH_OK);
+  EXPECT(other < p->chunk_records); /* it is the first that may be claimed */
+  EXPECT(sh_pool_is_of(s, p, 0, B));
+  EXPECT_EQ(take_block(&a, A, mine, &first), SH_OK);
+  EXPECT(first >= p->chunk_records); /* A's magazine still names records of it */
+  EXPECT(sh_pool_free(s, SH_POOL_BLOCK, NULL, A, first, mine) && sh_pool_free(s, SH_POOL_BLOCK, NULL, A, other, mine));
+  close_pools();
+}
+
 static void test_every_client_may_have_rings(void) {
   open_pools();
   EXPECT(sh_pool_of(s, SH_POOL_RING)->n_chunks >= SH_MAX_CLIENTS);
@@ -157,6 +204,8 @@ int main(void) {
   RUN(test_lost_hints_are_found_by_rehint);
   RUN(test_wrong_hints_cost_a_look_only);
   RUN(test_released_chunk_is_adopted_with_what_lives_in_it);
+  RUN(test_chunk_of_another_is_not_taken);
+  RUN(test_only_a_chunk_that_is_wholly_free_is_returned);
   RUN(test_every_client_may_have_rings);
   return 0;
 }

@@ -121,6 +121,29 @@ static void test_damaged_directory_takes_nothing(void) {
   EXPECT_EQ(pop(), 0);
 }
 
+static void test_writer_knows_a_ring_that_cannot_be_right(void) {
+  fresh(2);
+  sh_store_relaxed(&ring.x_first_segment, 5); /* beyond the tail */
+  EXPECT_EQ(sh_ring_reserve(&ring, &memory), SH_INVALID);
+  fresh(2);
+  sh_store_relaxed(&ring.x_tail, (SH_RING_DIRECTORY + 1ULL) * SH_RING_SEGMENT); /* so much cannot lie in it */
+  EXPECT_EQ(sh_ring_reserve(&ring, &memory), SH_INVALID);
+}
+
+static void test_peek_sees_what_lies_there_and_no_more(void) {
+  uint64_t hint;
+  fresh(2);
+  EXPECT(!sh_ring_peek(&ring, &memory, 0, &hint));
+  EXPECT(push(5) && push(6) && push(7));
+  EXPECT_EQ(pop(), 5);
+  EXPECT(sh_ring_peek(&ring, &memory, 0, &hint) && hint == 6);
+  EXPECT(sh_ring_peek(&ring, &memory, 1, &hint) && hint == 7);
+  EXPECT(!sh_ring_peek(&ring, &memory, 2, &hint));
+  EXPECT_EQ(pop(), 6);
+  sh_store_relaxed(&ring.directory[0], 0);
+  EXPECT(!sh_ring_peek(&ring, &memory, 0, &hint));
+}
+
 int main(void) {
   RUN(test_first_in_first_out_and_says_when_empty);
   RUN(test_segments_are_recycled);
@@ -129,6 +152,8 @@ int main(void) {
   RUN(test_no_memory_refuses_and_loses_nothing);
   RUN(test_taker_that_finds_nothing_names_nothing);
   RUN(test_damaged_directory_takes_nothing);
+  RUN(test_writer_knows_a_ring_that_cannot_be_right);
+  RUN(test_peek_sees_what_lies_there_and_no_more);
   fresh(0);
   return 0;
 }

@@ -5,7 +5,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.util.gates import Gates
 from tests.util.waiting import Gate
+
+import shoal
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[None]:
+    """One node with two CPUs, for the tests of a module."""
+    shoal.init(num_cpus=2)
+    yield
+    shoal.shutdown()
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Gates:
+    """Any number of gates."""
+    return Gates(tmp_path)
 
 
 @pytest.fixture

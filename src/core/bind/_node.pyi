@@ -31,6 +31,7 @@ ERR_STORE_FULL: Final[int]
 ERR_DAMAGED: Final[int]
 ERR_OUT_OF_MEMORY: Final[int]
 ERR_TIMED_OUT: Final[int]
+ERR_ACTOR_UNAVAILABLE: Final[int]
 
 # Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is coming already.
 
@@ -278,6 +279,8 @@ class Client:
         """Take no more work: should_exit turns true and next_task returns None. Any thread."""
     def memory_limit(self, class_id: int) -> int:
         """Bytes of private memory that a class demands and may not exceed; 0: no limit."""
+    @property
+    def lease(self) -> dict[str, int]: ...  # accelerators that this process has now: {"gpu_mask": bits}
     def allow(self, baseline: int, allowance: int) -> None:
         """Publish the bytes of private memory that this process may hold now (0: any number), and held before."""
     def flush(self) -> None:
@@ -287,6 +290,8 @@ class Client:
     @property
     def is_closed(self) -> bool: ...
     def is_resolved(self, ref: ObjectRef[Any]) -> bool: ...
+    def is_over(self, index: int, generation: int) -> bool:
+        """Whether this object has a value or an error, or had one and is gone. Takes no reference."""
     def create(self, nbytes: int) -> Any:
         """An unsealed object of nbytes: a Buffer with writable `.view` (memoryview in the segment)."""
     def seal_array(self, buffer: Any, describe: tuple[Any, ...]) -> ObjectRef[Any]:
@@ -382,6 +387,11 @@ class NodeCore:
         """A scheduling class for tasks of one resource shape, priority and root. Same arguments, same id."""
     def define_actor(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
         """A class with one taker. Reserve its lease with `reserve_actor` before starting its process."""
+    def set_restarts(self, class_id: int, restarts: bool, incarnation: int) -> None:
+        """Whether another process follows when the actor's dies, and how many there were before.
+
+        Calls wait for it then. To be said before each process is registered.
+        """
     def reserve_actor(self, class_id: int) -> bool:
         """True when the resources of this actor are granted now; else queued:
 

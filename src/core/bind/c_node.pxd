@@ -30,7 +30,7 @@ cdef extern from "base/id.h" nogil:
 
 cdef extern from "store/payload.h" nogil:
     enum: SH_PAYLOAD_VERSION, SH_PAYLOAD_ERROR, SH_PAYLOAD_SYSTEM_ERROR
-    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY, SH_ERR_TIMED_OUT
+    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY, SH_ERR_TIMED_OUT, SH_ERR_ACTOR_UNAVAILABLE
     ctypedef struct sh_payload:
         uint8_t version, py_minor
         uint16_t flags
@@ -133,6 +133,9 @@ cdef extern from "node/repair.h" nogil:
     sh_slot *sh_slot_at(const sh_segment *s, uint32_t slot)
     const sh_payload *sh_slot_payload(const sh_segment *s, sh_slot *t)
     sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i)
+    ctypedef struct sh_class:
+        sh_a32 x_restarts
+    sh_class *sh_class_at(const sh_segment *s, uint32_t class_id)
     sh_client *sh_client_at(const sh_segment *s, uint32_t client)
     sh_a8 *sh_run_state_of(const sh_segment *s, uint32_t client)
     uint32_t sh_clients_high(const sh_segment *s)
@@ -282,6 +285,7 @@ cdef extern from "node/repair.h" nogil:
     void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch)
     sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id)
     sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id)
+    void sh_repair_set_restarts(sh_repair *d, uint32_t class_id, cbool restarts, uint32_t incarnation)
     cbool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask)
     void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end)
     void sh_repair_end_root(sh_repair *d, uint32_t root)
@@ -335,8 +339,8 @@ cdef extern from "node/spill.h" nogil:
 cdef extern from "node/survey.h" nogil:
     enum: SH_CLIENT_DYING
     enum: SH_AWAITS_NOTHING, SH_AWAITS_SEVERAL
-    enum: SH_TASK_READY, SH_TASK_WAITING, SH_TASK_CLAIMED, SH_TASK_COMMITTED, SH_TASK_KILLING
-    enum: SH_TASK_RUNNING, SH_TASK_CANCELLED, SH_TASK_OVERDUE
+    enum: SH_TASK_READY, SH_TASK_WAITING, SH_TASK_CLAIMED, SH_TASK_RUNNING, SH_TASK_COMMITTED, SH_TASK_KILLING
+    enum: SH_TASK_CANCELLED, SH_TASK_OVERDUE
     enum: SH_CLASS_LIVE, SH_CLASS_CLOSED, SH_CLASS_SEAT, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR
     enum: SH_POOL_ENTRY, SH_POOL_SLOT, SH_POOL_WAITER, SH_WAITS_TASK, SH_WAITS_CLIENT, SH_ROLE_DAEMON, SH_OWNER_SHARED
     enum: SH_MAX_CLASSES, SH_NUMBER_ACTOR, SH_NUMBER_PUT

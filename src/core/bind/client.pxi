@@ -140,6 +140,10 @@ cdef class Client:
         self.check()
         return sh_class_memory(&self.s.seg, class_id)
 
+    @property
+    def lease(self) -> dict:
+        return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.s.me.x_lease) >> 32)}
+
     def allow(self, uint64_t baseline, uint64_t allowance) -> None:
         self.check()
         sh_store_relaxed(&self.s.me.x_baseline, baseline)
@@ -301,6 +305,14 @@ cdef class Client:
     def is_resolved(self, ObjectRef ref not None) -> bool:
         self.check()
         return sh_entry_is_closed(sh_entry_at(&self.s.seg, ref.r.index), ref.r.generation)
+
+    def is_over(self, uint32_t index, uint32_t generation) -> bool:
+        cdef sh_ref r
+        cdef sh_entry *e
+        r.index, r.generation = index, generation
+        self.check()
+        e = sh_entry_checked(&self.s.seg, r)
+        return e == NULL or sh_entry_is_closed(e, generation)
 
     cdef object _value(self, sh_ref r, uint64_t deadline=SH_NO_DEADLINE, list items=None, Py_ssize_t at=0):
         # `items[at]` is r: what comes behind it is read ahead if it lies on disk.

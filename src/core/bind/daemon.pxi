@@ -97,6 +97,10 @@ cdef class NodeCore:
             _raise(status, "no further actor can be defined")
         return class_id
 
+    def set_restarts(self, uint32_t class_id, bint restarts, uint32_t incarnation) -> None:
+        with nogil:
+            sh_repair_set_restarts(self.d, class_id, restarts, incarnation)
+
     def reserve_actor(self, uint32_t class_id) -> bool:
         cdef uint32_t gpu_mask = 0
         cdef bint granted
@@ -160,8 +164,10 @@ cdef class NodeCore:
                 "index": i, "epoch": sh_load32_relaxed(&c.x_epoch), "pid": sh_load32_relaxed(&c.x_pid), "role": role,
                 "root": sh_load32_relaxed(&c.x_root), "class_id": sh_load32_relaxed(&c.x_class), "task": None, "key": None,
                 "attempt": 0, "max_retries": 0, "pressed": 0, "since_ns": sh_load_relaxed(&c.x_since_ns),
-                "allowance": allowance, "baseline": sh_load_relaxed(&c.x_baseline),
+                "allowance": allowance, "baseline": sh_load_relaxed(&c.x_baseline), "restarts": 0,
             }
+            if role == SH_ROLE_ACTOR:
+                found["restarts"] = sh_load32_relaxed(&sh_class_at(&self.d.seg, sh_load32_relaxed(&c.x_class)).x_restarts)
             r = sh_ref_unpack(current)
             if current != 0 and sh_slot_known(&self.d.seg, r.index):
                 t = sh_slot_at(&self.d.seg, r.index)

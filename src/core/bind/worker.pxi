@@ -193,8 +193,7 @@ cdef class Task:
 
     @property
     def lease(self) -> dict:
-        """The accelerators granted with it: {"gpu_mask": bits}."""
-        return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.client.s.me.x_lease) >> 32)}
+        return self.client.lease
 
     @property
     def delivered(self) -> int:

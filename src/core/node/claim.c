@@ -332,7 +332,7 @@ bool sh_next_possible(const sh_self *self) {
   if (sh_should_exit(self))
     return true;
   if (self->role == SH_ROLE_ACTOR)
-    return sh_class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class))) ||
+    return !self->recovered || sh_class_has_bits(s, sh_class_at(s, sh_load32_relaxed(&self->me->x_class))) ||
            sh_actor_has_late(self, sh_load32_relaxed(&self->me->x_class));
   if (is_leased(sh_load_acquire(&self->me->x_lease)))
     return true;
@@ -490,5 +490,6 @@ bool sh_should_exit(const sh_self *self) {
   const sh_class *c = sh_class_at(s, sh_load32_relaxed(&self->me->x_class));
   if (sh_word_state(sh_load_acquire(&c->word)) == SH_CLASS_CLOSED)
     return true;
-  return sh_load32_acquire(&c->x_unreferenced) && !sh_class_has_bits(s, c) && !sh_actor_keeps_calls(self);
+  return self->recovered && sh_load32_acquire(&c->x_unreferenced) && !sh_class_has_bits(s, c) &&
+         !sh_actor_keeps_calls(self);
 }

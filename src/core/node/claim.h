@@ -5,6 +5,7 @@
 #ifndef SH_NODE_CLAIM_H
 #define SH_NODE_CLAIM_H
 
+#include "node/stall.h"
 #include "node/task.h"
 
 /* Try to get the hinted task to RUNNING. SH_OK; SH_EMPTY: it waits for an argument now; SH_LOST: the hint was stale;
@@ -15,8 +16,13 @@ sh_status sh_claim_take(sh_self *self, uint32_t client, uint32_t class_id, uint6
 /* The next client at or after `from` (cyclic) whose ring may hold something. */
 bool sh_claim_next_client(const sh_segment *s, const sh_class *c, uint32_t from, uint32_t *client);
 
+/* The calls of this caller that are put aside; NULL when memory is exhausted. */
+sh_stall *sh_stall_of(sh_self *self, uint32_t caller);
 /* The next call of this actor that may start. */
 sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot);
+/* Before the first claim of an actor: take over what the process before this one had taken from the callers' rings and not
+ * ended. False: no memory, to be called again. */
+bool sh_actor_recover(sh_self *self);
 /* Is there a call that was kept back until its caller's own ring is empty, which it is now? */
 bool sh_actor_has_late(const sh_self *self, uint32_t class_id);
 /* Does it keep any call that it took from a ring and has not started? */

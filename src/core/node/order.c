@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-static sh_stall *stall_of(sh_self *self, uint32_t caller) {
+sh_stall *sh_stall_of(sh_self *self, uint32_t caller) {
   if (!self->stalls)
     self->stalls = calloc(SH_MAX_CLIENTS, sizeof *self->stalls);
   return self->stalls ? &self->stalls[caller] : NULL;
@@ -107,6 +107,8 @@ sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
   sh_class *c = sh_class_at(s, class_id);
   if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_LIVE)
     return SH_EMPTY;
+  if (!self->recovered && !sh_actor_recover(self))
+    return SH_EMPTY;
   if (claim_some_stalled(self, class_id, slot) == SH_OK)
     return SH_OK;
   for (uint32_t tries = 0; tries < SH_MAX_CLIENTS && sh_claim_next_client(s, c, self->rotor, &client); tries++) {
@@ -117,7 +119,7 @@ sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
       if (index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT)))
         continue;
       uint32_t caller = sh_slot_at(s, index)->submitter;
-      sh_stall *q = caller < SH_MAX_CLIENTS ? stall_of(self, caller) : NULL;
+      sh_stall *q = caller < SH_MAX_CLIENTS ? sh_stall_of(self, caller) : NULL;
       if (!q)
         continue;
       if (!sh_stall_empty(q)) {

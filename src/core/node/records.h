@@ -119,6 +119,8 @@ typedef struct sh_class { /* written by the daemon, except the bits */
   sh_a32 priority;       /* + SH_PRIORITY_USUAL */
   sh_a32 x_taker;        /* actor: client + 1 of its process */
   sh_a32 x_unreferenced; /* actor: the last handle is gone; it ends when its calls are done */
+  sh_a32 x_restarts;     /* actor: 1: when its process dies, another one follows; its calls wait for that */
+  sh_a32 x_incarnation;  /* actor: processes that it had before the present one */
   struct {
     sh_a32 kind, milli;
   } demands[SH_MAX_DEMANDS];
@@ -169,7 +171,7 @@ typedef struct sh_seats {
 #define SH_SLOT_STREAM 16U       /* its first return is the next item of a stream (stream.h) */
 #define SH_SLOT_DYNAMIC 32U      /* for the front end: its one return is a list of what the call yields */
 
-#define SH_SPEC_INLINE 104U
+#define SH_SPEC_INLINE 96U
 
 typedef enum sh_commit_state { SH_COMMIT_LOCAL, SH_COMMIT_LOGGED, SH_COMMIT_ACKED } sh_commit_state;
 
@@ -194,7 +196,9 @@ typedef struct sh_slot {
   uint64_t rebuild_cost_ns; /* own duration + arguments' costs, filled at commit */
   uint8_t hops, commit_state, priority;
   sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
+  uint32_t order;  /* of an actor's call: where its hint lies in the caller's ring, which orders the caller's calls */
   uint32_t ahead;  /* stream: items that may lie there before one is taken; 0 = any number */
+  uint8_t spare[4];
   uint8_t inline_bytes[SH_SPEC_INLINE];
 } sh_slot;
 _Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");

@@ -74,7 +74,7 @@ sh_status sh_ref_adopt(sh_self *self, sh_ref r) {
     return SH_LOST;
   sh_local *l = &self->local[r.index];
   if (!l->count || l->generation != r.generation) {
-    *l = (sh_local){.generation = r.generation, .count = 1, .flags = SH_LOCAL_SHARED};
+    begin_local(self, r, SH_LOCAL_SHARED);
     return SH_OK;
   }
   l->count++;

@@ -159,6 +159,17 @@ sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *
   return status;
 }
 
+void sh_repair_set_restarts(sh_repair *d, uint32_t class_id, bool restarts, uint32_t incarnation) {
+  if (class_id >= SH_MAX_CLASSES)
+    return;
+  pthread_mutex_lock(&d->lock);
+  sh_class *k = sh_known_class(d, class_id);
+  k->x_restarts = restarts;
+  k->x_incarnation = incarnation;
+  (void)sh_publish_class(d, class_id);
+  pthread_mutex_unlock(&d->lock);
+}
+
 bool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask) {
   if (class_id >= SH_MAX_CLASSES)
     return false;

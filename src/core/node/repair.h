@@ -142,6 +142,10 @@ typedef struct sh_shape {
 } sh_shape;
 sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
 sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
+/* What becomes of an actor's calls when its process dies: with `restarts` they wait for the next one, and those that it was
+ * running are put back as far as their max_retries allow. To be said before the first process is registered, and again before
+ * each further one, with the number of those before it. */
+void sh_repair_set_restarts(sh_repair *d, uint32_t class_id, bool restarts, uint32_t incarnation);
 bool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask);
 void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end);
 void sh_repair_end_root(sh_repair *d, uint32_t root);

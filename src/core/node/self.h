@@ -60,6 +60,7 @@ typedef struct sh_self {
   atomic_bool lost;        /* the daemon is gone: set by any thread of this process */
   struct sh_stall *late;   /* actor: hints from others' rings, until the caller's own ring is empty */
   struct sh_stall *stalls; /* actor: callers whose next call waits for an argument, by client */
+  bool recovered;          /* actor: it has the calls that a process before it had taken */
   uint64_t busy_since_ns;  /* when the last task was claimed; overlapping calls of an actor count once */
   uint64_t no_spin_before_ns;
 } sh_self;

@@ -66,7 +66,9 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   t->parent_hi = self->task_id.hi;
   t->fn_lo = call->fn_lo;
   t->fn_hi = call->fn_hi;
-  t->root = self->root;
+  /* A detached actor is a root of its own, and so is its creation: it does not end with the job that asked for it. */
+  t->root = call->flags & SH_SLOT_CREATES_ACTOR ? sh_load32_relaxed(&sh_class_at(&self->seg, call->class_id)->root)
+                                                : self->root;
   t->root_epoch = 0;
   t->n_returns = call->n_returns;
   t->n_deps = n_deps;
@@ -263,6 +265,7 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
       return SH_OK;
     }
   }
+  t->order = (uint32_t)sh_load_relaxed(&ring->x_tail); /* nobody else pushes to it before the hint below */
   /* (R) publishes the slot; pairs with the acquire of a claimer. */
   sh_store_release(&t->word, sh_word(r.generation, SH_TASK_READY, sh_slot_class(t), sh_word_tag(word)));
   sh_task_hint(self, slot);

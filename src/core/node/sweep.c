@@ -139,6 +139,12 @@ void sh_sweep_put_back(sh_repair *d, uint64_t now_ns) {
   }
 }
 
+/* An actor's call is run again by the actor's next process; the creating call by every one until it has returned. */
+static bool retries_actor_call(sh_repair *d, const sh_slot *t, uint32_t attempt) {
+  return sh_known_class(d, sh_slot_class(t))->x_restarts &&
+         ((t->flags & SH_SLOT_CREATES_ACTOR) || attempt <= t->max_retries);
+}
+
 /* What the attempt filled is thrown away. */
 static void next_attempt(sh_repair *d, uint32_t slot, uint32_t attempt) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
@@ -166,9 +172,11 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
   sh_verdict verdict = verdict_on(d, word);
   uint32_t attempt = sh_load32_relaxed(&t->x_attempt) + 1U;
   uint32_t pressed = (uint32_t)sh_load8_relaxed(&t->x_pressed) + (verdict == SH_VERDICT_PRESSURE ? 1U : 0U);
-  bool retry = !(t->flags & SH_SLOT_ACTOR_CALL) && verdict != SH_VERDICT_LIMIT && verdict != SH_VERDICT_CANCEL &&
+  bool retry = verdict != SH_VERDICT_LIMIT && verdict != SH_VERDICT_CANCEL &&
                (verdict != SH_VERDICT_OVERDUE || (t->flags & SH_SLOT_RETRY_OVERDUE));
-  if (verdict == SH_VERDICT_PRESSURE)
+  if (t->flags & SH_SLOT_ACTOR_CALL)
+    retry = retry && retries_actor_call(d, t, attempt);
+  else if (verdict == SH_VERDICT_PRESSURE)
     retry = retry && t->max_retries > 0 && pressed <= d->pressed_max;
   else
     retry = retry && attempt - pressed <= t->max_retries;
@@ -178,6 +186,8 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
                                      [SH_VERDICT_CANCEL] = SH_ERR_CANCELLED,
                                      [SH_VERDICT_OVERDUE] = SH_ERR_TIMED_OUT};
     sh_system_error told = *error;
+    if (told.code == SH_ERR_ACTOR_DIED && sh_known_class(d, told.class_id)->x_restarts)
+      told.code = SH_ERR_ACTOR_UNAVAILABLE;
     if (verdict != SH_VERDICT_NONE)
       told.code = codes[verdict];
     sh_sweep_resolve(d, slot, word, &told);
@@ -185,7 +195,7 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
   }
   sh_store8_relaxed(&t->x_pressed, (uint8_t)pressed);
   next_attempt(d, slot, attempt);
-  if (verdict == SH_VERDICT_PRESSURE)
+  if (verdict == SH_VERDICT_PRESSURE && !(t->flags & SH_SLOT_ACTOR_CALL))
     put_off(d, slot, word, pressed);
   else
     back_to_ready(d, slot, word);
@@ -392,6 +402,15 @@ static void sweep_pins(sh_repair *d, uint32_t client) {
     sh_store_relaxed(sh_pins_word(&d->seg, client, i), 0);
 }
 
+/* Nobody is to be woken for its calls until the next process is there. */
+static void let_taker_go(sh_repair *d, uint32_t class_id, uint32_t client) {
+  sh_class *k = sh_known_class(d, class_id);
+  if (k->x_taker != client + 1U)
+    return;
+  k->x_taker = 0;
+  (void)sh_publish_class(d, class_id);
+}
+
 void sh_sweep_client(sh_repair *d, uint32_t client) {
   sh_client *c = sh_client_at(&d->seg, client), *k = sh_known_client(d, client);
   uint32_t epoch = k->x_epoch;
@@ -403,6 +422,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   if (k->x_role == SH_ROLE_ACTOR) {
     error.code = SH_ERR_ACTOR_DIED;
     error.class_id = k->x_class;
+    let_taker_go(d, k->x_class, client);
   }
   /* Its log to the end, with everything elsewhere that preceded it. It does not grow any more: one round reads it whole,
    * and to wait for the logs of the living to run dry would be to wait for ever. */

@@ -2,7 +2,11 @@
 """The node's actors: their names, their processes, and their ends.
 
     QUEUED --resources granted--> STARTED --process dead--> ended
-       `------killed, unreferenced, its creator or job gone--^
+       |                             ^   `--process dead, restarts left--> RESTARTING
+       |                             `-------after a pause, handle known-------'  |
+       `------killed, unreferenced, its creator or job gone--> ended <------------'
+
+A detached actor is a job of its own, which ends with it; the registry holds its handle.
 
 An actor's class exists from its creation on, so calls may be submitted while it is queued. It is closed exactly once,
 when the actor has ended; the core then resolves what was not executed. The name is free from the moment the actor is
@@ -17,13 +21,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from shoal._core._node import ERR_ACTOR_DIED, NodeCore
+from shoal.death import one_line
 from shoal.node.connections import UNREGISTERED, Connection
 from shoal.node.deaths import Deaths, actor_key
 from shoal.node.jobs import Job
 from shoal.node.refusal import Refusal
+from shoal.node.restarts import Restarts
 from shoal.node.worker_pool import WorkerProcess
-from shoal.protocol.messages import ActorInfo, ActorOrder, CreateActor, Death, Refused
+from shoal.protocol.messages import ActorInfo, CreateActor, Death, Refused
+from shoal.protocol.orders import ActorOrder
 
 NO_STATUS = -1  # of a process that never was
 MAX_ENDED = 256  # that are remembered for listings
@@ -39,9 +48,14 @@ class Actor:
     creator: Connection
     ticket: int  # the creator's number for it
     is_possible: bool  # the node has, in all, what it demands
-    process: WorkerProcess | None = None  # None: queued
+    is_detached: bool  # it is what its job is there for
+    restarts: Restarts
+    process: WorkerProcess | None = None  # None: queued, or restarting
     handle: tuple[int, int] | None = None  # entry of the handle object; None: its constructor is not called yet
+    is_held: bool = False  # by the registry
+    creation: tuple[int, int] | None = None  # entry of the constructor's arguments, held by the registry
     is_doomed: bool = False
+    is_unreferenced: bool = False
     registered: asyncio.Event = field(default_factory=asyncio.Event)  # set with `handle`, and at the end
 
     def __str__(self) -> str:
@@ -54,6 +68,7 @@ class EndedActor(NamedTuple):
     order: ActorOrder
     root: int
     death: Death
+    n_restarts: int
 
 
 class Actors:
@@ -65,12 +80,14 @@ class Actors:
         deaths: Deaths,
         start: Callable[[Job, ActorOrder], WorkerProcess],
         kill: Callable[[WorkerProcess, str], None],
+        end_root: Callable[[Job], None],
         log_path: str | None = None,
     ) -> None:
         self._core = core
         self._deaths = deaths
         self._start = start
         self._kill = kill
+        self._end_root = end_root
         self._log_path = log_path
         self._actors: dict[int, Actor] = {}  # by class id
         self._names: dict[tuple[str, str], Actor] = {}  # by (namespace, name)
@@ -97,8 +114,13 @@ class Actors:
             asked.is_async,
             asked.meta,
             _short_record(job, asked.cls_key),
+            asked.concurrency_groups,
         )
-        actor = self._actors[order.class_id] = Actor(order, job, creator, asked.ticket, is_possible)
+        actor = self._actors[order.class_id] = Actor(
+            order, job, creator, asked.ticket, is_possible, asked.is_detached, Restarts(asked.max_restarts)
+        )
+        if actor.restarts.is_left:
+            self._core.set_restarts(order.class_id, True, 0)
         if order.name is not None:
             self._names[namespace, order.name] = actor
         if self._core.reserve_actor(order.class_id):
@@ -108,15 +130,33 @@ class Actors:
     def granted(self, class_id: int) -> None:
         """The core has reserved the actor's resources."""
         actor = self._actors.get(class_id)
-        if actor is not None and actor.process is None:
+        if actor is not None and actor.process is None and actor.restarts.n_begun == 0:
             actor.process = self._start(actor.job, actor.order)
 
-    def register_handle(self, class_id: int, index: int, generation: int) -> None:
-        """From here on the actor can be found by name."""
+    def register_handle(
+        self, class_id: int, index: int, generation: int, creation: tuple[int, int] | None = None
+    ) -> None:
+        """From here on the actor can be found by name. `creation`: what its constructor runs with again."""
+        actor = self._actors.get(class_id)
+        if actor is not None and actor.handle is None:
+            actor.handle = (index, generation)
+            actor.is_held = actor.is_detached and self._core.hold(index, generation)
+            if creation is not None and self._core.hold(*creation):
+                actor.creation = creation
+            actor.registered.set()
+            if actor.restarts.n_begun:
+                self._start_again(actor)
+
+    def creation_of(self, class_id: int) -> tuple[int, int] | None:
+        """The entry of the recorded arguments of an actor's constructor."""
+        actor = self._actors.get(class_id)
+        return None if actor is None else actor.creation
+
+    def reconstructed(self, class_id: int) -> None:
+        """A restarted actor's constructor has run again."""
         actor = self._actors.get(class_id)
         if actor is not None:
-            actor.handle = (index, generation)
-            actor.registered.set()
+            actor.restarts.succeeded()
 
     async def find(self, name: str, namespace: str) -> ActorInfo:
         """A named actor, after waiting for its creation. Raises Refusal."""
@@ -133,16 +173,35 @@ class Actors:
         order = actor.order
         return ActorInfo(order.class_id, index, generation, order.meta, order.class_name)
 
+    def names(self, namespace: str | None) -> list[tuple[str, str]]:
+        """(namespace, name) of the living named actors of one namespace, or of all."""
+        return sorted(key for key in self._names if namespace in (None, key[0]))
+
     def end(self, class_id: int, reason: str) -> None:
         """Kill an actor. Of a dead one: no effect."""
         actor = self._actors.get(class_id)
         if actor is None:
             return
         self._doom(actor)
+        self._settle(actor)
         if actor.process is None:
             self._close(actor, Death(reason=reason, name=actor.order.class_name), UNREGISTERED, NO_STATUS)
         else:
             self._kill(actor.process, reason)
+
+    def replace(self, class_id: int, reason: str) -> None:
+        """Kill an actor's process as if it had died by itself: with restarts left another one follows."""
+        actor = self._actors.get(class_id)
+        if actor is None or not actor.restarts.is_left:
+            self.end(class_id, reason)
+        elif actor.process is not None:
+            self._kill(actor.process, reason)
+
+    def leaves(self, process: WorkerProcess) -> None:
+        """An actor's process is about to end because the actor does."""
+        actor = self._actors.get(process.actor.class_id) if process.actor else None
+        if actor is not None:
+            self._settle(actor)
 
     def unreferenced(self, class_id: int) -> None:
         """The last handle is gone: the process leaves by itself once its calls are done.
@@ -153,7 +212,10 @@ class Actors:
         if actor is None:
             return
         self._doom(actor)
+        actor.is_unreferenced = True
         reason = "its last handle was gone"
+        if actor.restarts.is_left:
+            return  # it may yet die in one of its calls, and be replaced for the rest of them
         if actor.process is not None:
             actor.process.reason = actor.process.reason or reason
         elif not actor.is_possible:
@@ -162,13 +224,20 @@ class Actors:
     def process_ended(self, process: WorkerProcess) -> None:
         """An actor's process is gone for good, for whatever reason."""
         actor = self._actors.get(process.actor.class_id) if process.actor else None
-        if actor is not None:
-            self._doom(actor)
-            wait_status = NO_STATUS if process.status is None else process.status
-            self._close(actor, process.death(self._log_path), process.key, wait_status)
+        if actor is None:
+            return
+        death = process.death(self._log_path)
+        has_left = actor.is_unreferenced and process.status == 0
+        if actor.restarts.is_left and not has_left:
+            actor.process = None
+            self._restart(actor, death)
+            return
+        self._doom(actor)
+        wait_status = NO_STATUS if process.status is None else process.status
+        self._close(actor, death, process.key, wait_status)
 
     def creator_gone(self, creator: Connection) -> None:
-        """A client is dead: nobody will call the constructors that it had not called yet."""
+        """A client is gone: nobody will call the constructors that it had not called yet."""
         for class_id, actor in list(self._actors.items()):
             if actor.creator is creator and actor.handle is None:
                 self.end(class_id, f"its creator (pid {creator.pid}) died before calling the constructor")
@@ -183,13 +252,35 @@ class Actors:
         """Kill the actors of a job that has ended."""
         for class_id, actor in list(self._actors.items()):
             if actor.job is job:
-                self.end(class_id, "its driver has ended")
+                self.end(class_id, "its job has ended")
 
     def __len__(self) -> int:
         return len(self._actors)
 
     def __iter__(self) -> Iterator[Actor]:
         return iter(list(self._actors.values()))
+
+    def _restart(self, actor: Actor, death: Death) -> None:
+        """The core has put back what the process did not end, and keeps it for the next one."""
+        pause_s = actor.restarts.begin(one_line(death))
+        self._core.set_restarts(actor.order.class_id, actor.restarts.is_left, actor.restarts.n_begun)
+        if pause_s:
+            asyncio.get_running_loop().call_later(pause_s, self._start_again, actor)
+        else:
+            self._start_again(actor)
+
+    def _start_again(self, actor: Actor) -> None:
+        """Not before the handle is registered: it tells whether the creating call has returned or is yet to be run."""
+        order = actor.order
+        if self._actors.get(order.class_id) is actor and actor.process is None and actor.handle is not None:
+            again = msgspec.structs.replace(order, n_restarts=actor.restarts.n_begun, handle=actor.handle)
+            actor.process = self._start(actor.job, again)
+
+    def _settle(self, actor: Actor) -> None:
+        """No process follows this one. Said before it dies, for the core decides about the calls then."""
+        if actor.restarts.is_left:
+            actor.restarts.is_over = True
+            self._core.set_restarts(actor.order.class_id, False, actor.restarts.n_begun)
 
     def _doom(self, actor: Actor) -> None:
         actor.is_doomed = True
@@ -201,10 +292,17 @@ class Actors:
     def _close(self, actor: Actor, death: Death, client: tuple[int, int], wait_status: int) -> None:
         class_id = actor.order.class_id
         del self._actors[class_id]
-        self.ended.append(EndedActor(actor.order, actor.job.root, death))
+        death = msgspec.structs.replace(death, earlier=actor.restarts.ends)
+        self.ended.append(EndedActor(actor.order, actor.job.root, death, actor.restarts.n_begun))
         # First the record: whoever sees a call fail asks for it at once.
         self._deaths.record(death, actor_key(class_id))
         self._core.close_class(class_id, ERR_ACTOR_DIED, *client, death.pid, wait_status)
+        if actor.is_held and actor.handle is not None:
+            self._core.drop(*actor.handle)
+        if actor.creation is not None:
+            self._core.drop(*actor.creation)
+        if actor.is_detached:
+            self._end_root(actor.job)
 
 
 def _short_record(job: Job, key: bytes) -> bytes:

@@ -53,29 +53,20 @@ from shoal.node.starvation import Starvation
 from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.node.zygote_port import ZygotePort
-from shoal.protocol.messages import (
-    Exited,
-    FlushReferences,
-    Hello,
-    NodeConfig,
-    NotStarted,
-    Preload,
-    Refused,
-    Started,
-    Welcome,
-    ZygoteReport,
-)
+from shoal.protocol.messages import FlushReferences, Hello, NodeConfig, Refused, Welcome
+from shoal.protocol.orders import Exited, NotStarted, Preload, Started, ZygoteReport
 
 BACKLOG = 64
-ZYGOTE_LIMIT_S = 3.0  # its own limit is shorter
+ZYGOTE_LIMIT_S = 3.0  # then the daemon ends all that is left itself
 FLUSH_LIMIT_S = 1.0
 PRELOAD_AFTER_S = 0.3  # a driver's first tasks should not wait for it
 LATER_MODULES = (
     "shoal.worker.thread_host",
+    "shoal.worker.lane_host",
     "shoal.worker.async_host",
     "shoal.worker.loop_selector",
 )  # what some actors need
-JOB_ENDED = "its driver has ended"
+JOB_ENDED = "its job has ended"
 TASK_ENDED = "the task that it ran was cancelled by force"
 
 
@@ -103,7 +94,9 @@ class Daemon:
             self._core, self._config, self._port.send, self._connect_worker, self._process_ended, self._descriptors
         )
         self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
-        self._actors = Actors(self._core, self._deaths, self._pool.start, self._pool.kill, self._log_path)
+        self._actors = Actors(
+            self._core, self._deaths, self._pool.start, self._pool.kill, self._end_job, self._log_path
+        )
         self._starvation = Starvation(self._ledger)
         self._damage_told = False
         self._spiller = make_spiller(
@@ -251,14 +244,17 @@ class Daemon:
     def _end_job(self, job: Job) -> None:
         if not self._jobs.remove(job):
             return
-        job.driver.job = None
-        self._core.fence(*job.driver.key)
+        if job.driver is not None:
+            job.driver.job = None
+            self._core.fence(*job.driver.key)
         # Its queue goes first, or the deaths of its workers would be taken for failures to be retried.
         self._core.end_root(job.root)
         self._actors.end_job(job)
         for process in self._pool.of_job(job):
             self._pool.kill(process, JOB_ENDED)
-        job.driver.close()
+        if job.driver is not None:
+            self._actors.creator_gone(job.driver)  # detached ones, which are of another job
+            job.driver.close()
         if job.is_starter:
             self._stop()
 
@@ -291,7 +287,7 @@ class Daemon:
             self._memory.measure()
 
     def _client_swept(self, index: int, epoch: int) -> None:
-        driver = next((job for job in self._jobs if job.driver.key == (index, epoch)), None)
+        driver = next((job for job in self._jobs if job.driver and job.driver.key == (index, epoch)), None)
         if driver is not None:
             self._end_job(driver)
         else:
@@ -307,7 +303,7 @@ class Daemon:
         if index == 0:
             self._spiller.room_wanted()
         for job in self._jobs:
-            if index in (0, job.driver.key[0]):
+            if job.driver is not None and index in (0, job.driver.key[0]):
                 job.driver.push(FlushReferences())
         for process in self._pool:
             if process.connection is not None and (process.key[0] == index if index else process.actor is not None):

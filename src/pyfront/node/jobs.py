@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What belongs to one driver: its number, its functions, its classes, the objects it let out, its output."""
+"""What belongs to one root, a driver or a detached actor: its number, its functions, its classes, the objects it let
+out, its output.
+
+A detached actor is begun by another job, which it outlives. While that one's driver is there, it prints for both.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,20 @@ from shoal.protocol.messages import Hello, LogLine, LogLines, Push, Refused, War
 
 
 class Job:
-    """One driver's share of the node. `root` is what the core calls it; numbers are never reused."""
+    """One root's share of the node. `root` is what the core calls it; numbers are never reused."""
 
     def __init__(
         self,
         root: int,
-        driver: Connection,
+        driver: Connection | None,
         hello: Hello,
         is_starter: bool,
         output: OutputTail,
         log_file: LogFile | None = None,
     ) -> None:
         self.root = root
-        self.driver = driver
+        self.driver = driver  # None: it is a detached actor's
+        self.printer = driver  # who shows what it prints; None: nobody any more
         self.hello = hello
         self.is_starter = is_starter
         self.started_s = time.time()
@@ -55,10 +60,11 @@ class Job:
         self._logs.finish()
 
     def _deliver(self, batch: LogLines) -> bool:
-        return not self.driver.is_slow and self._push(batch)
+        return self.printer is None or (not self.printer.is_slow and self._push(batch))
 
     def _push(self, message: Push) -> bool:
-        self.driver.push(message)
+        if self.printer is not None:
+            self.printer.push(message)
         return True
 
 
@@ -67,6 +73,7 @@ class Jobs:
 
     def __init__(self, drop: Callable[[int, int], None], output: OutputTail, log_file: LogFile | None = None) -> None:
         self._jobs: dict[int, Job] = {}
+        self._left: dict[bytes, tuple[bytes, str]] = {}  # functions of ended jobs, which a detached actor may have
         self._last_root = 0
         self._drop = drop
         self._output = output
@@ -74,10 +81,14 @@ class Jobs:
 
     def add(self, driver: Connection, hello: Hello, is_starter: bool) -> Job:
         """A new job."""
-        self._last_root += 1
-        job = self._jobs[self._last_root] = Job(
-            self._last_root, driver, hello, is_starter, self._output, self._log_file
-        )
+        return self._add(driver, hello, is_starter)
+
+    def add_detached(self, creator: Job) -> Job:
+        """The job of a detached actor that `creator` makes."""
+        job = self._add(None, creator.hello, False)
+        job.namespace = creator.namespace
+        job.printer = creator.printer
+        job.functions.update(creator.functions)
         return job
 
     def remove(self, job: Job) -> bool:
@@ -86,7 +97,21 @@ class Jobs:
             return False
         for entry in job.exports.values():
             self._drop(*entry)
+        detached = [other for other in self if other.driver is None]
+        if not detached:
+            self._left.clear()
+        elif job.driver is not None:
+            self._left.update(job.functions)
+        for other in detached:
+            if other.printer is job.driver:
+                other.flush()
+                other.printer = None
         return True
+
+    def function(self, job: Job, key: bytes) -> tuple[bytes, str] | None:
+        """An exported function's record and name: calls and values bring keys from one job to another."""
+        holders = [job.functions, *(other.functions for other in self), self._left]
+        return next((functions[key] for functions in holders if key in functions), None)
 
     def get(self, root: int) -> Job | None:
         return self._jobs.get(root)
@@ -107,3 +132,10 @@ class Jobs:
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._jobs.values()))
+
+    def _add(self, driver: Connection | None, hello: Hello, is_starter: bool) -> Job:
+        self._last_root += 1
+        job = self._jobs[self._last_root] = Job(
+            self._last_root, driver, hello, is_starter, self._output, self._log_file
+        )
+        return job

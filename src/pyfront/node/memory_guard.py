@@ -129,7 +129,7 @@ class MemoryGuard:
 
     def _outlook(self, client: Client, chosen: Candidate) -> str:
         if client["role"] == ROLE_ACTOR:
-            return "It is not restarted."
+            return "It is restarted." if client["restarts"] else "It is not restarted."
         if client["max_retries"] == 0:
             return "It is not run again, because its max_retries is 0."
         if not chosen.is_retriable:
@@ -199,4 +199,5 @@ class MemoryGuard:
             if process.pid:
                 yield self._meter.private(process.pid), f"{who} (pid {process.pid})"
         for job in self._jobs:
-            yield self._meter.private(job.driver.pid), f"the driver (pid {job.driver.pid})"
+            if job.driver is not None:
+                yield self._meter.private(job.driver.pid), f"the driver (pid {job.driver.pid})"

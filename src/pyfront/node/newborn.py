@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, TypeVar
 
 from shoal.node import processes
-from shoal.protocol.messages import StartOrder, Welcome
+from shoal.protocol.messages import Welcome
+from shoal.protocol.orders import StartOrder
 
 if TYPE_CHECKING:
     from shoal.link import Link

@@ -73,15 +73,13 @@ def _living_parent(pid: str) -> int | None:
 def end_descendants(grace_s: float, limit_s: float) -> bool:
     """SIGTERM everything below this process, SIGKILL what is left after the grace, reap. True if nothing is left.
 
-    Needs `adopt_orphans`. A process may fork while it is looked for, so the search repeats until it finds nothing.
+    Needs `adopt_orphans`: then nothing is left when this process has no child. A look at /proc cannot tell that: it
+    misses a process whose parent dies between the reading of the one and of the other.
     """
     started = time.monotonic()
     asked: set[int] = set()
-    while True:
-        _reap_all()
+    while _reap_all():
         living = descendants(os.getpid())
-        if not living:
-            return True
         elapsed = time.monotonic() - started
         if elapsed > limit_s:
             return False
@@ -93,6 +91,7 @@ def end_descendants(grace_s: float, limit_s: float) -> bool:
                 _send(pid, signal.SIGCONT)  # a stopped process acts on no signal but SIGKILL
                 asked.add(pid)
         _wait_for_child(0.02)
+    return True
 
 
 def _send(pid: int, signal_number: int) -> None:
@@ -100,10 +99,14 @@ def _send(pid: int, signal_number: int) -> None:
         os.kill(pid, signal_number)
 
 
-def _reap_all() -> None:
-    with suppress(ChildProcessError):
+def _reap_all() -> bool:
+    """True if a child is left."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _wait_for_child(limit_s: float) -> None:

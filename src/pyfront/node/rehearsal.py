@@ -21,7 +21,9 @@ from shoal._core._node import Client
 from shoal.ids import CONSTRUCTOR_KEY, function_key, method_key
 from shoal.node.newborn import attach
 from shoal.protocol.framing import encode_frame
-from shoal.protocol.messages import ActorOrder, NodeConfig, StartOrder, Welcome, encode
+from shoal.protocol.messages import NodeConfig, Welcome, encode
+from shoal.protocol.orders import ActorOrder, StartOrder
+from shoal.task.actor_shape import ActorShape, MethodShape
 from shoal.task.function_table import pickle_record
 from shoal.worker.main import run
 
@@ -84,7 +86,8 @@ def rehearse() -> None:
     """Play a worker's and an actor's start and first calls. Raises nothing that the real ones would not."""
     record = pickle_record("Part", Part)
     key = function_key(record)
-    actor = ActorOrder(1, key, "Part", None, "", 1, False, msgspec.msgpack.encode({"speak": 1}), record)
+    meta = msgspec.msgpack.encode(ActorShape({"speak": MethodShape()}))
+    actor = ActorOrder(1, key, "Part", None, "", 1, False, meta, record)
     config = NodeConfig("", "", "", 0, {"CPU": 1.0}, 0)
     welcome = encode_frame(0, encode(Welcome(1, 1, ROOT, "", config)))
     for _ in range(TIMES):

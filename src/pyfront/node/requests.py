@@ -83,7 +83,10 @@ class Requests:
             m.DefineClass: self._define_class,
             m.CreateActor: self._create_actor,
             m.RegisterActorHandle: self._register_actor_handle,
+            m.TakeCreation: self._take_creation,
+            m.Reconstructed: self._reconstructed,
             m.GetActor: self._get_actor,
+            m.ListNamedActors: self._list_named_actors,
             m.KillActor: self._kill_actor,
             m.AbandonActor: self._abandon_actor,
             m.CancelTask: self._cancel_task,
@@ -122,9 +125,9 @@ class Requests:
         return m.Ok()
 
     async def _get_function(self, asker: Connection, message: m.GetFunction) -> m.Reply:
-        found = _job(asker).functions.get(message.key)
+        found = self._node.jobs.function(_job(asker), message.key)
         if found is None:
-            raise Refusal(m.Refused.NOT_FOUND, f"function {message.key.hex()} was never exported by this job")
+            raise Refusal(m.Refused.NOT_FOUND, f"function {message.key.hex()} was never exported by a job that runs")
         return m.FunctionBlob(*found)
 
     # -- classes and actors
@@ -137,16 +140,34 @@ class Requests:
 
     async def _create_actor(self, asker: Connection, message: m.CreateActor) -> m.Reply:
         job, node = _job(asker), self._node
+        root = node.jobs.add_detached(job) if message.is_detached else job
 
         def define() -> int:
-            return self._define(node.core.define_actor, job, message.resources)
+            return self._define(node.core.define_actor, root, message.resources)
 
         is_possible = node.ledger.shortage(message.resources) is None
-        class_id = node.actors.create(asker, job, message, define, is_possible=is_possible)
+        try:
+            class_id = node.actors.create(asker, root, message, define, is_possible=is_possible)
+        except Refusal:
+            if root is not job:
+                node.jobs.remove(root)
+            raise
         return m.ActorClass(class_id, self._warn_once(class_id, message.resources))
 
     async def _register_actor_handle(self, asker: Connection, message: m.RegisterActorHandle) -> m.Reply:
-        self._node.actors.register_handle(message.class_id, message.index, message.generation)
+        entry = (message.index, message.generation)
+        self._node.actors.register_handle(message.class_id, *entry, message.creation)
+        return m.Ok()
+
+    async def _take_creation(self, asker: Connection, message: m.TakeCreation) -> m.Reply:
+        creation = self._node.actors.creation_of(message.class_id)
+        if creation is None:
+            raise Refusal(m.Refused.NOT_FOUND, f"no actor of class {message.class_id} can be restarted")
+        self._lend(asker, creation, f"the arguments of the constructor of actor {message.class_id} are gone")
+        return m.RefLocation(*creation)
+
+    async def _reconstructed(self, asker: Connection, message: m.Reconstructed) -> m.Reply:
+        self._node.actors.reconstructed(message.class_id)
         return m.Ok()
 
     async def _get_actor(self, asker: Connection, message: m.GetActor) -> m.Reply:
@@ -155,8 +176,15 @@ class Requests:
         self._lend(asker, (found.index, found.generation), f"actor {message.name!r} has just lost its last handle")
         return found
 
+    async def _list_named_actors(self, asker: Connection, message: m.ListNamedActors) -> m.Reply:
+        return m.ActorNames(self._node.actors.names(message.namespace))
+
     async def _kill_actor(self, asker: Connection, message: m.KillActor) -> m.Reply:
-        self._node.actors.end(message.class_id, "it was killed by shoal.kill()")
+        reason = "it was killed by shoal.kill()"
+        if message.no_restart:
+            self._node.actors.end(message.class_id, reason)
+        else:
+            self._node.actors.replace(message.class_id, reason)
         return m.Ok()
 
     async def _abandon_actor(self, asker: Connection, message: m.AbandonActor) -> m.Reply:
@@ -175,6 +203,8 @@ class Requests:
         process = self._node.pool.of_connection(asker)
         if process is not None:
             process.reason, process.payload = process.reason or message.text, message.payload
+            if message.is_final:
+                self._node.actors.leaves(process)
         return m.Ok()
 
     async def _describe_death(self, asker: Connection, message: m.DescribeDeath) -> m.Reply:

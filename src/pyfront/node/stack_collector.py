@@ -47,7 +47,8 @@ class StackCollector:
 
     def _connections(self) -> Iterator[Connection]:
         for job in self._jobs:
-            yield job.driver
+            if job.driver is not None:
+                yield job.driver
         for process in self._pool:
             if process.connection is not None and process.status is None:
                 yield process.connection

@@ -56,7 +56,8 @@ class Tables:
 
 
 def _job_row(job: Job) -> JobRow:
-    return JobRow(job.root, job.driver.pid, job.hello.argv0, job.namespace, job.started_s)
+    pid = 0 if job.driver is None else job.driver.pid
+    return JobRow(job.root, pid, job.hello.argv0, job.namespace, job.started_s)
 
 
 def _actor_row(actor: Actor) -> ActorRow:
@@ -72,6 +73,7 @@ def _actor_row(actor: Actor) -> ActorRow:
         is_async=order.is_async,
         methods=order.meta,
         resources=actor.job.classes.get(order.class_id, {}),
+        n_restarts=actor.restarts.n_begun,
     )
 
 
@@ -90,6 +92,7 @@ def _ended_row(ended: EndedActor) -> ActorRow:
         resources={},
         is_alive=False,
         death=describe_death(death),
+        n_restarts=ended.n_restarts,
     )
 
 

@@ -25,7 +25,8 @@ from shoal.node.descriptors import OF_ORDER, OF_WORKER, Descriptors
 from shoal.node.jobs import Job
 from shoal.node.logs import WorkerOutput
 from shoal.node.processes import describe_status
-from shoal.protocol.messages import ActorOrder, Death, MemoryEnd, NodeConfig, StartOrder, Welcome, ZygoteOrder
+from shoal.protocol.messages import Death, MemoryEnd, NodeConfig, Welcome
+from shoal.protocol.orders import ActorOrder, StartOrder, ZygoteOrder
 
 HANG_UP_GRACE_S = 1.0  # between a worker's closing its link and being killed for it
 

@@ -26,20 +26,12 @@ from shoal.node.newborn import Birth
 from shoal.node.rehearsal import rehearse
 from shoal.node.sessions import remove_folder
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
-from shoal.protocol.messages import (
-    Exited,
-    NotStarted,
-    Preload,
-    Ready,
-    Started,
-    ZygoteReport,
-    decode_order,
-    encode,
-)
+from shoal.protocol.messages import encode
+from shoal.protocol.orders import Exited, NotStarted, Preload, Ready, Started, ZygoteReport, decode_order
 from shoal.worker.streams import open_streams
 
 GRACE_S = 0.5  # between SIGTERM and SIGKILL when the node stops
-LIMIT_S = 2.0
+LIMIT_S = 30.0  # then what is left is beyond SIGKILL: nobody else would end it
 ORDER_DESCRIPTORS = 3
 RECEIVE_BYTES = 65536
 # Plain numbers and the functions below the module `signal`: its own turn numbers into members of enumerations and back,

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from shoal.link import receive_descriptors
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
-from shoal.protocol.messages import Started, ZygoteOrder, ZygoteReport, decode_report, encode
+from shoal.protocol.messages import encode
+from shoal.protocol.orders import Started, ZygoteOrder, ZygoteReport, decode_report
 
 RECEIVE_BYTES = 65536
 MAX_DESCRIPTORS = 64  # in one receive; more than the frames of pidfds that fit into it would be cut off

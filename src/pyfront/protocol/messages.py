@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every message between a node's processes, as tagged msgpack structs. Cold paths only: no call or result passes here.
 
-Three conversations. A *client* (driver or worker) sends a `Request` and gets the reply that its type names, or
-`Refused`; the daemon may send a `Push` at any time. The daemon sends the zygote an `Order` and gets `Report`s.
-Descriptors travel beside the bytes: [segment, poke] with `Welcome`; [link, stdout, stderr] with `StartOrder`;
-[pidfd] with `Started`.
+A *client* (driver or worker) sends a `Request` and gets the reply that its type names, or `Refused`; the daemon may
+send a `Push` at any time. Descriptors travel beside the bytes: [segment, poke] with `Welcome`. What the daemon and its
+zygote say to each other is in `orders`.
+
 Amounts of resources are floats in the unit of the user; `memory` is in bytes.
 """
 
@@ -95,6 +95,12 @@ class ActorInfo(Reply, frozen=True):
     class_name: str
 
 
+class ActorNames(Reply, frozen=True):
+    """Living named actors, as pairs of namespace and name."""
+
+    names: list[tuple[str, str]]
+
+
 class MemoryEnd(msgspec.Struct, frozen=True):
     """That memory was the reason of a process's end."""
 
@@ -122,6 +128,7 @@ class Death(Reply, frozen=True):
     reason: str = ""  # what the process or the daemon said about it
     payload: bytes = b""  # the error that an actor's constructor raised, as the worker wrote it
     memory: MemoryEnd | None = None
+    earlier: list[str] = msgspec.field(default_factory=list)  # how the actor's last processes before it ended
 
 
 class RefLocation(Reply, frozen=True):
@@ -210,6 +217,9 @@ class CreateActor(Request[ActorClass], frozen=True):
     name: str | None = None
     namespace: str | None = None
     ticket: int = 0  # the client's own number for this creation, for `AbandonActor`
+    is_detached: bool = False  # it outlives its job and its handles
+    max_restarts: int = 0  # -1: without end
+    concurrency_groups: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):
@@ -218,6 +228,19 @@ class RegisterActorHandle(Request[Ok], frozen=True):
     class_id: int
     index: int
     generation: int
+    creation: tuple[int, int] | None = None  # entry of the constructor's arguments, to be kept for restarts
+
+
+class TakeCreation(Request[RefLocation], frozen=True):
+    """The recorded arguments of this actor's constructor; refused with NOT_FOUND."""
+
+    class_id: int
+
+
+class Reconstructed(Request[Ok], frozen=True):
+    """The asker's constructor has run again: it is the actor now."""
+
+    class_id: int
 
 
 class GetActor(Request[ActorInfo], frozen=True):
@@ -227,10 +250,17 @@ class GetActor(Request[ActorInfo], frozen=True):
     namespace: str | None = None
 
 
+class ListNamedActors(Request[ActorNames], frozen=True):
+    """The living named actors of one namespace; None: of all."""
+
+    namespace: str | None
+
+
 class KillActor(Request[Ok], frozen=True):
     """End an actor's process now. Of a dead actor: no effect."""
 
     class_id: int
+    no_restart: bool = True  # False: as if the process had died by itself
 
 
 class AbandonActor(Request[Ok], frozen=True):
@@ -253,6 +283,7 @@ class ExitReason(Request[Ok], frozen=True):
 
     text: str
     payload: bytes = b""
+    is_final: bool = True  # an actor is not restarted
 
 
 class DescribeDeath(Request[Death], frozen=True):
@@ -350,67 +381,6 @@ class FlushReferences(Push, frozen=True):
     """The store is full: let go of what dropped references still hold, although no call of the core is due."""
 
 
-# -- daemon and zygote
-
-
-class ActorOrder(msgspec.Struct, frozen=True):
-    """What a process needs to know to be an actor."""
-
-    class_id: int
-    cls_key: bytes
-    class_name: str
-    name: str | None
-    namespace: str
-    max_concurrency: int
-    is_async: bool
-    meta: bytes
-    record: bytes = b""  # of the class; b"": too long to be sent along, to be asked for
-
-
-class StartOrder(msgspec.Struct, frozen=True, tag=True):
-    """Fork one worker. Comes with three descriptors: the worker's link, stdout and stderr."""
-
-    number: int  # identifies the order in the reports
-    root: int
-    cwd: str
-    sys_path: list[str]
-    actor: ActorOrder | None = None
-    idle_exit_s: float | None = None  # a worker that finds nothing to do for so long exits; None: it stays
-
-
-class Preload(msgspec.Struct, frozen=True, tag=True):
-    """Import these modules, so that later workers share their pages. One that fails to import is skipped."""
-
-    modules: list[str]
-
-
-class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The zygote has done its imports."""
-
-    pid: int
-
-
-class Started(msgspec.Struct, frozen=True, tag=True):
-    """An order was executed. Comes with the new process's pidfd."""
-
-    number: int
-    pid: int
-
-
-class NotStarted(msgspec.Struct, frozen=True, tag=True):
-    """An order failed."""
-
-    number: int
-    text: str
-
-
-class Exited(msgspec.Struct, frozen=True, tag=True):
-    """A worker was reaped."""
-
-    pid: int
-    status: int  # as waitpid gives it
-
-
 ClientRequest = (
     Hello
     | PutFunction
@@ -418,7 +388,10 @@ ClientRequest = (
     | DefineClass
     | CreateActor
     | RegisterActorHandle
+    | TakeCreation
+    | Reconstructed
     | GetActor
+    | ListNamedActors
     | KillActor
     | AbandonActor
     | CancelTask
@@ -444,6 +417,7 @@ DaemonMessage = (
     | ClassId
     | ActorClass
     | ActorInfo
+    | ActorNames
     | Death
     | RefLocation
     | StoreReport
@@ -454,9 +428,6 @@ DaemonMessage = (
     | FlushReferences
     | TableReply
 )
-ZygoteOrder = StartOrder | Preload
-ZygoteReport = Ready | Started | NotStarted | Exited
-
 M = TypeVar("M")
 
 
@@ -481,8 +452,6 @@ class Decoder(Generic[M]):
 
 decode_request: Decoder[ClientRequest] = Decoder(ClientRequest)
 decode_daemon: Decoder[DaemonMessage] = Decoder(DaemonMessage)
-decode_order: Decoder[ZygoteOrder] = Decoder(ZygoteOrder)
-decode_report: Decoder[ZygoteReport] = Decoder(ZygoteReport)
 
 _encoder = msgspec.msgpack.Encoder()
 

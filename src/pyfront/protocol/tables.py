@@ -28,7 +28,7 @@ class JobRow(msgspec.Struct, frozen=True):
     """A job that runs."""
 
     root: int
-    pid: int
+    pid: int  # of its driver; 0: it is a detached actor's
     entrypoint: str
     namespace: str
     started_s: float  # Unix time
@@ -42,13 +42,14 @@ class ActorRow(msgspec.Struct, frozen=True):
     class_name: str
     name: str | None
     namespace: str
-    pid: int  # 0: there was never a process
+    pid: int  # 0: there is none yet, or was never one
     max_concurrency: int
     is_async: bool
     methods: bytes  # as `ActorOrder.meta`
     resources: dict[str, float]
     is_alive: bool = True
     death: str = ""
+    n_restarts: int = 0
 
 
 class WorkerRow(msgspec.Struct, frozen=True):

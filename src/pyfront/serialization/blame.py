@@ -11,7 +11,7 @@ import io
 import types
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from shoal._core._node import with_refs
 from shoal.errors import SerializationError
@@ -76,6 +76,31 @@ def explain_function(function: object, name: str, failure: Exception) -> Seriali
     return _error(*_descend(name, function, failure, _Budget(MAX_ATTEMPTS)))
 
 
+class Culprit(NamedTuple):
+    """The part of a value that cannot be pickled."""
+
+    value: Any
+    step: str  # the last one of the path
+    parent: Any  # what it is in; None: it is the whole
+    path: str
+    error: SerializationError  # that would be raised for it
+
+
+def find_culprit(path: str, value: object, depth: int | None = None) -> Culprit | None:
+    """What keeps `value`, which the caller calls `path`, from being pickled; None if it can be.
+
+    `depth`: steps to go down at most, default MAX_DEPTH."""
+    budget = _Budget(MAX_ATTEMPTS)
+    failure = budget.failure_of(value)
+    if failure is None:
+        return None
+    trail: list[tuple[str, object]] = [(path, value)]
+    *_, reason = _descend(path, value, failure, budget, MAX_DEPTH if depth is None else depth, trail)
+    step, culprit = trail[-1]
+    whole = "".join(step for step, _ in trail)
+    return Culprit(culprit, step, None if len(trail) == 1 else trail[-2][1], whole, _error(whole, culprit, reason))
+
+
 def _error(path: str, culprit: object, reason: Exception) -> SerializationError:
     error = SerializationError(f"{path}: {_reason_text(culprit, reason)}; {_advice(culprit)}")
     error.path = path
@@ -89,9 +114,17 @@ def _split(value: tuple[object, ...]) -> tuple[tuple[object, ...], dict[str, obj
     return value, {}
 
 
-def _descend(path: str, value: object, reason: Exception, budget: _Budget) -> tuple[str, object, Exception]:
+def _descend(
+    path: str,
+    value: object,
+    reason: Exception,
+    budget: _Budget,
+    depth: int = MAX_DEPTH,
+    trail: list[tuple[str, object]] | None = None,
+) -> tuple[str, object, Exception]:
+    """Go down to what is to blame -> its path, itself, why. `trail` gets each step and what it leads to."""
     seen = {id(value)}
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         for step, child in _children(value):
             if id(child) in seen:
                 continue
@@ -99,6 +132,8 @@ def _descend(path: str, value: object, reason: Exception, budget: _Budget) -> tu
             if failure is not None:
                 seen.add(id(child))
                 path, value, reason = path + step, child, failure
+                if trail is not None:
+                    trail.append((step, child))
                 break
         else:
             break

@@ -12,12 +12,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
+from shoal.task.actor_shape import NO_LIMIT, MethodShape
 from shoal.task.returns import Returns, check_items_ahead, check_num_returns
 from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 MAX_TIMEOUT_S = 1e6
 MIN_PRIORITY, MAX_PRIORITY = -128, 127
+# Options for which None asks for the default, as in Ray.
+MAY_BE_NONE = ("num_cpus", "num_gpus", "memory", "resources", "max_pending_calls", "max_restarts", "max_task_retries")
+DETACHED = "detached"
+LIFETIMES = (None, "non_detached", DETACHED)
 NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 
 
@@ -67,6 +72,11 @@ class ActorOptions(NamedTuple):
     name: str | None = None
     namespace: str | None = None
     get_if_exists: bool = False
+    max_pending_calls: int = NO_LIMIT
+    lifetime: str | None = None  # DETACHED, or None
+    max_restarts: int = 0  # after the death of its process; -1: without end
+    max_task_retries: int = 0  # of a call in which the process died; -1: without end
+    concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
 
     def demands(self) -> dict[str, float]:
         """The resource shape that the actor holds while it lives, without zero amounts."""
@@ -84,12 +94,7 @@ def demands(num_cpus: float, num_gpus: float, memory: float, resources: Mapping[
 LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "accelerator_type": ((None,), "use `num_gpus`, or a custom resource"),
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
-    "concurrency_groups": ((None, {}), "use `max_concurrency`"),
     "label_selector": ((None, {}), "use a custom resource"),
-    "lifetime": ((None, "non_detached"), "the actor lives as long as a handle to it"),
-    "max_pending_calls": ((-1, None), "bound the calls in flight with `wait`"),
-    "max_restarts": ((0, None), "create a new actor when `ActorDiedError` is raised"),
-    "max_task_retries": ((0, None), "call again when `ActorDiedError` is raised"),
     "placement_group": ((None, "default"), "use `resources`"),
     "runtime_env": ((None, {}), "workers share the driver's environment"),
     "scheduling_strategy": ((None, "DEFAULT"), "tasks run on this node"),
@@ -138,21 +143,37 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
     namespace = known.get("namespace")
     if namespace is not None and not (isinstance(namespace, str) and namespace):
         raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
+    pending = _integer("max_pending_calls", known.get("max_pending_calls", NO_LIMIT))
+    if pending < 1 and pending != NO_LIMIT:
+        raise ValueError(f"max_pending_calls must be {NO_LIMIT} (no limit) or at least 1, not {pending}")
+    for option in ("max_restarts", "max_task_retries"):
+        _check_count(option, known.get(option, 0))
+    if known.get("concurrency_groups", {}) is None:
+        del known["concurrency_groups"]
+    _check_groups(known.get("concurrency_groups", {}))
+    if known.get("lifetime") not in LIFETIMES:
+        raise ValueError(f"lifetime must be {DETACHED!r} or None, not {known['lifetime']!r}")
     merged = base._replace(**known)
     if merged.get_if_exists and merged.name is None:
         raise ValueError("get_if_exists=True needs a `name` to look for")
     return merged
 
 
-def check_method(given: Mapping[str, Any], base: Returns | None = None) -> Returns:
-    """What a method returns after `@method(...)` or `.options(...)`, put over `base`; raises as `merge_task`."""
-    known = _known(_with_our_names(given), ("num_returns", "max_items_ahead", "name"), "an actor's method")
-    base = base or Returns()
+def merge_method(base: MethodShape, given: Mapping[str, Any]) -> MethodShape:
+    """`base` with the options of `@method(...)`, or a method's `.options(...)`, put over it; raises as `merge_task`."""
+    known = _known(_with_our_names(given), (*MethodShape._fields, "name"), "an actor's method")
+    group = known.get("concurrency_group")
+    if group is not None and not isinstance(group, str):
+        raise TypeError(f"concurrency_group must be the name of a group, not {group!r}")
+    known.pop("name", None)  # calls are shown by class and method
     if "num_returns" in known:
-        base = Returns(check_num_returns(known["num_returns"]))
+        known["num_returns"] = check_num_returns(known["num_returns"])
+        base = base._replace(max_items_ahead=None)  # that of another kind of returns
     if "max_items_ahead" in known:
-        base = base._replace(max_items_ahead=check_items_ahead("max_items_ahead", known["max_items_ahead"]))
-    return base
+        known["max_items_ahead"] = check_items_ahead("max_items_ahead", known["max_items_ahead"])
+    if known.get("max_task_retries") is not None:
+        _check_count("max_task_retries", known["max_task_retries"])
+    return base._replace(**known)
 
 
 def _with_our_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -221,7 +242,7 @@ def _known(given: Mapping[str, Any], fields: tuple[str, ...], whose: str) -> dic
             _refuse_unless_neutral(option, value)
         else:
             raise TypeError(f"{option!r} is not an option of {whose}; the options are {', '.join(sorted(fields))}")
-    for option in ("num_cpus", "num_gpus", "memory", "resources"):  # None asks for the default, as in Ray
+    for option in MAY_BE_NONE:
         if option in known and known[option] is None:
             del known[option]
     return known
@@ -298,3 +319,18 @@ def _exceptions(value: object) -> bool | tuple[type[BaseException], ...]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError(f"retry_exceptions lists exception types, not {kind!r}")
     return tuple(value)
+
+
+def _check_groups(groups: object) -> None:
+    if not isinstance(groups, Mapping):
+        raise TypeError(f"concurrency_groups must be a dict of names and limits, not {type(groups).__name__}")
+    for name, limit in groups.items():
+        if not (isinstance(name, str) and name):
+            raise TypeError(f"a concurrency group is named by a non-empty string, not {name!r}")
+        if _integer(f"concurrency_groups[{name!r}]", limit) < 1:
+            raise ValueError(f"concurrency_groups[{name!r}] must be at least 1, not {limit}")
+
+
+def _check_count(option: str, value: object) -> None:
+    if _integer(option, value) < -1:
+        raise ValueError(f"{option} must be -1 (no limit) or more, not {value}")

@@ -6,8 +6,9 @@ Shared by the three hosts, which differ only in where a call runs.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from shoal._core._node import Client, Task
 from shoal.actor_exit import ActorExit
@@ -16,12 +17,21 @@ from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import Payload, encode_error
 from shoal.task.accelerators import Accelerators
+from shoal.task.actor_shape import ActorShape, calls_of
 from shoal.task.function_table import FunctionTable
 from shoal.worker.allowance import Allowance
 from shoal.worker.items import DELIVERING
 from shoal.worker.outcome import Outcomes, let_go
 
 CONSTRUCTOR_FRAMES = 1  # of a constructor's traceback, besides the host's: `_construct`
+
+
+class Creation(NamedTuple):
+    """How a restarted actor is made again."""
+
+    arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
+    done: Callable[[], None]  # tells the daemon
+    lease: Mapping[str, int]
 
 
 class ActorState:
@@ -32,23 +42,29 @@ class ActorState:
         *,
         key: bytes,
         class_name: str,
-        methods: Mapping[str, int],
+        shape: ActorShape,
         functions: FunctionTable,
         outcomes: Outcomes,
         calls: NodeCalls,
         accelerators: Accelerators,
         allowance: Allowance | None = None,
+        creation: Creation | None = None,
     ) -> None:
         self.class_name = class_name
         self.is_over = False  # no further call may start
         self._key = key
-        self._names: dict[bytes, str] = {method_key(name): name for name in methods}
+        self._names: dict[bytes, str] = {method_key(call): name for call, name, _ in calls_of(shape)}
+        self._groups: dict[bytes, str | None] = {}
+        if shape.concurrency_groups:
+            self._groups = {method_key(call): group for call, _, group in calls_of(shape)}
         self._names[CONSTRUCTOR_KEY] = "__init__"
         self._functions = functions
         self._outcomes = outcomes
         self._calls = calls
         self._accelerators = accelerators
         self._allowance = allowance
+        self._creation = creation
+        self._is_told = threading.Event()
         self._methods: dict[bytes, Callable[..., Any]] = {}
         self._instance: object = None
 
@@ -56,11 +72,18 @@ class ActorState:
         """How errors and output call the task, e.g. `Counter.increment`."""
         return f"{self.class_name}.{self._names.get(task.key, 'a method')}"
 
+    def group_of(self, task: Task) -> str | None:
+        """The concurrency group that the call is to run in; None: the one of those that name none."""
+        return self._groups.get(task.key)
+
     def wait_for_constructor(self, client: Client) -> list[Task]:
         """Claim until the creating call has come -> it, then the calls of other callers that were there before it.
 
         Calls are ordered per caller, and whoever got the handle may be faster than an argument of the constructor.
-        Empty if the actor should exit."""
+        Empty if the actor should exit; and if it was restarted, for then its constructor has run, or `is_over`."""
+        if self._creation is not None:
+            self._construct_again(self._creation)
+            return []
         early: list[Task] = []
         while True:
             task = client.next_task()
@@ -128,9 +151,31 @@ class ActorState:
         cls = self._functions.load(self._key).function
         self._instance = cls(*args, **kwargs)
 
-    def _end(self, reason: str, payload: bytes = b"") -> None:
+    def _construct_again(self, creation: Creation) -> None:
+        name = f"{self.class_name}.__init__"
+        self._accelerators.show(creation.lease)
+        try:
+            args, kwargs = creation.arguments()
+            self._construct(*args, **kwargs)
+        except BaseException as error:
+            told = error if self._allowance is None else self._allowance.explain(error, name)
+            payload = self._outcomes.payload(name, told, 1 + CONSTRUCTOR_FRAMES, is_on_its_own=True)
+            self._end("its constructor failed when it was restarted", payload.data, is_final=False)
+            let_go(error)
+        else:
+            creation.done()
+
+    def _end(self, reason: str, payload: bytes = b"", *, is_final: bool = True) -> None:
         self.is_over = True
-        self._calls.explain_exit(reason, payload)
+        try:
+            self._calls.explain_exit(reason, payload, is_final=is_final)
+        finally:
+            self._is_told.set()
+
+    def wait_until_told(self) -> None:
+        """If it is over: wait until the daemon knows why. The thread that ended the actor may still be telling."""
+        if self.is_over:
+            self._is_told.wait()
 
 
 def _exit_text(name: str, error: SystemExit) -> str:

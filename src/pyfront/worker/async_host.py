@@ -2,7 +2,8 @@
 """The host of an actor with async methods: calls start in order on one event loop and overlap while they await.
 
 Plain methods run on the loop too, so the actor's state is only touched by one thread. A call is claimed only when
-fewer than `max_concurrency` are in flight; what waits stays in the core."""
+fewer than `max_concurrency` are in flight; what waits stays in the core. With concurrency groups every call is claimed,
+and waits here for its group."""
 
 from __future__ import annotations
 
@@ -17,22 +18,28 @@ from shoal._core._node import RETURNS_DYNAMIC, Client, Task
 from shoal.asyncio_bridge import Bridge
 from shoal.task.running import Running, overlapping
 from shoal.worker.actor_state import ActorState
+from shoal.worker.lanes import Lanes
 from shoal.worker.loop_items import send_on_loop
 
 SYNC_FRAMES = 1  # of a plain method's traceback: `_start`
 ASYNC_FRAMES = 2  # of a coroutine's: `_await` and `_stepwise`
 
+NO_LIMIT = 1 << 62
 CLAIMS_PER_TURN = 100  # then the loop turns once: a long queue must not keep calls in flight from going on
 
 
 class AsyncHost:
     """Runs an actor's calls on the running loop. All methods run on its thread."""
 
-    def __init__(self, client: Client, state: ActorState, bridge: Bridge, max_concurrency: int) -> None:
+    def __init__(
+        self, client: Client, state: ActorState, bridge: Bridge, max_concurrency: int, lanes: Lanes | None = None
+    ) -> None:
         self._client = client
         self._state = state
         self._bridge = bridge
-        self._n_free = max_concurrency
+        self._lanes = lanes
+        self._n_free = max_concurrency if lanes is None else NO_LIMIT
+        self._begin: Callable[[Task], object] = self._start if lanes is None else self._enter_lane
         self._calls: dict[asyncio.Task[None], Task] = {}  # the loop itself keeps only weak references
 
     async def serve(self) -> None:
@@ -42,7 +49,8 @@ class AsyncHost:
         self._loop.add_signal_handler(signal.SIGURG, self._cancel_calls)
         for task in self._state.wait_for_constructor(self._client):
             if not self._over.done():
-                self._start(task)
+                (self._start if task.creates_actor else self._begin)(task)
+        self._stop_if_over()  # a constructor that failed again
         self._bridge.serve_calls(self._loop, self._claim)
         await self._over
 
@@ -55,7 +63,7 @@ class AsyncHost:
             if task is None:
                 self._stop_if_left()
                 return True
-            self._start(task)
+            self._begin(task)
         self._loop.call_soon(self._bridge.on_ready)
         return False
 
@@ -64,7 +72,33 @@ class AsyncHost:
         if self._client.should_exit and not self._calls and not self._over.done():
             self._over.set_result(None)
 
-    def _start(self, task: Task) -> None:
+    def _enter_lane(self, task: Task) -> None:
+        assert self._lanes is not None
+        group = self._state.group_of(task)
+        if self._lanes.enter(group, task):
+            self._run_lane(group, task)
+
+    def _run_lane(self, group: str | None, task: Task | None) -> None:
+        """Start a call that its lane has let in; if it is over at once, the next one in its place, and so on."""
+        assert self._lanes is not None
+        while task is not None and not self._over.done():
+            call = None if self._is_given_up(task) else self._start(task)
+            if call is not None:
+                call.add_done_callback(partial(self._ended_in_lane, group))
+                return
+            task = self._lanes.leave(group)
+
+    def _is_given_up(self, task: Task) -> bool:
+        """Was it cancelled while it waited for its group? Then it does not run."""
+        return self._client.is_ending(task) and self._client.surrender(task)
+
+    def _ended_in_lane(self, group: str | None, call: asyncio.Task[None]) -> None:
+        assert self._lanes is not None
+        self._run_lane(group, self._lanes.leave(group))
+        self._ended(call)
+
+    def _start(self, task: Task) -> asyncio.Task[None] | None:
+        """Run a call's first step -> the rest of it, if it awaits."""
         client, state = self._client, self._state
         name = state.name_of(task)
         token = overlapping.set(Running(task, name))
@@ -74,9 +108,9 @@ class AsyncHost:
             args, kwargs = task.load()
             value = method(*args, **kwargs)
             if task.num_returns >= RETURNS_DYNAMIC:
-                self._go_on(task, self._deliver(task, name, value))
+                return self._go_on(task, self._deliver(task, name, value))
             elif asyncio.iscoroutine(value):
-                self._go_on(task, self._await(task, name, value))
+                return self._go_on(task, self._await(task, name, value))
             else:
                 state.returned(task, name, value)
         except BaseException as error:
@@ -85,13 +119,16 @@ class AsyncHost:
         finally:
             client.set_current(None)
             overlapping.reset(token)
+        return None
 
-    def _go_on(self, task: Task, rest: Coroutine[Any, Any, None]) -> None:
+    def _go_on(self, task: Task, rest: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run the rest of a call beside others."""
         self._n_free -= 1
         call = self._loop.create_task(rest)  # copies the context with the call in it
         self._calls[call] = task
-        call.add_done_callback(self._ended)
+        if self._lanes is None:
+            call.add_done_callback(self._ended)
+        return call
 
     async def _deliver(self, task: Task, name: str, value: object) -> None:
         client = self._client
@@ -118,6 +155,8 @@ class AsyncHost:
         for call, task in list(self._calls.items()):
             if self._client.must_end(task):
                 call.cancel()
+        if self._lanes is not None:
+            self._lanes.give_up(self._is_given_up)
 
     def _ended(self, call: asyncio.Task[None]) -> None:
         task = self._calls.pop(call)

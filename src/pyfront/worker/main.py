@@ -8,20 +8,24 @@ from _signal import SIGURG  # type: ignore[import-not-found]  # `signal` makes m
 from _signal import signal as set_handler
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgspec
 
-from shoal._core._node import Client
+from shoal._core._node import Client, ObjectRef
 from shoal.hooks import set_hooks
 from shoal.link import Link
 from shoal.memory import Meter
-from shoal.protocol.messages import ActorOrder, StartOrder, Welcome
+from shoal.protocol.messages import Welcome
+from shoal.protocol.orders import ActorOrder, StartOrder
 from shoal.runtime import Runtime, install
 from shoal.task.accelerators import Accelerators
+from shoal.task.actor_shape import ActorShape
 from shoal.task.running import running
-from shoal.worker.actor_state import ActorState
+from shoal.worker.actor_state import ActorState, Creation
 from shoal.worker.allowance import Allowance
 from shoal.worker.executor import run_tasks
+from shoal.worker.lanes import Lanes
 from shoal.worker.outcome import Outcomes
 from shoal.worker.streams import flush_output, name_output
 
@@ -64,14 +68,34 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, a
     state = ActorState(
         key=order.cls_key,
         class_name=order.class_name,
-        methods=msgspec.msgpack.decode(order.meta, type=dict[str, int]),
+        shape=msgspec.msgpack.decode(order.meta, type=ActorShape),
         functions=runtime.functions,
         outcomes=Outcomes(client, runtime.node_id),
         calls=runtime.calls,
         accelerators=accelerators,
         allowance=allowance if limit else None,
+        creation=_creation_of(runtime, order),
     )
     serve(state)
+    state.wait_until_told()
+
+
+def _creation_of(runtime: Runtime, order: ActorOrder) -> Creation | None:
+    """What a restarted actor runs its constructor with; None while the creating call itself is still to come."""
+    client, calls = runtime.client, runtime.calls
+    if order.handle is None or not client.is_over(*order.handle):
+        return None
+
+    def recorded() -> tuple[list[Any], dict[str, Any]]:
+        location = calls.take_creation(order.class_id)
+        args, kwargs = client.get(client.adopt(location.index, location.generation))
+        return [_value(client, arg) for arg in args], {name: _value(client, arg) for name, arg in kwargs.items()}
+
+    return Creation(recorded, lambda: calls.reconstructed(order.class_id), client.lease)
+
+
+def _value(client: Client, argument: Any) -> Any:
+    return client.get(argument) if type(argument) is ObjectRef else argument
 
 
 def _host(runtime: Runtime, order: ActorOrder) -> Callable[[ActorState], None]:
@@ -83,7 +107,13 @@ def _host(runtime: Runtime, order: ActorOrder) -> Callable[[ActorState], None]:
         from shoal.worker.loop_selector import run_loop
 
         bridge = bridge_of(runtime)
-        return lambda state: run_loop(bridge, AsyncHost(client, state, bridge, max_concurrency).serve())
+        lanes = Lanes(max_concurrency, order.concurrency_groups) if order.concurrency_groups else None
+        return lambda state: run_loop(bridge, AsyncHost(client, state, bridge, max_concurrency, lanes).serve())
+    if order.concurrency_groups:
+        from shoal.worker.lane_host import LaneHost
+
+        lanes = Lanes(max_concurrency, order.concurrency_groups)
+        return lambda state: LaneHost(client, state, lanes).serve()
     if max_concurrency > 1:
         from shoal.worker.thread_host import ThreadHost
 

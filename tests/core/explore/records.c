@@ -253,3 +253,28 @@ const xp_scenario record_chunk_returned = {
     .check = blocks_are_their_owners,
     .preemptions = 2,
 };
+
+/* The last block of it is given back meanwhile: who gets the chunk comes after who wrote there. */
+static void setup_last_block(void) {
+  setup_chunk();
+  node->driver.heap.blocks[0].n = 0;
+  sh_store_relaxed(sh_pool_word(&node->d.seg, sh_pool_of(&node->d.seg, SH_POOL_BLOCK), 0), TAG(1));
+}
+static void last_user(void) {
+  *sh_heap_at(&node->d.seg, blocks->loc) = 3U;
+  (void)sh_heap_free(&node->d.seg, NULL, node->worker[1].index, blocks->loc, TAG(1));
+}
+static void seeker_is_alone(void) {
+  if (!chunk->loc[1])
+    return;
+  XP_CHECK(chunk->returned);
+  XP_CHECK(sh_heap_holds(&node->d.seg, chunk->loc[1], TAG(1)));
+  XP_EQUAL(*sh_heap_at(&node->d.seg, chunk->loc[1]), 11U);
+}
+const xp_scenario record_last_block = {
+    .name = "Y record: the last block of a chunk is freed, the chunk returned and claimed by another",
+    .setup = setup_last_block,
+    .run = {last_user, chunk_returner, chunk_seeker},
+    .check = seeker_is_alone,
+    .preemptions = 2,
+};

@@ -19,6 +19,7 @@ extern const xp_scenario record_freed_by_others;
 extern const xp_scenario record_swept;
 extern const xp_scenario record_block;
 extern const xp_scenario record_chunk_returned;
+extern const xp_scenario record_last_block;
 /* arenas.c */
 extern const xp_scenario arena_taken_over;
 extern const xp_scenario arena_large;
@@ -36,8 +37,10 @@ extern const xp_scenario waiter_helped;
 extern const xp_scenario waiter_two;
 extern const xp_scenario waiter_killed_sealer;
 extern const xp_scenario waiter_stopped_sealer;
+extern const xp_scenario waiter_minds_errors;
 /* tasks.c */
 extern const xp_scenario task_first;
+extern const xp_scenario task_first_call;
 extern const xp_scenario task_first_blocked;
 extern const xp_scenario task_idle;
 extern const xp_scenario task_leave;

@@ -8,6 +8,8 @@ static struct {
   sh_ref first, second;
   uint32_t slot;
   uint32_t ran[XP_PROCESSES];
+  uint32_t actor_class;
+  sh_self actor;
 } *stage;
 
 static void setup_with(uint32_t n_workers) {
@@ -82,6 +84,26 @@ const xp_scenario task_first = {
     .name = "B R D task: the first one of a client, an idle worker runs it",
     .setup = setup_first,
     .run = {submit_one, serve_one},
+    .check = one_done,
+};
+/* The same with an actor, which looks for rings by their bits alone. */
+static void setup_first_call(void) {
+  setup_first();
+  stage->actor_class = rig_actor(node, &stage->actor);
+}
+static void submit_call(void) {
+  sh_ref r;
+  rig_call call = {.class_id = stage->actor_class, .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL, .addend = 5};
+  rig_submit(&node->driver, &call, &r);
+  stage->first = r;
+}
+static void serve_call(void) {
+  serve(&stage->actor, 1);
+}
+const xp_scenario task_first_call = {
+    .name = "B R D task: the first call of a client to an actor",
+    .setup = setup_first_call,
+    .run = {submit_call, serve_call},
     .check = one_done,
 };
 /* The same by a worker who is about to park in get: his tasks come before others, and are looked for by two bits. */

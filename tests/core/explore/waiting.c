@@ -5,7 +5,7 @@
 #include "node.h"
 
 static struct {
-  sh_ref ref;
+  sh_ref ref, never;
   uint32_t slot;
   sh_status watched[XP_PROCESSES]; /* by process: what sh_watch said */
 } *stage;
@@ -121,4 +121,33 @@ const xp_scenario waiter_stopped_sealer = {
     .check = all_told_and_gone,
     .quiet = node_tick,
     .stoppable = 2U,
+};
+
+/* ---- who waits for all of many, and minds errors ---- */
+
+static void setup_error(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  stage->ref = rig_submit_one(node, 5, NULL, 0);
+  stage->never = rig_submit_one(node, 6, NULL, 0);
+  XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
+  sh_system_error error = {.code = SH_ERR_DAMAGED};
+  sh_fill_system_error(&node->d.seg, stage->ref, &error);
+}
+static void minder(void) {
+  sh_mind_errors(&node->driver, true);
+  uint32_t errors = sh_errors_sealed(&node->driver);
+  if (!rig_is_closed(&node->driver, stage->ref))
+    XP_EQUAL(sh_park_closed(&node->driver, stage->never, &errors, SH_NO_DEADLINE, SH_NO_DEADLINE), SH_AGAIN);
+  XP_EQUAL(rig_error(&node->driver, stage->ref), SH_ERR_DAMAGED);
+}
+static void told(void) {
+  sh_mind_errors(&node->driver, false);
+  XP_EQUAL(sh_errors_sealed(&node->driver), 1U);
+}
+const xp_scenario waiter_minds_errors = {
+    .name = "D C waiter: one who minds errors looks and parks while one is sealed",
+    .setup = setup_error,
+    .run = {minder, plain_sealer},
+    .check = told,
 };

@@ -5,12 +5,14 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from shoal.node.actors import MAX_RECORD_BYTES, Actors
 from shoal.node.deaths import Deaths, actor_key
 from shoal.node.refusal import Refusal
-from shoal.protocol.messages import ActorOrder, CreateActor, Death, Refused
+from shoal.protocol.messages import CreateActor, Death, Refused
+from shoal.protocol.orders import ActorOrder
 
 
 class FakeCore:
@@ -19,9 +21,21 @@ class FakeCore:
     def __init__(self) -> None:
         self.is_granting = True
         self.closed: list[tuple[int, ...]] = []
+        self.held: list[tuple[int, int]] = []
+        self.restarts = (False, 0)  # what was said last
 
     def reserve_actor(self, class_id: int) -> bool:
         return self.is_granting
+
+    def set_restarts(self, class_id: int, restarts: bool, incarnation: int) -> None:
+        self.restarts = (restarts, incarnation)
+
+    def hold(self, index: int, generation: int) -> bool:
+        self.held.append((index, generation))
+        return True
+
+    def drop(self, index: int, generation: int) -> None:
+        self.held.remove((index, generation))
 
     def close_class(self, *arguments: int) -> None:
         self.closed.append(arguments)
@@ -49,15 +63,24 @@ class Scene:
         core: Any = self.core
         kill: Any = lambda process, reason: self.killed.append((process, reason))  # noqa: E731
         start: Any = self.start
-        self.actors = Actors(core, self.deaths, start, kill)
+        self.ended_roots: list[Any] = []
+        self.actors = Actors(core, self.deaths, start, kill, self.ended_roots.append)
         self._last_class = 0
 
     def start(self, job: object, order: ActorOrder) -> FakeProcess:
         self.started.append(FakeProcess(actor=order, key=(3, 1), status=9, reason=""))
         return self.started[-1]
 
-    def create(self, name: str | None = None, namespace: str | None = None, is_possible: bool = True) -> int:
-        asked = CreateActor(b"key", "Counter", {}, 1, False, b"meta", name, namespace)
+    def create(
+        self,
+        name: str | None = None,
+        namespace: str | None = None,
+        is_possible: bool = True,
+        is_detached: bool = False,
+        max_restarts: int = 0,
+    ) -> int:
+        asked = CreateActor(b"key", "Counter", {}, 1, False, b"meta", name, namespace, is_detached=is_detached)
+        asked = msgspec.structs.replace(asked, max_restarts=max_restarts)
         job: Any = self.job
         creator: Any = self.creator
         return self.actors.create(creator, job, asked, self._define, is_possible=is_possible)
@@ -212,3 +235,88 @@ def test_a_crash_frees_the_name_and_is_told(scene: Scene) -> None:
     assert refused(scene, "model")
     assert scene.core.closed == [(class_id, scene.core.closed[0][1], 3, 1, 77, 9)]
     assert asyncio.run(scene.deaths.describe(actor_key(class_id))).signal == 9
+
+
+def test_a_detached_actor_is_held_while_it_lives_and_its_root_ends_with_it(scene: Scene) -> None:
+    class_id = scene.create("model", is_detached=True)
+    scene.actors.register_handle(class_id, 11, 2)
+    assert scene.core.held == [(11, 2)]
+    assert scene.ended_roots == []
+    scene.end(scene.started[0])
+    assert scene.core.held == []
+    assert scene.ended_roots == [scene.job]
+
+
+def test_an_ordinary_actor_is_held_by_its_handles_only(scene: Scene) -> None:
+    class_id = scene.create("model")
+    scene.actors.register_handle(class_id, 11, 2)
+    assert scene.core.held == []
+    scene.end(scene.started[0])
+    assert scene.ended_roots == []
+
+
+def test_a_dead_process_is_replaced_while_restarts_are_left(scene: Scene) -> None:
+    class_id = scene.create("model", max_restarts=1)
+    assert scene.core.restarts == (True, 0)
+    scene.actors.register_handle(class_id, 11, 2, (12, 3))
+    assert scene.actors.creation_of(class_id) == (12, 3)
+    scene.end(scene.started[0])
+    assert scene.core.restarts == (False, 1)
+    assert (scene.started[1].actor.n_restarts, scene.started[1].actor.handle) == (1, (11, 2))
+    assert scene.find("model").class_id == class_id
+    assert scene.core.closed == []
+    scene.end(scene.started[1])
+    assert len(scene.core.closed) == 1
+    assert scene.core.held == []
+    death = asyncio.run(scene.deaths.describe(actor_key(class_id)))
+    assert len(death.earlier) == 1
+    assert refused(scene, "model")
+
+
+def test_no_process_follows_before_the_handle_is_known(scene: Scene) -> None:
+    class_id = scene.create(max_restarts=1)
+    scene.end(scene.started[0])
+    scene.actors.granted(class_id)
+    assert len(scene.started) == 1
+    scene.actors.register_handle(class_id, 11, 2, (12, 3))
+    assert len(scene.started) == 2
+
+
+def test_who_is_killed_for_good_is_not_replaced_and_the_core_knows_it_first(scene: Scene) -> None:
+    class_id = scene.create(max_restarts=-1)
+    scene.actors.register_handle(class_id, 11, 2, (12, 3))
+    scene.actors.end(class_id, "killed")
+    assert scene.core.restarts == (False, 0)
+    scene.end(scene.started[0])
+    assert len(scene.started) == 1
+    assert len(scene.core.closed) == 1
+
+
+def test_one_killed_while_it_has_no_process_is_closed_at_once(scene: Scene) -> None:
+    class_id = scene.create(max_restarts=-1)
+    scene.end(scene.started[0])
+    scene.actors.end(class_id, "killed")
+    assert len(scene.core.closed) == 1
+    scene.actors.register_handle(class_id, 11, 2, (12, 3))
+    assert len(scene.started) == 1
+    assert scene.core.held == []
+
+
+def test_a_process_that_says_it_leaves_is_not_replaced(scene: Scene) -> None:
+    scene.create(max_restarts=-1)
+    leaving: Any = scene.started[0]
+    scene.actors.leaves(leaving)
+    assert scene.core.restarts == (False, 0)
+    scene.end(leaving)
+    assert len(scene.core.closed) == 1
+
+
+def test_one_without_handles_is_replaced_only_if_it_crashed(scene: Scene) -> None:
+    class_id = scene.create(max_restarts=-1)
+    scene.actors.register_handle(class_id, 11, 2, (12, 3))
+    scene.actors.unreferenced(class_id)
+    scene.end(scene.started[0])
+    assert len(scene.started) == 2
+    scene.started[1].status = 0
+    scene.end(scene.started[1])
+    assert len(scene.core.closed) == 1

@@ -113,6 +113,7 @@ class Scene:
                 "attempt": 0,
                 "max_retries": 3,
                 "pressed": 0,
+                "restarts": 0,
                 "since_ns": index,
                 "allowance": 10 * MIB + limit if limit else 0,
                 "baseline": 10 * MIB,

@@ -14,7 +14,8 @@ from shoal._core import status
 from shoal.node.connections import Connection
 from shoal.node.descriptors import OF_DAEMON, OF_ORDER, Descriptors
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
-from shoal.protocol.messages import ActorOrder, NodeConfig, Ok, Reply, StartOrder
+from shoal.protocol.messages import NodeConfig, Ok, Reply
+from shoal.protocol.orders import ActorOrder, StartOrder
 
 CONFIG = NodeConfig("node", "session", "/run", 1, {"CPU": 2.0}, 1 << 20)
 ACTOR = ActorOrder(5, b"key", "Counter", None, "job-1", 1, False, b"")

@@ -15,15 +15,8 @@ import pytest
 
 from shoal.node.processes import descendants
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
-from shoal.protocol.messages import (
-    Exited,
-    Ready,
-    Started,
-    StartOrder,
-    ZygoteReport,
-    decode_report,
-    encode,
-)
+from shoal.protocol.messages import encode
+from shoal.protocol.orders import Exited, Ready, Started, StartOrder, ZygoteReport, decode_report
 
 TIMEOUT_S = 20.0
 

@@ -16,14 +16,11 @@ from shoal.protocol.messages import (
     GetFunction,
     MessageError,
     Ok,
-    ZygoteOrder,
-    ZygoteReport,
     decode_daemon,
-    decode_order,
-    decode_report,
     decode_request,
     encode,
 )
+from shoal.protocol.orders import ZygoteOrder, ZygoteReport, decode_order, decode_report
 
 CONVERSATIONS = [
     (ClientRequest, decode_request),

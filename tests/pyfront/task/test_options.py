@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from shoal.errors import UnsupportedOptionError
-from shoal.task.options import ActorOptions, TaskOptions, check_init, check_method, merge_actor, merge_task
-from shoal.task.returns import Returns
+from shoal.task.actor_shape import MethodShape
+from shoal.task.options import ActorOptions, TaskOptions, check_init, merge_actor, merge_method, merge_task
 
 
 def test_defaults_are_those_of_ray() -> None:
@@ -71,7 +71,7 @@ def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("lifetime", "detached"), ("max_restarts", 1), ("max_task_retries", -1), ("runtime_env", {"a": 1})],
+    [("scheduling_strategy", "SPREAD"), ("runtime_env", {"a": 1})],
 )
 def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match=option):
@@ -103,14 +103,15 @@ def test_a_bad_actor_option_is_refused(option: str, value: Any) -> None:
         merge_actor(ActorOptions(), {option: value})
 
 
-def test_method_takes_what_it_returns_only() -> None:
-    assert check_method({"num_returns": 2}) == Returns(2)
-    assert check_method({"num_returns": "streaming", "max_items_ahead": 3}) == Returns("streaming", 3)
-    assert check_method({"max_items_ahead": 3}, Returns("streaming")) == Returns("streaming", 3)
-    assert check_method({"_generator_backpressure_num_objects": -1}, Returns("streaming", 3)) == Returns("streaming")
-    assert check_method({"num_returns": 2}, Returns("streaming", 3)) == Returns(2)
+def test_method_takes_its_options_only() -> None:
+    assert merge_method(MethodShape(), {"num_returns": 2}) == MethodShape(num_returns=2)
+    streams = MethodShape(num_returns="streaming", max_items_ahead=3)
+    assert merge_method(MethodShape(), {"num_returns": "streaming", "max_items_ahead": 3}) == streams
+    assert merge_method(MethodShape(num_returns="streaming"), {"max_items_ahead": 3}) == streams
+    assert merge_method(streams, {"_generator_backpressure_num_objects": -1}) == MethodShape(num_returns="streaming")
+    assert merge_method(streams, {"num_returns": 2}) == MethodShape(num_returns=2)
     with pytest.raises(TypeError, match="num_cpus"):
-        check_method({"num_cpus": 2})
+        merge_method(MethodShape(), {"num_cpus": 2})
 
 
 def test_init_refuses_unknown_options_and_accepts_idle_ones() -> None:

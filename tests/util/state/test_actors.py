@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`list_actors`: those that wait, live and ended."""
 
+import os
+import signal
 import warnings
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from tests.util.waiting import Gate, Holder, eventually
 
 import shoal
-from shoal.util.state import get_actor, list_actors, summarize_actors
+from shoal.util.state import get_actor, list_actors, list_jobs, summarize_actors
 
 
 def test_actors_that_live_wait_and_ended(shoal_node: ModuleType, gate: Gate) -> None:
@@ -51,3 +54,30 @@ def test_an_actor_is_listed_under_the_id_that_it_knows(shoal_node: ModuleType) -
 
     actor = Self.remote()
     assert shoal_node.get(actor.id.remote()) == list_actors()[0].actor_id
+
+
+def test_an_actor_that_waits_for_its_next_process_restarts(shoal_node: ModuleType, tmp_path: Path) -> None:
+    @shoal.remote(max_restarts=-1, concurrency_groups={"io": 1})
+    class Fragile:
+        def __init__(self, path: str) -> None:
+            if os.path.exists(path):
+                raise OSError("again")
+            Path(path).touch()
+
+        @shoal.method(concurrency_group="io")
+        def die(self) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fragile = Fragile.remote(str(tmp_path / "made"))
+    with pytest.raises(shoal.ActorUnavailableError):
+        shoal_node.get(fragile.die.remote())
+    eventually(lambda: [row.state for row in list_actors()] == ["RESTARTING"])  # pauses grow as it fails
+    assert list_actors(detail=True)[0].num_restarts > 0
+
+
+def test_a_detached_actors_job_is_no_driver(shoal_node: ModuleType) -> None:
+    detached = Holder.options(name="detached", lifetime="detached").remote()
+    shoal_node.get(detached.pid.remote())
+    assert [row.driver_pid for row in list_jobs()] == [os.getpid()]
+    assert [row.name for row in list_actors()] == ["detached"]
+    assert list_actors()[0].job_id != list_jobs()[0].job_id

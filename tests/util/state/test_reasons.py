@@ -197,6 +197,21 @@ def test_a_stopped_process_is_where_a_chain_ends() -> None:
     )
 
 
+def test_tasks_that_their_process_is_to_let_go_of() -> None:
+    for state, says in [
+        (core.TASK_CANCELLED, "was cancelled; its process is to let go of it"),
+        (core.TASK_OVERDUE, "has run longer than it may; its process is to let go of it"),
+        (core.TASK_KILLING, "is being ended together with its process"),
+        (core.TASK_COMMITTED, "has ended; its result is being published"),
+    ]:
+        scene = Scene()
+        scene.task(state, who=scene.client())
+        assert text_of(explain(scene.snapshot()))[0] == f"task f 00000a0a0a0a0a0a {says}"
+    scene = Scene()
+    scene.task(core.TASK_CLAIMED)
+    assert "is with the daemon" in text_of(explain(scene.snapshot()))[0]
+
+
 def test_a_driver_that_waits_for_many() -> None:
     scene = Scene()
     for _ in range(20):

@@ -17,7 +17,9 @@ from shoal.util.state.snapshot import Snapshot
 class ActorState(Record, frozen=True, kw_only=True):
     """One actor: alive, about to be, or one of the last 256 that ended. The words are Ray's."""
 
-    DETAIL: ClassVar[frozenset[str]] = frozenset({"required_resources", "max_concurrency", "death_cause"})
+    DETAIL: ClassVar[frozenset[str]] = frozenset(
+        {"required_resources", "max_concurrency", "death_cause", "num_restarts"}
+    )
 
     actor_id: str
     """Hexadecimal, as `get_runtime_context().get_actor_id()`."""
@@ -25,7 +27,7 @@ class ActorState(Record, frozen=True, kw_only=True):
     """None if the daemon did not answer."""
     state: str
     """PENDING_CREATION: it waits for resources or for its process. DEPENDENCIES_UNREADY: its constructor waits for an
-    argument. ALIVE. DEAD."""
+    argument. ALIVE. RESTARTING: it waits for its next process. DEAD."""
     job_id: str
     name: str | None
     node_id: str
@@ -39,6 +41,7 @@ class ActorState(Record, frozen=True, kw_only=True):
     required_resources: dict[str, float] | None = None
     max_concurrency: int | None = None
     death_cause: str | None = None
+    num_restarts: int = 0
 
 
 def actor_rows(snapshot: Snapshot) -> Iterator[ActorState]:
@@ -63,6 +66,7 @@ def actor_rows(snapshot: Snapshot) -> Iterator[ActorState]:
             required_resources=row.resources,
             max_concurrency=row.max_concurrency,
             death_cause=row.death or None,
+            num_restarts=row.n_restarts,
         )
 
 
@@ -70,7 +74,7 @@ def _state_of(row: ActorRow, creation: int | None) -> str:
     if not row.is_alive:
         return "DEAD"
     if row.pid == 0:
-        return "PENDING_CREATION"
+        return "RESTARTING" if row.n_restarts else "PENDING_CREATION"
     return "DEPENDENCIES_UNREADY" if creation == core.TASK_WAITING else "ALIVE"
 
 

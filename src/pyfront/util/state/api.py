@@ -50,7 +50,7 @@ def _tasks(snapshot: Snapshot) -> Iterable[TaskState]:
     return task_rows(snapshot, time.time_ns())
 
 
-TASKS = Noun(TaskState, _tasks, "task_id", ("tasks", "objects"))
+TASKS = Noun(TaskState, _tasks, "task_id", ("tasks", "awaited"))
 ACTORS = Noun(ActorState, actor_rows, "actor_id", ("tasks",))
 OBJECTS = Noun(ObjectState, object_rows, "object_id", ("tasks", "objects", "waiters", "arguments", "contents", "pins"))
 WORKERS = Noun(WorkerState, worker_rows, "worker_id", ("tasks",))
@@ -58,12 +58,12 @@ NODES = Noun(NodeState, node_rows, "node_id", ())
 JOBS = Noun(JobState, job_rows, "job_id", ("tasks",))
 
 
-def _look(noun: Noun[Row], address: str | None, timeout: float) -> list[Row]:
+def _look(noun: Noun[Row], address: str | None, timeout: float) -> Iterable[Row]:
     with opened(address) as source:
         snapshot = source.snapshot(*noun.parts, timeout_s=timeout)
     if snapshot.is_truncated:
         warnings.warn("the node has more records than were read", IncompleteStateWarning, stacklevel=4)
-    return list(noun.rows(snapshot))
+    return noun.rows(snapshot)
 
 
 def _list(

@@ -247,7 +247,7 @@ class _Walk:
             return self._why_call_is_queued(task) if task.is_actor_call else self._why_queued(task.class_id)
         client = s.clients.get(task.who)
         if task.state == core.TASK_CLAIMED and task.who == 0:
-            return "is put off: its last attempt was ended because the node ran short of memory", ()
+            return "is with the daemon: it is being cancelled, or is put off because the node ran short of memory", ()
         if client is None:
             return "is in the hands of a process that is gone; it will be put back", ()
         if task.state == core.TASK_COMMITTED:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from shoal._core import _node as core
-from shoal.ids import MethodKey, method_key
+from shoal.ids import CONSTRUCTOR_KEY, MethodKey, method_key
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
+from shoal.task.actor_shape import ActorShape, calls_of
 
 STOPPED = frozenset("Tt")  # of a process's state, as /proc says it: by a signal, or by a debugger
 
@@ -219,7 +220,8 @@ class Snapshot:
     @cached_property
     def _methods(self) -> dict[int, dict[MethodKey, str]]:
         return {
-            class_id: {method_key(name): name for name in ["__init__", *_method_names(row)]}
+            class_id: {method_key(call): name for call, name, _ in calls_of(_shape_of(row))}
+            | {CONSTRUCTOR_KEY: "__init__"}
             for class_id, row in self.actor_by_class.items()
         }
 
@@ -243,5 +245,5 @@ class Snapshot:
         return {name: amount for name, amount in amounts.items() if amount}
 
 
-def _method_names(row: ActorRow) -> list[str]:
-    return list(msgspec.msgpack.decode(row.methods, type=dict[str, int])) if row.methods else []
+def _shape_of(row: ActorRow) -> ActorShape:
+    return msgspec.msgpack.decode(row.methods, type=ActorShape) if row.methods else ActorShape({})

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from shoal import runtime
 from shoal._core import status
-from shoal._core._node import LOC_INLINE, VALUE_HAS_REFS, Survey
+from shoal._core._node import AWAITS_SEVERAL, LOC_INLINE, VALUE_HAS_REFS, Survey
 from shoal.config import driver_config
 from shoal.errors import IncompleteStateWarning, NodeDiedError, NodeNotFoundError, NotConnectedError
 from shoal.link import Link, RequestRefused
@@ -73,7 +73,10 @@ class Source:
         return None
 
     def snapshot(self, *parts: str, timeout_s: float = ANSWER_TIMEOUT_S, is_named: bool = True) -> Snapshot:
-        """Look at `parts` (tasks, objects, waiters, arguments, contents, pins); clients and classes always."""
+        """Look at `parts`: tasks, objects or only those awaited, waiters, arguments, contents, pins.
+
+        Clients and classes are looked at always.
+        """
         survey = self._survey
         tables = self.ask(DescribeNode(), timeout_s) if is_named else None
         is_truncated = False
@@ -96,6 +99,8 @@ class Source:
         waiters = scan(survey.waiters, WaiterRecord) if "waiters" in parts else []
         tasks = scan(survey.tasks, TaskRecord) if "tasks" in parts else []
         objects = scan(survey.objects, ObjectRecord) if "objects" in parts else []
+        if "awaited" in parts:
+            objects = _awaited(survey, tasks, list(clients.values()))
         store_claimed, store_limit = survey.store()
         return Snapshot(
             tasks=tasks,
@@ -114,6 +119,21 @@ class Source:
             store_limit=store_limit,
             is_truncated=is_truncated,
         )
+
+
+def _awaited(survey: Survey, tasks: Sequence[TaskRecord], clients: Sequence[ClientRecord]) -> list[ObjectRecord]:
+    numbers = {task.awaits for task in tasks} | {client.awaits for client in clients}
+    found = [
+        ObjectRecord(*row)
+        for number in numbers
+        if number > AWAITS_SEVERAL
+        for row in survey.objects(_index(number), 1)[0]
+    ]
+    return [record for record in found if record.object in numbers]
+
+
+def _index(number: int) -> int:
+    return number & 0xFFFFFFFF
 
 
 def _contents(survey: Survey, objects: Sequence[ObjectRecord]) -> dict[int, list[int]]:

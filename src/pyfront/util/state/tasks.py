@@ -29,8 +29,9 @@ class TaskState(Record, frozen=True, kw_only=True):
     state: str
     """PENDING_ARGS_AVAIL: an argument is missing. PENDING_NODE_ASSIGNMENT: it waits for a CPU or other resources.
     PENDING_ACTOR_TASK_ORDERING_OR_CONCURRENCY: it waits for its actor. SUBMITTED_TO_WORKER: a worker has it and has
-    not begun. RUNNING; RUNNING_IN_RAY_GET, RUNNING_IN_RAY_WAIT: its worker is parked in `get` or `wait`. FINISHED: its
-    result is being published. FAILED: its worker is being ended for it."""
+    not begun. RUNNING, also when it was cancelled or has run too long, until its worker lets go of it;
+    RUNNING_IN_RAY_GET, RUNNING_IN_RAY_WAIT: its worker is parked in `get` or `wait`. FINISHED: its result is being
+    published. FAILED: its worker is being ended for it."""
     job_id: str
     actor_id: str | None
     type: str
