@@ -102,6 +102,7 @@ def _runner(
                 let_go(error)
             else:
                 outcomes.raised(task, name, told, OWN_FRAMES)
+            del told  # it refers to this frame: kept here it would keep what the call referred to
         finally:
             last_call.task = None
             set_current(None)
