@@ -40,11 +40,15 @@ static void test_hint_of_another_time_or_class_claims_nothing(void) {
   sh_ref out = rig_submit_one(&r, 1, NULL, 0), task = rig_task_of(&r, out);
   sh_ref before = {.index = task.index, .generation = task.generation - 1U};
   uint64_t word = sh_load_relaxed(word_of(task.index));
+  uint32_t client;
+  const sh_class *c = sh_class_at(&r.d.seg, r.class_id);
+  EXPECT(sh_claim_next_client(&r.d.seg, c, 0, &client) && client == r.driver.index);
   EXPECT(sh_seat_take(&r.worker[0]));
   EXPECT_EQ(sh_claim_hint(&r.worker[0], sh_ref_pack(before), r.class_id), SH_LOST);
   EXPECT_EQ(sh_claim_hint(&r.worker[0], sh_ref_pack(task), r.class_id + 1U), SH_LOST);
   EXPECT_EQ(sh_load_relaxed(word_of(task.index)), word);
-  EXPECT(rig_work(&r.worker[0]));
+  EXPECT(rig_work(&r.worker[0]) && !rig_work(&r.worker[0]));
+  EXPECT(!sh_claim_next_client(&r.d.seg, c, 0, &client)); /* no ring has anything */
   EXPECT_EQ(rig_value(&r.driver, out), 1);
   sh_ref_drop(&r.driver, out);
   rig_expect_empty(&r);
@@ -59,7 +63,7 @@ static void test_awaited_task_is_run_on_the_spot_only_if_it_needs_no_lease(void)
   sh_ref leased = submit_to(define(0, KIND)), call, plain = rig_submit_one(&r, 3, NULL, 0);
   sh_self actor;
   rig_call method = {.class_id = rig_actor(&r, &actor), .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL};
-  EXPECT(!sh_next_possible(&actor));
+  EXPECT(!rig_work(&actor) && !sh_next_possible(&actor)); /* it has looked, and there is nothing */
   rig_submit(&r.driver, &method, &call);
   EXPECT(sh_next_possible(&actor));
   EXPECT_EQ(sh_next_awaited(&r.worker[0], leased, &slot), SH_EMPTY);

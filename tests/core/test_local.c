@@ -77,6 +77,26 @@ static void test_adopted_object_keeps_its_pins(void) {
   rig_close(&r);
 }
 
+static void test_only_who_pinned_unpins(void) {
+  rig_open(&r, 0, 1);
+  sh_ref before = rig_put(&r.driver, 1, 100);
+  sh_ref_drop(&r.driver, before);
+  sh_ref ref = rig_put(&r.driver, 5, 100);
+  EXPECT_EQ(ref.index, before.index);
+  sh_a64 *word = sh_pins_word(&r.d.seg, r.driver.index, ref.index);
+  sh_unpin(&r.driver, ref); /* one too many */
+  EXPECT_EQ(sh_load_relaxed(word), 0);
+  sh_pin(&r.driver, ref);
+  EXPECT(sh_load_relaxed(word) != 0);
+  sh_unpin(&r.driver, before);
+  EXPECT(sh_load_relaxed(word) != 0);
+  sh_unpin(&r.driver, ref);
+  EXPECT_EQ(sh_load_relaxed(word), 0);
+  sh_ref_drop(&r.driver, ref);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_who_leaves_drops_nothing_that_it_dropped_before(void) {
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 4, NULL, 0), given = rig_put(&r.driver, 5, 8);
@@ -142,6 +162,7 @@ int main(void) {
   RUN(test_reference_too_many_is_forgotten);
   RUN(test_owner_that_is_told_of_its_own_object_keeps_it);
   RUN(test_adopted_object_keeps_its_pins);
+  RUN(test_only_who_pinned_unpins);
   RUN(test_who_leaves_drops_nothing_that_it_dropped_before);
   RUN(test_full_log_and_an_object_that_was_held_before);
   return 0;

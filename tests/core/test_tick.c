@@ -194,6 +194,21 @@ static void test_result_of_a_stopped_worker_is_published_once(void) {
   rig_close(&r);
 }
 
+static void test_who_waits_is_told_though_the_result_is_there_already(void) {
+  rig_open(&r, 1, 1);
+  uint32_t slot;
+  sh_ref out = commit_and_stop(false, false, &slot);
+  EXPECT_EQ(sh_watch(&r.driver, out), SH_OK);
+  (void)sh_entry_close(sh_entry_at(&r.d.seg, out.index), out.generation); /* it is stopped before it walks the list */
+  EXPECT(!sh_any_fired(&r.driver));
+  ticks();
+  EXPECT(sh_any_fired(&r.driver));
+  EXPECT_EQ(repairs(), 1);
+  end(out, slot);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_error_of_a_stopped_worker_is_told_once(void) {
   rig_open(&r, 1, 1);
   uint32_t slot;
@@ -257,6 +272,7 @@ int main(void) {
   RUN(test_nobody_is_woken_for_what_waits_for_a_lease);
   RUN(test_nobody_is_woken_for_what_is_over);
   RUN(test_result_of_a_stopped_worker_is_published_once);
+  RUN(test_who_waits_is_told_though_the_result_is_there_already);
   RUN(test_error_of_a_stopped_worker_is_told_once);
   RUN(test_writers_that_cannot_be_are_passed_over);
   RUN(test_who_buried_something_is_asked_once_to_flush_it);

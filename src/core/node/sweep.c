@@ -484,25 +484,3 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
       i--; /* it moved: look again */
   }
 }
-
-void sh_sweep_rescan(sh_repair *d) {
-  uint32_t end = slots_in_use(&d->seg);
-  for (uint32_t i = 0; i < end; i++)
-    if (sh_word_state(sh_load_acquire(&sh_slot_at(&d->seg, i)->word)) == SH_TASK_READY)
-      sh_task_hint(&d->self, i);
-}
-
-void sh_sweep_orphans(sh_repair *d) {
-  uint32_t end = slots_in_use(&d->seg);
-  for (uint32_t i = 0; i < end; i++) {
-    uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, i)->word);
-    if (sh_word_state(word) != SH_TASK_READY)
-      continue;
-    const sh_class *c = sh_known_class(d, sh_word_who(word));
-    if (sh_word_state(c->word) != SH_CLASS_CLOSED)
-      continue;
-    uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
-    if (sh_cas(&sh_slot_at(&d->seg, i)->word, &word, mine))
-      sh_sweep_resolve(d, i, mine, &c->end); /* it became ready after its class was closed and scanned */
-  }
-}

@@ -276,5 +276,5 @@ const xp_scenario record_last_block = {
     .setup = setup_last_block,
     .run = {last_user, chunk_returner, chunk_seeker},
     .check = seeker_is_alone,
-    .preemptions = 2,
+    .preemptions = 1,
 };
