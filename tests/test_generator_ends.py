@@ -29,7 +29,10 @@ def until_closed(path: Path) -> Iterator[int]:
             yield n
             n += 1
     finally:
-        note(path, "closed")
+        try:
+            note(path, "closed")
+        except KeyboardInterrupt:  # a cancel may come just here
+            note(path, "closed")
 
 
 @pytest.mark.parametrize("n_taken", [0, 1, 100])
@@ -129,7 +132,7 @@ def test_a_stream_that_is_cancelled_while_it_runs(tmp_path: Path, ahead: int | N
     next(stream)
     shoal.cancel(stream, force=force)
     assert isinstance(last_error(stream), shoal.TaskCancelledError)
-    assert force or (tmp_path / "log").read_text() == "closed\n"
+    assert force or set((tmp_path / "log").read_text().splitlines()) == {"closed"}
 
 
 def test_a_stream_that_is_cancelled_while_it_waits_in_its_code(pipe: str) -> None:
