@@ -13,9 +13,14 @@ HEADER_BYTES = 256  # of what is decided when the node starts
 
 
 def segment_address() -> int:
-    """Where this process has mapped the node's segment to write to it."""
-    maps = Path("/proc/self/maps").read_text()
-    found = re.search(r"^([0-9a-f]+)-\S+ rw-s .*memfd:shoal", maps, re.MULTILINE)
+    """Where this process has mapped the node's segment to write to it. It may map those of earlier nodes too."""
+    assert shoal.runtime.connection is not None
+    daemon = Path(f"/proc/{shoal.runtime.connection.config.daemon_pid}/maps").read_text()
+    inode = re.search(r"(\d+) /memfd:shoal", daemon)
+    assert inode, "the daemon has no segment"
+    found = re.search(
+        rf"^([0-9a-f]+)-\S+ rw-s \S+ \S+ {inode[1]} .*memfd:shoal", Path("/proc/self/maps").read_text(), re.M
+    )
     assert found, "no writable mapping of the segment"
     return int(found[1], 16)
 

@@ -9,6 +9,7 @@ import msgspec
 from shoal._core import _node as core
 from shoal.ids import method_key
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables
+from shoal.task.actor_shape import ActorShape, MethodShape
 from shoal.util.state.snapshot import ClassRecord, ClientRecord, ObjectRecord, Snapshot, TaskRecord, WaiterRecord
 
 DRIVER, CPU_CLASS, ROOT = 1, 0, 1
@@ -54,7 +55,7 @@ class Scene:
     def actor(self, name: str, class_id: int, *, has_process: bool = True, max_concurrency: int = 1) -> int:
         client = self.client(core.ROLE_ACTOR, class_id) if has_process else 0
         self.make_class(class_id, core.CLASS_ACTOR, {}, taker=client + 1 if client else 0)
-        methods = msgspec.msgpack.encode({"work": 1})
+        methods = msgspec.msgpack.encode(ActorShape({"work": MethodShape()}))
         pid = self.clients[client].pid if client else 0
         self.actors.append(ActorRow(class_id, ROOT, "Actor", name, "ns", pid, max_concurrency, False, methods, {}))
         return client

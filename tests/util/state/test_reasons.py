@@ -199,8 +199,8 @@ def test_a_stopped_process_is_where_a_chain_ends() -> None:
 
 def test_tasks_that_their_process_is_to_let_go_of() -> None:
     for state, says in [
-        (core.TASK_CANCELLED, "was cancelled; its process is to let go of it"),
-        (core.TASK_OVERDUE, "has run longer than it may; its process is to let go of it"),
+        (core.TASK_CANCELLED, "was cancelled and is interrupted"),
+        (core.TASK_OVERDUE, "ran for longer than its timeout and is interrupted"),
         (core.TASK_KILLING, "is being ended together with its process"),
         (core.TASK_COMMITTED, "has ended; its result is being published"),
     ]:
