@@ -16,7 +16,7 @@ def segment_address() -> int:
     """Where this process has mapped the node's segment to write to it. It may map those of earlier nodes too."""
     assert shoal.runtime.connection is not None
     daemon = Path(f"/proc/{shoal.runtime.connection.config.daemon_pid}/maps").read_text()
-    inode = re.search(r"(\d+) /memfd:shoal", daemon)
+    inode = re.search(r"(\d+) +/memfd:shoal", daemon)
     assert inode, "the daemon has no segment"
     found = re.search(
         rf"^([0-9a-f]+)-\S+ rw-s \S+ \S+ {inode[1]} .*memfd:shoal", Path("/proc/self/maps").read_text(), re.M
