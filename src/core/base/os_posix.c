@@ -106,15 +106,18 @@ void sh_os_idle_priority(void) {
 }
 
 int sh_os_start_beside(pthread_t *thread, void *(*run)(void *), void *context) {
-  cpu_set_t others;
+  cpu_set_t all, others;
   pthread_attr_t attributes;
   int here = sched_getcpu(), rc = EINVAL;
-  if (here >= 0 && sched_getaffinity(0, sizeof others, &others) == 0) {
+  if (here >= 0 && sched_getaffinity(0, sizeof all, &all) == 0) {
+    others = all;
     CPU_CLR((size_t)here, &others);
     if (CPU_COUNT(&others) > 0 && pthread_attr_init(&attributes) == 0) {
       if (pthread_attr_setaffinity_np(&attributes, sizeof others, &others) == 0)
         rc = pthread_create(thread, &attributes, run, context);
       (void)pthread_attr_destroy(&attributes);
+      if (rc == 0) /* placed, not bound: if the caller is moved there, this one may go */
+        (void)pthread_setaffinity_np(*thread, sizeof all, &all);
     }
   }
   if (rc != 0) /* one CPU, too many for the set, or the CPUs changed just now */
