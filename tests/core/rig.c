@@ -77,6 +77,22 @@ uint32_t rig_actor(rig *r, sh_self *self) {
   return class_id;
 }
 
+uint32_t rig_define(rig *r, uint32_t cpu_milli, uint32_t demanded_kind) {
+  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = cpu_milli, .n_demands = demanded_kind != 0};
+  uint32_t class_id;
+  shape.kinds[0] = demanded_kind;
+  shape.milli[0] = demanded_kind ? 1000 : 0;
+  EXPECT_EQ(sh_repair_define_class(&r->d, &shape, &class_id), SH_OK);
+  return class_id;
+}
+
+sh_ref rig_submit_to(rig *r, uint32_t class_id) {
+  sh_ref out;
+  rig_call call = {.class_id = class_id, .n_returns = 1};
+  rig_submit(&r->driver, &call, &out);
+  return out;
+}
+
 void rig_rounds(rig *r, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     r->d.last_tick_ns = sh_os_now_ns(); /* no tick: without faults nothing may depend on it */

@@ -116,4 +116,9 @@ bool rig_work(sh_self *worker);
 /* Let all workers work until none finds anything; rounds in between. */
 void rig_work_all(rig *r);
 
+/* A class of tasks with this demand: so much of a CPU, and, unless it is 0, one of this kind of resource. */
+uint32_t rig_define(rig *r, uint32_t cpu_milli, uint32_t demanded_kind);
+/* A call of that class with one return and no arguments, by the driver. */
+sh_ref rig_submit_to(rig *r, uint32_t class_id);
+
 #endif

@@ -8,22 +8,6 @@
 
 static rig r;
 
-static uint32_t define(uint32_t cpu_milli, uint32_t demanded_kind) {
-  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = cpu_milli, .n_demands = demanded_kind != 0};
-  uint32_t class_id;
-  shape.kinds[0] = demanded_kind;
-  shape.milli[0] = 1000;
-  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &class_id), SH_OK);
-  return class_id;
-}
-
-static sh_ref submit_to(uint32_t class_id) {
-  sh_ref out;
-  rig_call call = {.class_id = class_id, .n_returns = 1};
-  rig_submit(&r.driver, &call, &out);
-  return out;
-}
-
 /* One that is idle gets the lease that work waits for. */
 static void get_lease(sh_self *worker) {
   sh_idle_announce(worker);
@@ -60,7 +44,7 @@ static void test_awaited_task_is_run_on_the_spot_only_if_it_needs_no_lease(void)
   uint32_t slot;
   rig_open(&r, 1, 1);
   EXPECT_EQ(sh_repair_set_capacity(&r.d, KIND, 1000), SH_OK);
-  sh_ref leased = submit_to(define(0, KIND)), call, plain = rig_submit_one(&r, 3, NULL, 0);
+  sh_ref leased = rig_submit_to(&r, rig_define(&r, 0, KIND)), call, plain = rig_submit_one(&r, 3, NULL, 0);
   sh_self actor;
   rig_call method = {.class_id = rig_actor(&r, &actor), .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL};
   EXPECT(!rig_work(&actor) && !sh_next_possible(&actor)); /* it has looked, and there is nothing */
@@ -115,7 +99,7 @@ static void test_work_that_needs_no_seat_is_possible_without_one(void) {
   uint32_t slot = rig_claim(&r.worker[0]);
   sh_ref second = rig_submit_one(&r, 2, NULL, 0);
   EXPECT(!sh_next_possible(&r.worker[1]));
-  sh_ref third = submit_to(define(0, 0));
+  sh_ref third = rig_submit_to(&r, rig_define(&r, 0, 0));
   EXPECT(sh_next_possible(&r.worker[1]));
   EXPECT(rig_work(&r.worker[1]));
   rig_finish(&r.worker[0], slot);
@@ -236,8 +220,8 @@ static void test_lease_that_is_taken_away_at_the_last_moment_is_not_used(void) {
   uint32_t slot;
   rig_open(&r, 1, 1);
   EXPECT_EQ(sh_repair_set_capacity(&r.d, KIND, 1000), SH_OK);
-  uint32_t leased = define(0, KIND);
-  sh_ref first = submit_to(leased), second = submit_to(leased);
+  uint32_t leased = rig_define(&r, 0, KIND);
+  sh_ref first = rig_submit_to(&r, leased), second = rig_submit_to(&r, leased);
   get_lease(&r.worker[0]);
   EXPECT(rig_work(&r.worker[0]));
   uint64_t lease = sh_load_relaxed(&r.worker[0].me->x_lease);

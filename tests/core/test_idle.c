@@ -25,32 +25,16 @@ static bool is_idle(const sh_self *self) {
   return (sh_load_relaxed(&r.d.seg.header->x_idle[self->index / 64U]) & (1ULL << (self->index % 64U))) != 0;
 }
 
-static uint32_t define(uint32_t cpu_milli, uint32_t demanded_kind) {
-  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = cpu_milli, .n_demands = demanded_kind != 0};
-  uint32_t class_id;
-  shape.kinds[0] = demanded_kind;
-  shape.milli[0] = 1000;
-  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &class_id), SH_OK);
-  return class_id;
-}
-
-static sh_ref submit_to(uint32_t class_id) {
-  sh_ref out;
-  rig_call call = {.class_id = class_id, .n_returns = 1};
-  rig_submit(&r.driver, &call, &out);
-  return out;
-}
-
 static void test_one_idle_worker_is_woken_and_counted_out(void) {
   rig_open(&r, 2, 2);
-  uint32_t other = define(0, 0);
+  uint32_t other = rig_define(&r, 0, 0);
   sh_idle_announce(&r.worker[0]);
   EXPECT(!sh_wake_worker_of(&r.d.seg, RIG_ROOT + 1U, false)); /* it serves another job */
   EXPECT(is_idle(&r.worker[0]));
   EXPECT(sh_wake_worker_of(&r.d.seg, RIG_ROOT, false));
   EXPECT(!is_idle(&r.worker[0]));
   EXPECT(!sh_wake_worker_of(&r.d.seg, RIG_ROOT, false));
-  sh_ref first = rig_submit_one(&r, 1, NULL, 0), second = submit_to(other); /* two classes have work */
+  sh_ref first = rig_submit_one(&r, 1, NULL, 0), second = rig_submit_to(&r, other); /* two classes have work */
   sh_idle_announce(&r.worker[0]);
   sh_idle_announce(&r.worker[1]);
   sh_wake_worker(&r.d.seg);
@@ -74,7 +58,7 @@ static void test_nobody_is_woken_without_work_that_it_may_take(void) {
   EXPECT(is_idle(&r.worker[0]));
   sh_idle_withdraw(&r.worker[0]);
   EXPECT_EQ(sh_repair_set_capacity(&r.d, KIND, 1000), SH_OK);
-  sh_ref leased = submit_to(define(0, KIND));
+  sh_ref leased = rig_submit_to(&r, rig_define(&r, 0, KIND));
   sh_idle_announce(&r.worker[0]);
   sh_wake_worker(&r.d.seg); /* the daemon will, with a lease */
   EXPECT(is_idle(&r.worker[0]));

@@ -32,25 +32,6 @@ static bool wakes(sh_self *self, uint32_t seq) {
   return woken;
 }
 
-static uint32_t define(uint32_t cpu_milli, uint32_t demanded_kind) {
-  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = cpu_milli};
-  uint32_t class_id;
-  if (demanded_kind) {
-    shape.n_demands = 1;
-    shape.kinds[0] = demanded_kind;
-    shape.milli[0] = 1000;
-  }
-  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &class_id), SH_OK);
-  return class_id;
-}
-
-static sh_ref submit_to(uint32_t class_id) {
-  sh_ref out;
-  rig_call call = {.class_id = class_id, .n_returns = 1};
-  rig_submit(&r.driver, &call, &out);
-  return out;
-}
-
 static void test_seat_of_who_computes_is_not_taken(void) {
   rig_open(&r, 2, 1);
   sh_ref first = rig_submit_one(&r, 1, NULL, 0), second = rig_submit_one(&r, 2, NULL, 0);
@@ -91,10 +72,10 @@ static void test_who_came_back_without_a_seat_is_not_forgotten(void) {
 
 static void test_work_that_needs_no_seat_waits_for_none(void) {
   rig_open(&r, 2, 1);
-  uint32_t free_run = define(0, 0);
+  uint32_t free_run = rig_define(&r, 0, 0);
   sh_ref first = rig_submit_one(&r, 1, NULL, 0);
   uint32_t slot = rig_claim(&r.worker[0]);
-  sh_ref second = submit_to(free_run);
+  sh_ref second = rig_submit_to(&r, free_run);
   uint32_t seq = fall_asleep(&r.worker[1]);
   ticks();
   EXPECT(repairs() > 0);
@@ -111,8 +92,8 @@ static void test_nobody_is_woken_for_what_waits_for_a_lease(void) {
   enum { KIND = 5 };
   rig_open(&r, 2, 1);
   EXPECT_EQ(sh_repair_set_capacity(&r.d, KIND, 1000), SH_OK);
-  uint32_t leased = define(0, KIND);
-  sh_ref first = submit_to(leased), second = submit_to(leased);
+  uint32_t leased = rig_define(&r, 0, KIND);
+  sh_ref first = rig_submit_to(&r, leased), second = rig_submit_to(&r, leased);
   sh_idle_announce(&r.worker[0]);
   rig_rounds(&r, 2);
   sh_idle_withdraw(&r.worker[0]);
