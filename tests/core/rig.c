@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "base/os.h"
+#include "node/cancel.h"
 #include "node/known.h"
 
 #define STORE_BYTES (128ULL << 20)
@@ -129,6 +130,19 @@ void rig_expect_empty(rig *r) {
   EXPECT_EQ(stats.live_bytes, 0);
   EXPECT_EQ(stats.free_seats, r->d.seg.fixed.n_seats);
   EXPECT_EQ(stats.quarantined, 0);
+}
+
+void rig_close_empty(rig *r, const sh_ref *refs, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++)
+    sh_ref_drop(&r->driver, refs[i]);
+  rig_expect_empty(r);
+  EXPECT_EQ(r->d.n_endings, 0);
+  EXPECT_EQ(r->d.repairs, 0);
+  rig_close(r);
+}
+
+sh_status rig_cancel(rig *r, sh_ref out) {
+  return sh_repair_cancel(&r->d, rig_task_of(r, out), false, true);
 }
 
 /* A value fills its bytes with a pattern of itself, so that overlap shows. */

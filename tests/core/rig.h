@@ -121,4 +121,9 @@ uint32_t rig_define(rig *r, uint32_t cpu_milli, uint32_t demanded_kind);
 /* A call of that class with one return and no arguments, by the driver. */
 sh_ref rig_submit_to(rig *r, uint32_t class_id);
 
+/* The driver lets go of all: nothing is in use, no ending is under way, nothing was repaired. Closes the node. */
+void rig_close_empty(rig *r, const sh_ref *refs, uint32_t n);
+/* Cancel the task that returns `out`, with its children. */
+sh_status rig_cancel(rig *r, sh_ref out);
+
 #endif

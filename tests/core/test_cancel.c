@@ -6,34 +6,22 @@
 
 static rig r;
 
-static sh_status cancel(sh_ref out) {
-  return sh_repair_cancel(&r.d, rig_task_of(&r, out), false, true);
-}
-static void close_empty(const sh_ref *refs, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++)
-    sh_ref_drop(&r.driver, refs[i]);
-  rig_expect_empty(&r);
-  EXPECT_EQ(r.d.n_endings, 0);
-  EXPECT_EQ(r.d.repairs, 0);
-  rig_close(&r);
-}
-
 static void test_queued_task_is_not_run(void) {
   rig_open(&r, 1, 1);
   sh_ref refs[3];
   for (uint32_t i = 0; i < 3; i++)
     refs[i] = rig_submit_one(&r, i, NULL, 0);
-  EXPECT_EQ(cancel(refs[1]), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, refs[1]), SH_OK);
   EXPECT_EQ(rig_error(&r.driver, refs[1]), SH_ERR_CANCELLED);
   EXPECT(rig_work(&r.worker[0]));
   EXPECT(rig_work(&r.worker[0]));
   EXPECT(!rig_work(&r.worker[0]));
   EXPECT_EQ(rig_value(&r.driver, refs[0]), 0);
   EXPECT_EQ(rig_value(&r.driver, refs[2]), 2);
-  EXPECT_EQ(cancel(refs[1]), SH_LOST);
-  EXPECT_EQ(cancel(refs[2]), SH_LOST);
+  EXPECT_EQ(rig_cancel(&r, refs[1]), SH_LOST);
+  EXPECT_EQ(rig_cancel(&r, refs[2]), SH_LOST);
   EXPECT_EQ(rig_value(&r.driver, refs[2]), 2);
-  close_empty(refs, 3);
+  rig_close_empty(&r, refs, 3);
 }
 
 static void test_all_returns_of_a_queued_task_are_resolved(void) {
@@ -42,24 +30,24 @@ static void test_all_returns_of_a_queued_task_are_resolved(void) {
   rig_call call = {.class_id = r.class_id, .n_returns = 20, .deps = &arg, .n_deps = 1};
   rig_submit(&r.driver, &call, refs);
   sh_ref_drop(&r.driver, arg);
-  EXPECT_EQ(cancel(refs[7]), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, refs[7]), SH_OK);
   for (uint32_t i = 0; i < 20; i++)
     EXPECT_EQ(rig_error(&r.driver, refs[i]), SH_ERR_CANCELLED);
   EXPECT(!rig_work(&r.worker[0]));
-  close_empty(refs, 20);
+  rig_close_empty(&r, refs, 20);
 }
 
 static void test_task_that_waits_for_an_argument_is_not_run_when_it_comes(void) {
   rig_open(&r, 2, 2);
   sh_ref arg = rig_submit_one(&r, 1, NULL, 0), sum = rig_submit_one(&r, 5, &arg, 1),
          other = rig_submit_one(&r, 6, &arg, 1), last = rig_submit_one(&r, 7, &sum, 1);
-  EXPECT_EQ(cancel(sum), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, sum), SH_OK);
   EXPECT_EQ(rig_error(&r.driver, sum), SH_ERR_CANCELLED);
   rig_work_all(&r);
   EXPECT_EQ(rig_value(&r.driver, arg), 1);
   EXPECT_EQ(rig_value(&r.driver, other), 7);
   EXPECT_EQ(rig_error(&r.driver, last), SH_ERR_CANCELLED);
-  close_empty((sh_ref[]){arg, sum, other, last}, 4);
+  rig_close_empty(&r, (sh_ref[]){arg, sum, other, last}, 4);
 }
 
 static void test_running_task_cannot_commit_and_its_worker_takes_the_next(void) {
@@ -67,8 +55,8 @@ static void test_running_task_cannot_commit_and_its_worker_takes_the_next(void) 
   sh_ref refs[2] = {rig_submit_one(&r, 1, NULL, 0), rig_submit_one(&r, 2, NULL, 0)};
   uint32_t slot = rig_claim(&r.worker[0]);
   EXPECT(!sh_is_ending(&r.worker[0], slot));
-  EXPECT_EQ(cancel(refs[0]), SH_OK);
-  EXPECT_EQ(cancel(refs[0]), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, refs[0]), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, refs[0]), SH_OK);
   EXPECT(sh_is_ending(&r.worker[0], slot));
   EXPECT(!rig_is_closed(&r.driver, refs[0]));
   rig_fill(&r.worker[0], slot, 100000);
@@ -79,7 +67,7 @@ static void test_running_task_cannot_commit_and_its_worker_takes_the_next(void) 
   EXPECT_EQ(rig_error(&r.driver, refs[0]), SH_ERR_CANCELLED);
   EXPECT(rig_work(&r.worker[0]));
   EXPECT_EQ(rig_value(&r.driver, refs[1]), 2);
-  close_empty(refs, 2);
+  rig_close_empty(&r, refs, 2);
 }
 
 static void test_value_that_holds_references_is_thrown_away_with_its_counts(void) {
@@ -87,7 +75,7 @@ static void test_value_that_holds_references_is_thrown_away_with_its_counts(void
   sh_ref out = rig_submit_one(&r, 1, NULL, 0), inside = rig_put(&r.worker[0], 6, 1000);
   uint32_t slot = rig_claim(&r.worker[0]);
   uint8_t *data;
-  EXPECT_EQ(cancel(out), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
   sh_ref_share(&r.worker[0], inside);
   EXPECT_EQ(sh_fill(&r.worker[0], out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
   sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = 1};
@@ -99,7 +87,7 @@ static void test_value_that_holds_references_is_thrown_away_with_its_counts(void
   sh_ref_drop(&r.worker[0], inside);
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_claimed_task_is_ended_in_whatever_comes_next(void) {
@@ -110,7 +98,7 @@ static void test_claimed_task_is_ended_in_whatever_comes_next(void) {
   uint64_t waiting = sh_load_relaxed(word);
   /* As if a worker were between its claim and its next step. */
   sh_store_relaxed(word, sh_word(sh_word_generation(waiting), SH_TASK_CLAIMED, r.worker[1].index, 0));
-  EXPECT_EQ(cancel(sum), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, sum), SH_OK);
   EXPECT_EQ(rig_state_of(&r, sum), SH_TASK_CLAIMED);
   EXPECT_EQ(r.d.n_endings, 1);
   sh_store_relaxed(word, sh_word(sh_word_generation(waiting), SH_TASK_RUNNING, r.worker[1].index, 0));
@@ -119,7 +107,7 @@ static void test_claimed_task_is_ended_in_whatever_comes_next(void) {
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, sum), SH_ERR_CANCELLED);
   rig_work_all(&r);
-  close_empty((sh_ref[]){arg, sum}, 2);
+  rig_close_empty(&r, (sh_ref[]){arg, sum}, 2);
 }
 
 static void test_hints_of_cancelled_tasks_want_no_lease(void) {
@@ -135,19 +123,19 @@ static void test_hints_of_cancelled_tasks_want_no_lease(void) {
   static const uint32_t order[] = {1, 2, 0};
   for (uint32_t i = 0; i < 3; i++) {
     EXPECT_EQ(sh_ring_length(ring), left[i]);
-    EXPECT_EQ(cancel(refs[order[i]]), SH_OK);
+    EXPECT_EQ(rig_cancel(&r, refs[order[i]]), SH_OK);
   }
   EXPECT_EQ(sh_ring_length(ring), left[3]);
   EXPECT(sh_class_has_bits(&r.d.seg, sh_class_at(&r.d.seg, class_id)));
   rig_rounds(&r, 1);
   EXPECT_EQ(sh_load32_relaxed(&sh_seats_of(&r.d.seg)->x_lease_waits), 1);
-  EXPECT_EQ(cancel(refs[3]), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, refs[3]), SH_OK);
   EXPECT(!sh_class_has_bits(&r.d.seg, sh_class_at(&r.d.seg, class_id)));
   rig_rounds(&r, 1);
   EXPECT_EQ(sh_load32_relaxed(&sh_seats_of(&r.d.seg)->x_lease_waits), 0);
   for (uint32_t i = 0; i < 4; i++)
     EXPECT_EQ(rig_error(&r.driver, refs[i]), SH_ERR_CANCELLED);
-  close_empty(refs, 4);
+  rig_close_empty(&r, refs, 4);
 }
 
 static void test_put_back_task_is_ended_in_the_queue(void) {
@@ -155,10 +143,10 @@ static void test_put_back_task_is_ended_in_the_queue(void) {
   sh_ref out = rig_submit_one(&r, 1, NULL, 0);
   uint32_t slot = rig_claim(&r.worker[0]);
   sh_unclaim(&r.worker[0], slot);
-  EXPECT_EQ(cancel(out), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
   EXPECT(!rig_work(&r.worker[0]));
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_repeated_attempt_is_ended_in_the_queue_or_while_it_runs(void) {
@@ -171,14 +159,14 @@ static void test_repeated_attempt_is_ended_in_the_queue_or_while_it_runs(void) {
     rig_fill(&r.worker[0], slot, 1000);
     if (i == 0)
       EXPECT(sh_retry(&r.worker[0], slot));
-    EXPECT_EQ(cancel(refs[i]), SH_OK);
+    EXPECT_EQ(rig_cancel(&r, refs[i]), SH_OK);
     if (i == 1)
       EXPECT(!sh_retry(&r.worker[0], slot));
     rig_rounds(&r, 1);
     EXPECT_EQ(rig_error(&r.driver, refs[i]), SH_ERR_CANCELLED);
     EXPECT(!rig_work(&r.worker[0]));
   }
-  close_empty(refs, 2);
+  rig_close_empty(&r, refs, 2);
 }
 
 static void test_death_of_the_worker_resolves_its_cancelled_task_without_a_retry(void) {
@@ -187,12 +175,12 @@ static void test_death_of_the_worker_resolves_its_cancelled_task_without_a_retry
   rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = 3};
   rig_submit(&r.driver, &call, &out);
   (void)rig_claim(&r.worker[0]);
-  EXPECT_EQ(cancel(out), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
   rig_replace(&r, &r.worker[0]);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
   EXPECT(!rig_work(&r.worker[0]));
   rig_rounds(&r, 1);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_force_condemns_the_worker_for_this_task_alone(void) {
@@ -203,7 +191,7 @@ static void test_force_condemns_the_worker_for_this_task_alone(void) {
   uint32_t slot = rig_claim(&r.worker[0]), inner_slot;
   rig_submit(&r.driver, &call, &inner);
   EXPECT_EQ(sh_next_awaited(&r.worker[0], inner, &inner_slot), SH_OK); /* in its place, on the same stack */
-  EXPECT_EQ(cancel(out), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
   EXPECT_EQ(rig_condemned(&r), 0);
   EXPECT_EQ(sh_repair_cancel(&r.d, rig_task_of(&r, out), true, false), SH_OK);
   EXPECT_EQ(rig_condemned(&r), r.worker[0].index);
@@ -216,7 +204,7 @@ static void test_force_condemns_the_worker_for_this_task_alone(void) {
   EXPECT(rig_work(&r.worker[0]));
   EXPECT_EQ(rig_value(&r.driver, inner), 0);
   rig_rounds(&r, 1);
-  close_empty((sh_ref[]){out, inner}, 2);
+  rig_close_empty(&r, (sh_ref[]){out, inner}, 2);
 }
 
 static void test_children_are_ended_also_those_that_come_later(void) {
@@ -232,7 +220,7 @@ static void test_children_are_ended_also_those_that_come_later(void) {
     runs = first;
   }
   sh_ref grandchild = rig_submit_child(&r, &r.worker[1], child);
-  EXPECT_EQ(cancel(out), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
   EXPECT_EQ(rig_error(&r.driver, queued), SH_ERR_CANCELLED);
   EXPECT_EQ(rig_error(&r.driver, grandchild), SH_ERR_CANCELLED);
   EXPECT_EQ(rig_state_of(&r, runs), SH_TASK_CANCELLED);
@@ -248,7 +236,7 @@ static void test_children_are_ended_also_those_that_come_later(void) {
   sh_ref_drop(&r.worker[0], runs);
   sh_ref_drop(&r.worker[0], late);
   sh_ref_drop(&r.worker[1], grandchild);
-  close_empty((sh_ref[]){out, stranger}, 2);
+  rig_close_empty(&r, (sh_ref[]){out, stranger}, 2);
 }
 
 static void test_children_live_on_if_they_are_not_meant(void) {
@@ -263,7 +251,7 @@ static void test_children_live_on_if_they_are_not_meant(void) {
   EXPECT(rig_work(&r.worker[1]));
   EXPECT_EQ(rig_value(&r.driver, child), 0);
   sh_ref_drop(&r.worker[0], child);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 /* ---- actors ---- */
@@ -295,7 +283,7 @@ static void test_call_that_an_actor_has_put_aside_lets_the_later_ones_go(void) {
   sh_ref calls[3] = {call_actor(10, &arg), call_actor(20, NULL), call_actor(30, NULL)};
   EXPECT(!rig_work(&actor)); /* the first call waits, the others behind it */
   EXPECT(!sh_next_possible(&actor));
-  EXPECT_EQ(cancel(calls[0]), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, calls[0]), SH_OK);
   EXPECT(sh_next_possible(&actor));
   EXPECT(rig_work(&actor));
   EXPECT(rig_is_closed(&r.driver, calls[1]));
@@ -310,14 +298,14 @@ static void test_call_that_an_actor_has_put_aside_lets_the_later_ones_go(void) {
   EXPECT_EQ(rig_value(&r.driver, arg), 1);
   end_actor();
   sh_ref_drop(&r.driver, arg);
-  close_empty(calls, 3);
+  rig_close_empty(&r, calls, 3);
 }
 
 static void test_queued_call_of_an_actor_leaves_the_order_of_the_others(void) {
   rig_open(&r, 1, 1);
   actor_class = rig_actor(&r, &actor);
   sh_ref calls[4] = {call_actor(10, NULL), call_actor(20, NULL), call_actor(30, NULL), call_actor(40, NULL)};
-  EXPECT_EQ(cancel(calls[1]), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, calls[1]), SH_OK);
   for (uint32_t i = 0; i < 4; i++) {
     if (i == 1)
       continue;
@@ -327,7 +315,7 @@ static void test_queued_call_of_an_actor_leaves_the_order_of_the_others(void) {
   }
   EXPECT_EQ(rig_error(&r.driver, calls[1]), SH_ERR_CANCELLED);
   end_actor();
-  close_empty(calls, 4);
+  rig_close_empty(&r, calls, 4);
 }
 
 static void test_force_kills_no_actor(void) {
@@ -342,19 +330,19 @@ static void test_force_kills_no_actor(void) {
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
   end_actor();
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_end_of_the_job_ends_what_was_let_go(void) {
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0);
   uint32_t slot = rig_claim(&r.worker[0]);
-  EXPECT_EQ(cancel(out), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
   EXPECT(sh_surrender(&r.worker[0], slot));
   sh_repair_end_root(&r.d, RIG_ROOT);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_ROOT_ENDED);
   rig_rounds(&r, 1);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 int main(void) {

@@ -6,18 +6,6 @@
 
 static rig r;
 
-static sh_status cancel(sh_ref out) {
-  return sh_repair_cancel(&r.d, rig_task_of(&r, out), false, true);
-}
-static void close_empty(const sh_ref *refs, uint32_t n) {
-  for (uint32_t i = 0; i < n; i++)
-    sh_ref_drop(&r.driver, refs[i]);
-  rig_expect_empty(&r);
-  EXPECT_EQ(r.d.n_endings, 0);
-  EXPECT_EQ(r.d.repairs, 0);
-  rig_close(&r);
-}
-
 #define LIMIT_NS 1000000000U
 
 static sh_ref submit_limited(uint32_t flags, uint32_t max_retries) {
@@ -54,7 +42,7 @@ static void test_attempt_is_ended_when_its_time_is_over_and_not_before(void) {
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_TIMED_OUT);
   EXPECT(!rig_work(&r.worker[0]));
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_task_in_time_is_let_alone(void) {
@@ -65,7 +53,7 @@ static void test_task_in_time_is_let_alone(void) {
   rig_finish(&r.worker[0], slot);
   look(&r.worker[0], 2 * LIMIT_NS);
   EXPECT_EQ(rig_value(&r.driver, out), 5);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_overdue_attempt_is_repeated_if_it_may(void) {
@@ -80,7 +68,7 @@ static void test_overdue_attempt_is_repeated_if_it_may(void) {
     rig_rounds(&r, 1);
   }
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_TIMED_OUT);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_next_attempt_keeps_its_children(void) {
@@ -105,7 +93,7 @@ static void test_next_attempt_keeps_its_children(void) {
   sh_ref_drop(&r.worker[0], first);
   sh_ref_drop(&r.worker[0], late);
   sh_ref_drop(&r.worker[0], second);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_who_does_not_end_in_the_grace_time_is_condemned(void) {
@@ -125,7 +113,7 @@ static void test_who_does_not_end_in_the_grace_time_is_condemned(void) {
       EXPECT(rig_work(&r.worker[0]));
     rig_rounds(&r, 1);
     EXPECT_EQ(rig_error(&r.driver, out), again ? 0 : SH_ERR_TIMED_OUT);
-    close_empty(&out, 1);
+    rig_close_empty(&r, &out, 1);
   }
 }
 
@@ -137,7 +125,7 @@ static void test_worker_that_dies_in_the_grace_time_was_overdue(void) {
   rig_replace(&r, &r.worker[0]);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_TIMED_OUT);
   rig_rounds(&r, 1);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_cancel_of_an_overdue_task_is_not_repeated(void) {
@@ -145,11 +133,11 @@ static void test_cancel_of_an_overdue_task_is_not_repeated(void) {
   sh_ref out = submit_limited(SH_SLOT_RETRY_OVERDUE, 3);
   uint32_t slot = rig_claim(&r.worker[0]);
   look(&r.worker[0], LIMIT_NS);
-  EXPECT_EQ(cancel(out), SH_OK);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
   EXPECT(sh_surrender(&r.worker[0], slot));
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
-  close_empty(&out, 1);
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_outer_task_goes_on_where_its_time_was(void) {
@@ -168,7 +156,7 @@ static void test_outer_task_goes_on_where_its_time_was(void) {
   EXPECT(sh_surrender(&r.worker[0], slot));
   rig_rounds(&r, 1);
   EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_TIMED_OUT);
-  close_empty((sh_ref[]){out, inner}, 2);
+  rig_close_empty(&r, (sh_ref[]){out, inner}, 2);
 }
 
 int main(void) {
