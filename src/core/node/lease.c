@@ -9,6 +9,7 @@
 #include "node/known.h"
 #include "node/repair.h"
 #include "node/seat.h"
+#include "node/task.h"
 
 #define LACKING_NS 5000000U
 #define STARVED_AFTER_NS 5000000000U
@@ -186,8 +187,8 @@ static bool has_task(sh_repair *d, uint32_t client) {
   for (uint32_t i = 0; i < end; i++) {
     uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, i)->word);
     uint32_t state = sh_word_state(word);
-    bool held = state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING || state >= SH_TASK_KILLING;
-    if (held && state != SH_QUARANTINED && sh_word_who(word) == client)
+    bool held = state == SH_TASK_CLAIMED || sh_task_has_begun(state);
+    if (held && sh_word_who(word) == client)
       return true;
   }
   return false;

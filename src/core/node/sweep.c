@@ -233,7 +233,7 @@ static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *er
       sh_counts_done(&d->counts, i, word); /* its returns fall with their dead owner's entries */
     else if (state == SH_TASK_CLAIMED)
       back_to_ready(d, i, word);
-    else if (state == SH_TASK_RUNNING || (state >= SH_TASK_KILLING && state <= SH_TASK_LAST)) {
+    else if (sh_task_has_begun(state)) {
       sh_stream_rest(&d->self, i);
       sweep_running(d, i, word, error);
     } else if (state == SH_TASK_COMMITTED)

@@ -73,6 +73,10 @@ bool sh_spin_next(sh_self *self);
  * daemon's from here on; or its process is being killed for it, and takes no more work. Nothing is sealed here. */
 sh_status sh_commit(sh_self *self, uint32_t slot);
 
+/* Has user code of a task in this state begun, and not been committed? Also when it is to be ended. */
+static inline bool sh_task_has_begun(uint32_t state) {
+  return state == SH_TASK_RUNNING || (state >= SH_TASK_KILLING && state <= SH_TASK_LAST);
+}
 /* Is user code of the task running in this client, as far as its word says? Also when the client is to end it. */
 static inline bool sh_is_run_by(uint64_t word, uint32_t client) {
   uint32_t state = sh_word_state(word);
