@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What becomes of a task when the one that has it dies, its job ends or its actor is gone. */
+#include "node/known.h"
 #include "rig.h"
 
 static rig r;
@@ -243,6 +244,60 @@ static void test_claimed_call_of_a_killed_actor_fails(void) {
   rig_close(&r);
 }
 
+/* Whoever ends an actor looks for its calls where callers say that they are, and not in what the node has ever held. */
+static void test_calls_are_found_where_their_callers_tell(void) {
+  rig_open(&r, 0, 1);
+  sh_self actor, second;
+  uint32_t class_id = rig_actor(&r, &actor), n_words = sh_claims_words(&r.d.seg), n_bits = 0;
+  sh_system_error end = {.code = SH_ERR_ACTOR_DIED, .class_id = class_id, .wait_status = -1};
+  rig_attach(&r, &second, SH_ROLE_DRIVER, -1, RIG_ROOT);
+  rig_call call = {.class_id = class_id, .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL};
+  sh_ref orphan, out = call_actor(class_id, 1, NULL);
+  rig_submit(&second, &call, &orphan);
+  sh_ref other = rig_submit_one(&r, 5, NULL, 0); /* no call: it tells nothing */
+  for (uint32_t w = 0; w < n_words; w++)
+    n_bits += (uint32_t)__builtin_popcountll(sh_load_relaxed(sh_called_word(&r.d.seg, class_id, w * 64U)));
+  EXPECT_EQ(n_bits, 2);
+  uint32_t slot = rig_task_of(&r, orphan).index;
+  rig_detach(&r, &second); /* its chunk is somebody else's from now on, its call is still there */
+  EXPECT_EQ(sh_word_state(sh_load_relaxed(&sh_slot_at(&r.d.seg, slot)->word)), SH_TASK_READY);
+  sh_repair_close_class(&r.d, class_id, &end);
+  EXPECT_EQ(sh_word_state(sh_load_relaxed(&sh_slot_at(&r.d.seg, slot)->word)), SH_FREE);
+  EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_ACTOR_DIED);
+  EXPECT(!rig_is_closed(&r.driver, other));
+  /* The number of the class is given to another actor when no handle is left: it has no calls yet. */
+  sh_known_class(&r.d, class_id)->x_unreferenced = 1U;
+  rig_detach(&r, &actor);
+  for (uint32_t i = 0; i < SH_MAX_CLASSES && sh_word_state(sh_known_class(&r.d, class_id)->word) == SH_CLASS_CLOSED; i++) {
+    sh_shape shape = {.root = RIG_ROOT};
+    uint32_t next;
+    EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &next), SH_OK);
+  }
+  for (uint32_t w = 0; w < n_words; w++)
+    EXPECT_EQ(sh_load_relaxed(sh_called_word(&r.d.seg, class_id, w * 64U)), 0);
+  rig_close(&r);
+}
+
+static void test_a_call_whose_bit_was_overwritten_is_found_by_the_look_at_everything(void) {
+  rig_open(&r, 0, 1);
+  sh_self actor;
+  uint32_t class_id = rig_actor(&r, &actor);
+  sh_system_error end = {.code = SH_ERR_ACTOR_DIED, .class_id = class_id, .wait_status = -1};
+  sh_ref out = call_actor(class_id, 1, NULL);
+  for (uint32_t w = 0; w < sh_claims_words(&r.d.seg); w++)
+    sh_store_relaxed(sh_called_word(&r.d.seg, class_id, w * 64U), 0);
+  sh_repair_close_class(&r.d, class_id, &end);
+  EXPECT(!rig_is_closed(&r.driver, out));
+  rig_look_at_everything(&r); /* the first look doubts, the second one acts */
+  rig_look_at_everything(&r);
+  EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_ACTOR_DIED);
+  EXPECT_EQ(r.d.repairs, 1);
+  sh_ref_drop(&r.driver, out);
+  rig_detach(&r, &actor);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_damaged_record_is_quarantined_not_followed(void) {
   rig_open(&r, 1, 1);
   sh_ref out[3];
@@ -306,6 +361,8 @@ int main(void) {
   RUN(test_calls_of_a_dead_actor_fail);
   RUN(test_calls_of_a_killed_actor_fail);
   RUN(test_claimed_call_of_a_killed_actor_fails);
+  RUN(test_calls_are_found_where_their_callers_tell);
+  RUN(test_a_call_whose_bit_was_overwritten_is_found_by_the_look_at_everything);
   RUN(test_damaged_record_is_quarantined_not_followed);
   return 0;
 }

@@ -83,7 +83,13 @@ static void look_at_slot(sh_repair *d, uint32_t i) {
       sh_quarantine_slot(d, i, word);
     return;
   }
-  uint32_t kind = sh_known_class(d, who)->kind;
+  const sh_class *k = sh_known_class(d, who);
+  bool refused = unclaimed && sh_word_state(k->word) == SH_CLASS_CLOSED; /* the bit was lost that leads there */
+  if (refused && doubted_before(doubt, word))
+    d->repairs += sh_sweep_refuse(d, i, word, &k->end);
+  if (refused)
+    return;
+  uint32_t kind = k->kind;
   bool lost = (state == SH_TASK_READY && kind != SH_CLASS_ACTOR && !is_hinted(d, who)) ||
               (state == SH_TASK_WAITING && !is_awaited(d, t, &call));
   if (!lost || !doubted_before(doubt, word))

@@ -67,6 +67,8 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
       reserve(&p, (uint64_t)SH_MAX_CLIENTS * (sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) / 64U) * sizeof(sh_a64), 4096);
   h.regions[SH_REGION_CLAIMS] =
       reserve(&p, (uint64_t)SH_MAX_CLIENTS * ((h.pools[SH_POOL_SLOT].n_chunks + 63U) / 64U) * sizeof(sh_a64), 4096);
+  h.regions[SH_REGION_CALLED] =
+      reserve(&p, (uint64_t)SH_MAX_CLASSES * ((h.pools[SH_POOL_SLOT].n_chunks + 63U) / 64U) * sizeof(sh_a64), 4096);
   h.regions[SH_REGION_GIVEN] =
       reserve(&p, (uint64_t)SH_MAX_CLIENTS * ((h.pools[SH_POOL_ENTRY].n_chunks + 63U) / 64U) * sizeof(sh_a64), 4096);
   h.regions[SH_REGION_LINKS] = reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) * sizeof(sh_link), 4096);

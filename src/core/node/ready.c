@@ -25,8 +25,6 @@ void sh_sweep_orphans(sh_repair *d) {
     const sh_class *c = sh_known_class(d, sh_word_who(word));
     if (sh_word_state(c->word) != SH_CLASS_CLOSED)
       continue;
-    uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
-    if (sh_cas(&sh_slot_at(&d->seg, i)->word, &word, mine))
-      sh_sweep_resolve(d, i, mine, &c->end); /* it became ready after its class was closed and scanned */
+    (void)sh_sweep_refuse(d, i, word, &c->end); /* it became ready after its class was closed and scanned */
   }
 }

@@ -257,6 +257,11 @@ static inline uint32_t sh_claims_words(const sh_segment *s) {
 static inline sh_a64 *sh_claims_word(const sh_segment *s, uint32_t client, uint32_t chunk) {
   return (sh_a64 *)sh_region(s, SH_REGION_CLAIMS) + (uint64_t)client * sh_claims_words(s) + chunk / 64U;
 }
+/* Where calls of an actor lie or lay: one bit a chunk of slots. Set by who submits a call, before it is published; cleared by
+ * the daemon when the class becomes another actor's. */
+static inline sh_a64 *sh_called_word(const sh_segment *s, uint32_t class_id, uint32_t chunk) {
+  return (sh_a64 *)sh_region(s, SH_REGION_CALLED) + (uint64_t)class_id * sh_claims_words(s) + chunk / 64U;
+}
 /* Where others have made objects that `client` owns (stream.h): one bit a chunk of entries. Set by who makes them, before they
  * are LIVE; cleared by the sweep of the client. */
 static inline uint32_t sh_given_words(const sh_segment *s) {

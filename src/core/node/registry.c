@@ -134,6 +134,9 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
   }
   d->starved_since[found] = d->starved_told[found] = 0;
   d->actors[found] = (sh_claims){0};
+  for (uint32_t w = 0; w < sh_claims_words(&d->seg); w++)
+    if (sh_load_relaxed(sh_called_word(&d->seg, found, w * 64U)))
+      sh_store_relaxed(sh_called_word(&d->seg, found, w * 64U), 0);
   if (found >= d->classes_high)
     d->classes_high = found + 1U;
   (void)sh_publish_header(d);
@@ -201,7 +204,8 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
     sh_lease_end_actor(d, class_id);
   }
   sh_fence(); /* the closed class, then the scan; against a submitter's READY, then its look at the class */
-  sh_sweep_fail(d, of_class, class_id, false, end);
+  bool actor = k->kind == SH_CLASS_ACTOR;
+  sh_sweep_fail(d, of_class, class_id, actor ? sh_called_word(&d->seg, class_id, 0) : NULL, end);
   (void)sh_counts_work(&d->counts, SH_WORK_NS);
   pthread_mutex_unlock(&d->lock);
 }
@@ -225,7 +229,7 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
       sh_lease_end_actor(d, i);
   }
   sh_fence(); /* the closed classes, then the scan; against a submitter's READY, then its look at the class */
-  sh_sweep_fail(d, of_root, root, false, &error);
+  sh_sweep_fail(d, of_root, root, NULL, &error);
   (void)sh_counts_work(&d->counts, SH_WORK_NS);
   pthread_mutex_unlock(&d->lock);
 }

@@ -184,9 +184,12 @@ bool sh_repair_is_valid(sh_repair *d);
 /* -- between the files of the repair thread; the lock is held -- */
 void sh_event_add(sh_repair *d, sh_event_kind kind, int64_t a, int64_t b, int64_t c);
 void sh_sweep_client(sh_repair *d, uint32_t client);
-/* Resolve every unfinished task that `match` accepts with `error`; running ones too if `running`. */
-void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, bool running,
+/* Resolve every task that `match` accepts and that has not begun with `error`. `where`: a bit for each chunk of slots in which
+ * there may be some; NULL: anywhere. */
+void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, const sh_a64 *where,
                    const sh_system_error *error);
+/* Resolve a READY or WAITING task with an error. False: it is not what `word` says any more. */
+bool sh_sweep_refuse(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error);
 /* Resolve a task with an error; its word names the daemon, or a dead client: nobody else may decide. */
 void sh_sweep_resolve(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error);
 /* The next attempt of a task whose word names the daemon. False: it has none left. */

@@ -236,6 +236,16 @@ static void refuse(sh_self *self, sh_ref r) {
   (void)sh_commit(self, r.index);
 }
 
+/* Before a call is published, so that whoever ends its actor looks there: the bit, READY, then the look at the class, against
+ * closing, then the look at the bits. Killed after the bit: somebody looks in vain. */
+static void tell_where(sh_self *self, uint32_t slot, uint32_t class_id) {
+  uint32_t chunk = slot / sh_pool_of(&self->seg, SH_POOL_SLOT)->chunk_records;
+  sh_a64 *word = sh_called_word(&self->seg, class_id, chunk);
+  uint64_t bit = 1ULL << (chunk % 64U);
+  if (!(sh_load_relaxed(word) & bit))
+    sh_fetch_or(word, bit);
+}
+
 void sh_submit_abort(sh_self *self, uint32_t slot, const sh_ref *returns) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
   undo(self, slot, sh_load_relaxed(&t->word), t->n_returns, returns);
@@ -256,6 +266,8 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
     t->flags |= SH_SLOT_HAS_ROWS;
     sh_log_append(self, SH_LOG_SUB, r);
   }
+  if (t->flags & SH_SLOT_ACTOR_CALL)
+    tell_where(self, slot, sh_slot_class(t));
   sh_store_release(&self->me->op, sh_ref_pack(r)); /* (P) published without a hint yet: our sweep hints it */
   sh_bump(&self->me->x_submitted, 1);
   if (t->n_deps && !(t->flags & SH_SLOT_ACTOR_CALL)) { /* an actor waits itself: its calls keep their order */

@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 #define SH_MAGIC 0x314C414F48530A1AU /* "\x1A\nSHOAL1" */
-#define SH_LAYOUT_VERSION 5U
+#define SH_LAYOUT_VERSION 6U
 
 #ifndef SH_MAX_CLIENTS       /* fewer where a search must exhaust it: tests/core/explore */
 #define SH_MAX_CLIENTS 2048U /* record 0 is the daemon */
@@ -100,6 +100,7 @@ typedef enum sh_region_id {
   SH_REGION_ARENAS,    /* sh_arena [n_arenas] */
   SH_REGION_PINS,      /* sh_a64 bitmap over entries, one a client: views exist, bytes must not move */
   SH_REGION_CLAIMS,    /* sh_a64 bitmap over chunks of slots, one a client: it may have claimed a task there */
+  SH_REGION_CALLED, /* sh_a64 bitmap over chunks of slots, one a class: calls of the actor may lie there */
   SH_REGION_GIVEN, /* sh_a64 bitmap over chunks of entries, one a client: others may have made objects of its there */
   SH_REGION_LINKS, /* sh_link [entries]: what items of streams lead to */
   SH_REGION_FIRED, /* sh_a64 bitmap over waiters: a client's watched object resolved */
