@@ -32,6 +32,9 @@ test: build ## The test suite: C programs and Python (ARGS="..." for pytest)
 bench: build $(ENVS)/bench ## All benchmarks beside the peers, with a table and a picture
 	$(PYTHON_VENV) benchmarks/run.py $(ARGS)
 
+compare: build $(ENVS)/bench ## Rows beside those of an earlier revision: make compare BEFORE=v0.1 (ARGS="--row ...")
+	$(PYTHON_VENV) benchmarks/compare.py $(BEFORE) $(ARGS)
+
 growth: build $(ENVS)/bench ## What a task costs as the node grows: workers, queue, live objects
 	$(PYTHON_VENV) benchmarks/growth.py $(ARGS)
 
@@ -80,4 +83,4 @@ $(ENVS)/%: $(ENVS)/build
 	@touch $@
 
 .PRECIOUS: $(ENVS)/%
-.PHONY: help demo build debug test bench growth check format chaos san prove wheel clean
+.PHONY: help demo build debug test bench compare growth check format chaos san prove wheel clean

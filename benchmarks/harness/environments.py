@@ -7,6 +7,7 @@ import hashlib
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from systems.registry import System
@@ -26,13 +27,21 @@ def python_of(system: System, *, is_upgraded: bool = False) -> str:
     if not system.environment:
         return sys.executable
     folder = ROOT / system.environment
+    return install(folder, system.requirements, stamp="\n".join(system.requirements), is_anew=is_upgraded)
+
+
+def install(folder: Path, requirements: Sequence[str], *, stamp: str, is_anew: bool = False) -> str:
+    """The interpreter of the environment in `folder`, with the requirements installed if need be.
+
+    `stamp` says what is in it: nothing is done where it is what it was, unless `is_anew`. Raises EnvironmentFailed.
+    """
     python = folder / "bin" / "python"
-    wanted = hashlib.sha256("\n".join((sys.version, *system.requirements)).encode()).hexdigest()
-    stamp = folder / "installed"
-    if is_upgraded or not stamp.exists() or stamp.read_text() != wanted:
-        venv.create(folder, with_pip=True, clear=not stamp.exists())
-        _run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", *system.requirements])
-        stamp.write_text(wanted)
+    wanted = hashlib.sha256("\n".join((sys.version, stamp)).encode()).hexdigest()
+    installed = folder / "installed"
+    if is_anew or not installed.exists() or installed.read_text() != wanted:
+        venv.create(folder, with_pip=True, clear=not installed.exists())
+        _run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", *requirements])
+        installed.write_text(wanted)
     return str(python)
 
 
