@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """GPU isolation: calls see the accelerators they were granted and no others. No GPU is needed: only names are given."""
 
+import mmap
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,3 +70,40 @@ def test_a_fraction_sees_the_gpu_it_shares() -> None:
 def test_the_drivers_own_restriction_is_kept() -> None:
     visible, _ = shoal.get(seen.options(num_gpus=3).remote(), timeout=60)
     assert visible == "7,5,GPU-abc"
+
+
+kept: list[mmap.mmap] = []  # of a worker: what it would hold of CUDA
+
+
+def use_cuda(driver: Path) -> int:
+    """As far as anybody can see: the driver's library stays in this process, which is told."""
+    with open(driver, "rb") as file:
+        kept.append(mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ))
+    return os.getpid()
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Path:
+    library = tmp_path / "libcuda.so.1"
+    library.write_bytes(b"\0")
+    return library
+
+
+def test_a_worker_that_used_a_gpu_ends_with_what_it_holds(driver: Path) -> None:
+    use = shoal.remote(num_cpus=0, num_gpus=1)(use_cuda)
+    pids = [shoal.get(use.remote(driver), timeout=60) for _ in range(3)]
+    assert len(set(pids)) == 3
+    kept_alive = use.options(max_calls=0, num_gpus=N_GPUS)
+    pids = [shoal.get(kept_alive.remote(driver), timeout=60) for _ in range(3)]
+    assert len(set(pids)) == 1
+    assert shoal.available_resources()["GPU"] == N_GPUS
+
+
+def test_a_gpu_is_not_given_to_a_worker_that_cannot_see_it(driver: Path) -> None:
+    look = shoal.remote(num_cpus=0)(use_cuda)
+    blind = {shoal.get(look.remote(driver), timeout=60)}
+    use = look.options(num_gpus=1)
+    refs = [use.remote(driver) for _ in range(4)]
+    pids = shoal.get(refs, timeout=60)
+    assert len(set(pids)) == 4
+    assert not blind & set(pids)

@@ -141,7 +141,7 @@ def remote(*args: Any, **options: Any) -> Any:
     """Make a function a task, or a class an actor: `@remote`, or `@remote(num_cpus=2, ...)`.
 
     Functions take `num_cpus=1 num_gpus=0 resources memory num_returns max_items_ahead max_retries=3
-    retry_exceptions=False timeout=None max_calls=0 priority=0 name`, where `num_returns` is a number (default 1),
+    retry_exceptions=False timeout=None max_calls priority=0 name`, where `num_returns` is a number (default 1),
     "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0 num_gpus=0 resources memory
     max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0 max_task_retries=0 name namespace
     get_if_exists lifetime`. An actor holds its resources while it lives; by default that is no CPU at all.

@@ -333,6 +333,10 @@ class Client:
         """The task's code has ended with an error; from here on it is not interrupted.
 
         True: it was to be ended, and the daemon resolves it; or it was finished before."""
+    def put_back(self, task: Task) -> bool:
+        """Nothing of the task has run, and it cannot run in this process: another one takes it, and this one claims no more.
+
+        False: it was finished before."""
     @property
     def should_exit(self) -> bool: ...  # fenced, node stopping, or actor without handles and calls
     # -- event loops

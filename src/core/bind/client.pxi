@@ -398,6 +398,9 @@ cdef class Client:
     def surrender(self, Task task not None) -> bool:
         return _surrender(self, task)
 
+    def put_back(self, Task task not None) -> bool:
+        return _put_back(self, task)
+
     @property
     def should_exit(self) -> bool:
         return self.closed or sh_should_exit(&self.s)

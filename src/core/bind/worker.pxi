@@ -398,6 +398,17 @@ cdef bint _surrender(Client client, Task task) except -1:
     return task.over
 
 
+cdef bint _put_back(Client client, Task task) except -1:
+    client.check()
+    if task.over:
+        return False
+    task.over = task.closing = True
+    sh_self_leave(&client.s)  # first: who offers it again must not be the one to take it
+    sh_unclaim(&client.s, task.slot)
+    sh_surrender(&client.s, task.slot)  # cancelled meanwhile: it is the daemon's
+    return True
+
+
 cdef bint _retry(Client client, Task task) except -1:
     client.check()
     task.closing = True

@@ -73,7 +73,7 @@ class StandIn:
         """Nobody cancels anything."""
         return False
 
-    retry = surrender
+    retry = put_back = surrender
 
     def leave(self) -> None:
         """Nor asked to leave."""

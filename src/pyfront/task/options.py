@@ -40,7 +40,7 @@ class TaskOptions(NamedTuple):
     retry_exceptions: bool | tuple[type[BaseException], ...] = False  # True: every Exception
     timeout: float | None = None  # seconds that an attempt may run
     priority: int = 0  # higher first, among the tasks of one job
-    max_calls: int = 0  # of the function that one worker runs before it exits; 0: any number
+    max_calls: int | None = None  # that one worker runs before it exits; 0: any number; None: until one used a GPU
 
     def returns(self) -> Returns:
         """What the function declares to return."""
@@ -122,10 +122,8 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
         known["retry_exceptions"] = _exceptions(known["retry_exceptions"])
     if "priority" in known and not MIN_PRIORITY <= _integer("priority", known["priority"]) <= MAX_PRIORITY:
         raise ValueError(f"priority must be from {MIN_PRIORITY} to {MAX_PRIORITY}, not {known['priority']}")
-    if "max_calls" in known:
-        known["max_calls"] = 0 if known["max_calls"] is None else _integer("max_calls", known["max_calls"])
-        if known["max_calls"] < 0:
-            raise ValueError(f"max_calls must be 0 (no limit) or more, not {known['max_calls']}")
+    if known.get("max_calls") is not None and _integer("max_calls", known["max_calls"]) < 0:
+        raise ValueError(f"max_calls must be 0 (no limit) or more, not {known['max_calls']}")
     if "timeout" in known:
         known["timeout"] = _timeout(known["timeout"])
     return base._replace(**known)

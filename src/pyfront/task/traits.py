@@ -12,7 +12,8 @@ class Traits(NamedTuple):
     """Options that only the worker needs. Two functions that differ in them are two records of the node."""
 
     retried: tuple[type[BaseException], ...] = ()  # errors after which there is another attempt
-    max_calls: int = 0  # that one process runs, before it makes room for a fresh one; 0: any number
+    # Calls that one process runs, before it makes room for a fresh one; 0: any number; None: until one has used a GPU.
+    max_calls: int | None = None
 
     def is_retried(self, error: BaseException) -> bool:
         """Whether a call that ends so is worth another attempt. An argument's error is none of the call's own."""

@@ -70,7 +70,7 @@ def _runner(
     client: Client, functions: FunctionTable, accelerators: Accelerators, allowance: Allowance, outcomes: Outcomes
 ) -> Callable[[Task], None]:
     find, begin_call = functions.find, functions.begin_call
-    traits, retry = functions.traits, client.retry
+    traits, retry, put_back = functions.traits, client.retry, client.put_back
     returned = outcomes.returned
     set_current = client.set_current
     class_id = -1
@@ -88,6 +88,8 @@ def _runner(
             last_call.task = task
             last_call.name = name
             if has_accelerators or task.class_id != class_id:
+                if class_id >= 0 and accelerators.are_others(task.lease) and put_back(task):
+                    return
                 class_id = task.class_id
                 has_accelerators = accelerators.show(task.lease)
                 limit = client.memory_limit(class_id)
@@ -108,5 +110,7 @@ def _runner(
             set_current(None)
             if is_limited and allowance.end():
                 client.leave()  # the next one should not begin with what this one left
+            if has_accelerators and traits(task.key).max_calls is None and accelerators.is_fixed():
+                client.leave()  # with what it holds on the device
 
     return run
