@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make compare BEFORE=<revision>`: the rows of Shoal as it is beside those of an earlier revision, in interleaved rounds.
+"""`make compare BEFORE=<revision>`: Shoal beside itself at an earlier revision, in interleaved rounds.
 
 The earlier revision is installed into an environment of its own; both are measured by the rows of this tree. A round
 measures both, one directly after the other, and the next one in the other order. So a busy minute of the machine falls
@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import rows_package
 from rich.console import Console
 from rich.table import Table
 
+import rows_package
 from harness import machine
 from harness.environments import ROOT as ENVIRONMENTS
 from harness.environments import install
@@ -128,7 +128,7 @@ def python_of_revision(revision: str) -> str:
 
 
 def _show(rows: Sequence[Comparison], revision: str) -> None:
-    table = Table(title=f"Shoal now beside {revision}", caption="cost: of now, as a share of before; median (all rounds)")
+    table = Table(title=f"Shoal now beside {revision}", caption="cost: what now takes of what before took")
     for column in ("row", "unit", BEFORE, NOW, "cost", "rounds"):
         table.add_column(column, justify="left" if column in ("row", "unit") else "right")
     for row in sorted(rows, key=lambda row: -row.cost):

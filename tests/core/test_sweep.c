@@ -268,7 +268,8 @@ static void test_calls_are_found_where_their_callers_tell(void) {
   /* The number of the class is given to another actor when no handle is left: it has no calls yet. */
   sh_known_class(&r.d, class_id)->x_unreferenced = 1U;
   rig_detach(&r, &actor);
-  for (uint32_t i = 0; i < SH_MAX_CLASSES && sh_word_state(sh_known_class(&r.d, class_id)->word) == SH_CLASS_CLOSED; i++) {
+  for (uint32_t i = 0; i < SH_MAX_CLASSES && sh_word_state(sh_known_class(&r.d, class_id)->word) == SH_CLASS_CLOSED;
+       i++) {
     sh_shape shape = {.root = RIG_ROOT};
     uint32_t next;
     EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &next), SH_OK);

@@ -334,7 +334,7 @@ class Client:
 
         True: it was to be ended, and the daemon resolves it; or it was finished before."""
     def put_back(self, task: Task) -> bool:
-        """Nothing of the task has run, and it cannot run in this process: another one takes it, and this one claims no more.
+        """Nothing of the task has run, and it cannot run here: another worker takes it, this one takes no more work.
 
         False: it was finished before."""
     @property

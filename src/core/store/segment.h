@@ -100,7 +100,7 @@ typedef enum sh_region_id {
   SH_REGION_ARENAS,    /* sh_arena [n_arenas] */
   SH_REGION_PINS,      /* sh_a64 bitmap over entries, one a client: views exist, bytes must not move */
   SH_REGION_CLAIMS,    /* sh_a64 bitmap over chunks of slots, one a client: it may have claimed a task there */
-  SH_REGION_CALLED, /* sh_a64 bitmap over chunks of slots, one a class: calls of the actor may lie there */
+  SH_REGION_CALLED,    /* sh_a64 bitmap over chunks of slots, one a class: calls of the actor may lie there */
   SH_REGION_GIVEN, /* sh_a64 bitmap over chunks of entries, one a client: others may have made objects of its there */
   SH_REGION_LINKS, /* sh_link [entries]: what items of streams lead to */
   SH_REGION_FIRED, /* sh_a64 bitmap over waiters: a client's watched object resolved */
