@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/cancel.h"
 
+#include "base/grow.h"
 #include "base/os.h"
 #include "node/claim.h"
 #include "node/idle.h"
@@ -9,7 +10,6 @@
 #include "node/task.h"
 
 #include <signal.h>
-#include <stdlib.h>
 
 #define TRIES 64U /* against a word that moves under us; then the next round goes on */
 
@@ -18,14 +18,8 @@ static sh_ending *line_of(sh_repair *d, sh_ref task) {
   for (uint32_t i = 0; i < d->n_endings; i++)
     if (d->endings[i].slot == task.index && d->endings[i].generation == task.generation)
       return &d->endings[i];
-  if (d->n_endings == d->cap_endings) {
-    uint32_t cap = d->cap_endings ? d->cap_endings * 2U : 64U;
-    sh_ending *grown = realloc(d->endings, cap * sizeof *grown);
-    if (!grown)
-      return NULL;
-    d->endings = grown;
-    d->cap_endings = cap;
-  }
+  if (!SH_HAS_ROOM(d->endings, d->n_endings, d->cap_endings, 64U))
+    return NULL;
   sh_slot *t = sh_slot_at(&d->seg, task.index);
   sh_ending *e = &d->endings[d->n_endings++];
   *e = (sh_ending){.slot = task.index,

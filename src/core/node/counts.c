@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/counts.h"
 
+#include "base/grow.h"
 #include "base/os.h"
 #include "node/look.h"
 #include "node/object.h"
@@ -20,14 +21,8 @@ static uint32_t n_slots(const sh_segment *s) {
 }
 
 static void later(sh_counts *c, sh_ref r) {
-  if (c->n_work == c->cap_work) {
-    uint32_t cap = c->cap_work ? c->cap_work * 2U : 1024U;
-    sh_ref *grown = realloc(c->work, cap * sizeof *grown);
-    if (!grown)
-      return; /* a leak of one object, not an error of anybody's program */
-    c->work = grown;
-    c->cap_work = cap;
-  }
+  if (!SH_HAS_ROOM(c->work, c->n_work, c->cap_work, 1024U))
+    return; /* a leak of one object, not an error of anybody's program */
   c->work[c->n_work++] = r;
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/idle.h"
 
+#include "base/grow.h"
 #include "base/os.h"
 #include "node/task.h"
-
-#include <stdlib.h>
 
 bool sh_may_spin(const sh_self *self) {
   const sh_segment *s = &self->seg;
@@ -141,14 +140,8 @@ bool sh_spin_closed(sh_self *self, sh_ref r, uint64_t limit_ns) {
 }
 
 static bool keep_overtaken(sh_self *self, uint32_t entry) {
-  if (self->n_overtaken == self->cap_overtaken) {
-    uint32_t cap = self->cap_overtaken ? self->cap_overtaken * 2U : 64U;
-    uint32_t *grown = realloc(self->overtaken, cap * sizeof *grown);
-    if (!grown)
-      return false;
-    self->overtaken = grown;
-    self->cap_overtaken = cap;
-  }
+  if (!SH_HAS_ROOM(self->overtaken, self->n_overtaken, self->cap_overtaken, 64U))
+    return false;
   self->overtaken[self->n_overtaken++] = entry;
   return true;
 }

@@ -5,6 +5,8 @@
  * passed the call's place, and nobody but the actor moves it. */
 #include "node/claim.h"
 
+#include "base/grow.h"
+
 #include <stdlib.h>
 
 typedef struct lost_call {
@@ -18,14 +20,8 @@ typedef struct lost_calls {
 } lost_calls;
 
 static bool add(lost_calls *all, lost_call one) {
-  if (all->n == all->cap) {
-    uint32_t cap = all->cap ? all->cap * 2U : 64U;
-    lost_call *grown = realloc(all->calls, cap * sizeof *grown);
-    if (!grown)
-      return false;
-    all->calls = grown;
-    all->cap = cap;
-  }
+  if (!SH_HAS_ROOM(all->calls, all->n, all->cap, 64U))
+    return false;
   all->calls[all->n++] = one;
   return true;
 }

@@ -2,10 +2,9 @@
 #include "node/refs.h"
 
 #include "base/check.h"
+#include "base/grow.h"
 #include "base/os.h"
 #include "node/object.h"
-
-#include <stdlib.h>
 
 #define LOG_WAIT_NS 1000000U
 
@@ -142,14 +141,8 @@ void sh_unpin(sh_self *self, sh_ref r) {
 void sh_ref_bury(sh_self *self, sh_ref r) {
   if (self->forked || !self->open)
     return;
-  if (self->n_dead == self->cap_dead) {
-    uint32_t cap = self->cap_dead ? self->cap_dead * 2U : 256U;
-    sh_ref *grown = realloc(self->dead, cap * sizeof *grown);
-    if (!grown)
-      return;
-    self->dead = grown;
-    self->cap_dead = cap;
-  }
+  if (!SH_HAS_ROOM(self->dead, self->n_dead, self->cap_dead, 256U))
+    return;
   if (self->n_dead == 0)
     sh_store32_relaxed(&self->me->x_buried, 1U);
   self->dead[self->n_dead++] = r;

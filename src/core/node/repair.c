@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/repair.h"
 
+#include "base/grow.h"
 #include "base/os.h"
 #include "node/cancel.h"
 #include "node/idle.h"
@@ -29,14 +30,8 @@ static void unlock(sh_repair *d) {
 }
 
 void sh_event_add(sh_repair *d, sh_event_kind kind, int64_t a, int64_t b, int64_t c) {
-  if (d->n_events == d->cap_events) {
-    uint32_t cap = d->cap_events ? d->cap_events * 2U : 256U;
-    sh_event *grown = realloc(d->events, cap * sizeof *grown);
-    if (!grown)
-      return;
-    d->events = grown;
-    d->cap_events = cap;
-  }
+  if (!SH_HAS_ROOM(d->events, d->n_events, d->cap_events, 256U))
+    return;
   d->events[d->n_events++] = (sh_event){.kind = kind, .a = a, .b = b, .c = c};
   if (d->n_events == 1)
     sh_os_eventfd_signal(d->event_fd);

@@ -3,6 +3,7 @@
  * Copies on disk, and the steps by which bytes leave memory and come back. What to spill is chosen in spill_choose.c. */
 #include "node/spill.h"
 
+#include "base/grow.h"
 #include "base/os.h"
 #include "node/idle.h"
 #include "node/repair.h"
@@ -65,14 +66,8 @@ static sh_disk_copy *new_copy(sh_spill *spill) {
     spill->unused = copy->next_unused;
     return copy;
   }
-  if (spill->n_copies == spill->cap_copies) {
-    uint32_t cap = spill->cap_copies ? spill->cap_copies * 2U : 1024U;
-    sh_disk_copy *grown = realloc(spill->copies, cap * sizeof *grown);
-    if (!grown)
-      return NULL;
-    spill->copies = grown;
-    spill->cap_copies = cap;
-  }
+  if (!SH_HAS_ROOM(spill->copies, spill->n_copies, spill->cap_copies, 1024U))
+    return NULL;
   return &spill->copies[spill->n_copies++];
 }
 

@@ -7,6 +7,7 @@
  * The scans keep to chunks that the client owned, where all it allocated lies, and to those where it said that it claims, or
  * others that they made objects for it. So a death costs what the dead one had touched, not what the node has ever held. What a death may leave elsewhere, a lost
  * hint or a waiter of a detached list, is found by the look at everything (heal.c). */
+#include "base/grow.h"
 #include "base/os.h"
 #include "node/idle.h"
 #include "node/known.h"
@@ -16,8 +17,6 @@
 #include "node/repair.h"
 #include "node/stream.h"
 #include "node/task.h"
-
-#include <stdlib.h>
 
 #define MAX_DOUBLINGS 5U /* of the pause before a task is run again */
 
@@ -108,15 +107,9 @@ static void back_to_ready(sh_repair *d, uint32_t slot, uint64_t word) {
 /* Ready again after a pause that doubles with each attempt it lost to memory. Until then the task is the daemon's: a scan
  * that ends its class or job fails it. First the list, then the word: an interrupted sweep comes here again. */
 static void put_off(sh_repair *d, uint32_t slot, uint64_t word, uint32_t pressed) {
-  if (d->n_put_off == d->cap_put_off) {
-    uint32_t cap = d->cap_put_off ? d->cap_put_off * 2U : 64U;
-    sh_put_off *grown = realloc(d->put_off, cap * sizeof *grown);
-    if (!grown) {
-      back_to_ready(d, slot, word);
-      return;
-    }
-    d->put_off = grown;
-    d->cap_put_off = cap;
+  if (!SH_HAS_ROOM(d->put_off, d->n_put_off, d->cap_put_off, 64U)) {
+    back_to_ready(d, slot, word);
+    return;
   }
   uint64_t pause = d->pressed_pause_ns << (pressed <= MAX_DOUBLINGS ? pressed - 1U : MAX_DOUBLINGS);
   d->put_off[d->n_put_off++] =

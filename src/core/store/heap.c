@@ -2,6 +2,7 @@
 #include "store/heap.h"
 
 #include "base/check.h"
+#include "base/grow.h"
 #include "base/os.h"
 
 #include <stdlib.h>
@@ -66,14 +67,8 @@ static uint32_t find_gap(const sh_segment *s, uint32_t arena, uint32_t units) {
 }
 
 static bool remember_arena(sh_heap *h, uint32_t arena) {
-  if (h->n_arenas == h->cap_arenas) {
-    uint32_t cap = h->cap_arenas ? h->cap_arenas * 2U : 8U;
-    struct sh_own_arena *grown = realloc(h->arenas, cap * sizeof *grown);
-    if (!grown)
-      return false;
-    h->arenas = grown;
-    h->cap_arenas = cap;
-  }
+  if (!SH_HAS_ROOM(h->arenas, h->n_arenas, h->cap_arenas, 8U))
+    return false;
   h->arenas[h->n_arenas++] = (struct sh_own_arena){.arena = arena};
   return true;
 }

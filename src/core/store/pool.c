@@ -2,6 +2,7 @@
 #include "store/pool.h"
 
 #include "base/check.h"
+#include "base/grow.h"
 #include "base/os.h"
 
 #include <stdlib.h>
@@ -38,14 +39,8 @@ static bool take(const sh_segment *s, const sh_pool *p, uint32_t index, uint32_t
 }
 
 static bool remember_chunk(sh_magazine *m, uint32_t chunk) {
-  if (m->n_chunks == m->cap_chunks) {
-    uint32_t cap = m->cap_chunks ? m->cap_chunks * 2U : 16U;
-    uint32_t *grown = realloc(m->chunks, cap * sizeof *grown);
-    if (!grown)
-      return false;
-    m->chunks = grown;
-    m->cap_chunks = cap;
-  }
+  if (!SH_HAS_ROOM(m->chunks, m->n_chunks, m->cap_chunks, 16U))
+    return false;
   m->chunks[m->n_chunks++] = chunk;
   return true;
 }
