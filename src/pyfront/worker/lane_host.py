@@ -8,32 +8,30 @@ for their group are claimed already: if the process dies, they were in flight.
 from __future__ import annotations
 
 import threading
-from queue import SimpleQueue
 
 from shoal._core._node import Client, Task
-from shoal.task.running import Running, overlapping
 from shoal.worker.actor_state import ActorState
+from shoal.worker.call_threads import CallThreads, run_overlapping
 from shoal.worker.lanes import Lanes
-from shoal.worker.sync_host import run_call
 
 
 class LaneHost:
-    """Runs claimed calls on threads, as many at a time as their groups allow. Threads start as they are needed."""
+    """Runs claimed calls on threads, as many at a time as their groups allow."""
 
     def __init__(self, client: Client, state: ActorState, lanes: Lanes) -> None:
         self._client = client
         self._state = state
         self._lanes = lanes  # guarded by the lock, like the counts
         self._lock = threading.Condition()
-        self._n_idle = 0  # threads that wait for a call
         self._n_open = 0  # calls claimed and not ended
-        self._calls: SimpleQueue[Task] = SimpleQueue()
+        self._threads = CallThreads(lanes.width, self._run)
 
     def serve(self) -> None:
         """Run the actor's calls until it ends by itself, or nobody can call any more and the last call has ended."""
         waiting = self._state.wait_for_constructor(self._client)
         if waiting:
-            self._run(waiting.pop(0))  # alone: nothing may run before the constructor has
+            first = waiting.pop(0)  # alone: nothing may run before the constructor has
+            run_overlapping(self._client, self._state, first)
         for early in waiting:
             self._take(early)
         while not self._state.is_over:
@@ -53,33 +51,19 @@ class LaneHost:
             self._n_open += 1
             if not self._lanes.enter(self._state.group_of(task), task):
                 return
-            is_thread_needed = self._n_idle == 0
-            if not is_thread_needed:
-                self._n_idle -= 1
-        self._calls.put(task)
-        if is_thread_needed:
-            threading.Thread(target=self._serve_thread, name="shoal-call", daemon=True).start()
+        self._threads.hand_over(task)
 
-    def _serve_thread(self) -> None:
-        while True:
-            task: Task | None = self._calls.get()
-            while task is not None:
-                group = self._state.group_of(task)
-                is_cancelled = self._client.is_ending(task) and self._client.surrender(task)
-                if not is_cancelled:  # while it waited for its group
-                    self._run(task)
-                with self._lock:
-                    task = None if self._state.is_over else self._lanes.leave(group)
-                    self._n_open -= 1
-                    self._n_idle += task is None
-                    self._lock.notify_all()
-            if self._state.is_over:
-                self._client.leave()  # the main thread may be waiting for a call
-
-    def _run(self, task: Task) -> None:
-        name = self._state.name_of(task)
-        overlapping.set(Running(task, name))
-        try:
-            run_call(self._client, self._state, task, name)
-        finally:
-            overlapping.set(None)
+    def _run(self, first: Task) -> None:
+        """The call, and after it those of its group that waited for it."""
+        task: Task | None = first
+        while task is not None:
+            group = self._state.group_of(task)
+            is_cancelled = self._client.is_ending(task) and self._client.surrender(task)
+            if not is_cancelled:  # while it waited for its group
+                run_overlapping(self._client, self._state, task)
+            with self._lock:
+                task = None if self._state.is_over else self._lanes.leave(group)
+                self._n_open -= 1
+                self._lock.notify_all()
+        if self._state.is_over:
+            self._client.leave()  # the main thread may be waiting for a call

@@ -17,6 +17,7 @@ class Lanes:
     """`default`: calls of no group that may overlap; `groups`: of each group."""
 
     def __init__(self, default: int, groups: Mapping[str, int]) -> None:
+        self.width = default + sum(groups.values())  # calls of all groups that may overlap
         self._free: dict[str | None, int] = {None: default}
         self._free.update(groups)
         self._waiting: dict[str | None, deque[Task]] = {group: deque() for group in self._free}

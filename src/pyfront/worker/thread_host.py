@@ -2,18 +2,16 @@
 """The host of an actor with `max_concurrency` > 1 and no async methods: calls start in order and overlap on threads.
 
 The main thread claims a call only when a thread is free, so what waits stays in the core, where the order is kept and a
-kill finds it. Threads start as they are needed.
+kill finds it.
 """
 
 from __future__ import annotations
 
 import threading
-from queue import SimpleQueue
 
 from shoal._core._node import Client, Task
-from shoal.task.running import Running, overlapping
 from shoal.worker.actor_state import ActorState
-from shoal.worker.sync_host import run_call
+from shoal.worker.call_threads import CallThreads, run_overlapping
 
 
 class ThreadHost:
@@ -24,18 +22,17 @@ class ThreadHost:
         self._state = state
         self._max_concurrency = max_concurrency
         self._free = threading.Semaphore(max_concurrency)
-        self._n_idle = 0  # threads that wait for a call; guarded by the lock
-        self._lock = threading.Lock()
-        self._calls: SimpleQueue[Task] = SimpleQueue()
+        self._threads = CallThreads(max_concurrency, self._run)
 
     def serve(self) -> None:
         """Run the actor's calls until it ends by itself, or nobody can call any more and the last call has ended."""
         waiting = self._state.wait_for_constructor(self._client)
         if waiting:
-            self._run(waiting.pop(0))  # alone: nothing may run before the constructor has
+            first = waiting.pop(0)  # alone: nothing may run before the constructor has
+            run_overlapping(self._client, self._state, first)
         for task in waiting:
             self._free.acquire()
-            self._hand_over(task)
+            self._threads.hand_over(task)
         while True:
             self._free.acquire()
             claimed = None
@@ -49,30 +46,10 @@ class ThreadHost:
                 claimed = self._client.next_task()
             if self._state.is_over:
                 return  # the call was claimed but will not run: it fails with the actor's end
-            self._hand_over(claimed)
-
-    def _hand_over(self, task: Task) -> None:
-        with self._lock:
-            is_thread_needed = self._n_idle == 0
-            if not is_thread_needed:
-                self._n_idle -= 1
-        self._calls.put(task)
-        if is_thread_needed:
-            threading.Thread(target=self._serve_thread, name="shoal-call", daemon=True).start()
-
-    def _serve_thread(self) -> None:
-        while True:
-            self._run(self._calls.get())
-            if self._state.is_over:
-                self._client.leave()  # the main thread may be waiting for a call
-            with self._lock:
-                self._n_idle += 1
-            self._free.release()
+            self._threads.hand_over(claimed)
 
     def _run(self, task: Task) -> None:
-        name = self._state.name_of(task)
-        overlapping.set(Running(task, name))
-        try:
-            run_call(self._client, self._state, task, name)
-        finally:
-            overlapping.set(None)
+        run_overlapping(self._client, self._state, task)
+        if self._state.is_over:
+            self._client.leave()  # the main thread may be waiting for a call
+        self._free.release()

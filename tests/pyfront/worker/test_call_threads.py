@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads that start as they are needed, and never more than may overlap."""
+
+import threading
+from typing import Any, cast
+
+from shoal._core._node import Task
+from shoal.worker.call_threads import CallThreads
+
+LIMIT = 3
+
+
+class Calls:
+    """Calls that stand at a gate until the test opens it, and say who ran them."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.n_begun = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.n_ended = threading.Semaphore(0)
+
+    def run(self, task: Task) -> None:
+        self.threads.add(threading.get_ident())
+        self.n_begun.release()
+        assert self.gate.acquire(timeout=60)
+        self.n_ended.release()
+
+
+def wait_for(what: threading.Semaphore, times: int) -> None:
+    for _ in range(times):
+        assert what.acquire(timeout=60)
+
+
+def some_task() -> Task:
+    return cast(Task, cast(Any, object()))
+
+
+def test_calls_overlap_up_to_the_limit() -> None:
+    calls = Calls()
+    threads = CallThreads(LIMIT, calls.run)
+    for _ in range(LIMIT):
+        threads.hand_over(some_task())
+    wait_for(calls.n_begun, LIMIT)  # all at once: none has passed the gate
+    assert len(calls.threads) == LIMIT
+
+
+def test_a_thread_serves_many_calls() -> None:
+    calls = Calls()
+    threads = CallThreads(LIMIT, calls.run)
+    for _ in range(100):
+        threads.hand_over(some_task())
+        wait_for(calls.n_begun, 1)
+        calls.gate.release()
+        wait_for(calls.n_ended, 1)
+    assert len(calls.threads) <= LIMIT
+
+
+def test_a_call_that_comes_as_the_last_thread_ends_another_is_run() -> None:
+    calls = Calls()
+    threads = CallThreads(1, calls.run)
+    for _ in range(1000):
+        threads.hand_over(some_task())
+        calls.gate.release()
+        wait_for(calls.n_ended, 1)  # handed over before the thread counts as idle, now and then
+    assert len(calls.threads) == 1
