@@ -52,6 +52,9 @@ class StandIn:
     def retry(self, task: object) -> bool:
         raise AssertionError("nothing is retried here")
 
+    def put_back(self, task: object) -> bool:
+        raise AssertionError("nothing is put back here")
+
     def leave(self) -> None:
         raise AssertionError("there is no reason to leave")
 

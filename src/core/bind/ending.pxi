@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+# Claimed tasks that end without a value of their own: interrupted, given to the daemon, repeated, put back.
+
+cdef object _interrupt(Client client):
+    # The handler of the signal that says: look. Only what this thread runs now counts, and not its error path.
+    cdef Task task
+    cdef uint64_t now_ns
+    if sh_context.client != client.serial or sh_context.task == NULL or client.closed or client.s.forked:
+        return
+    task = <Task>sh_context.task
+    if task.over or task.closing or not sh_is_ending(&client.s, task.slot):
+        return
+    now_ns = sh_os_now_ns()
+    if task.interrupted_ns and now_ns - task.interrupted_ns < INTERRUPT_AGAIN_NS:
+        return
+    task.interrupted_ns = now_ns
+    raise KeyboardInterrupt("the task was cancelled, or has run for longer than its timeout")
+
+
+cdef bint _surrender(Client client, Task task) except -1:
+    client.check()
+    task.closing = True
+    if not task.over and task.num_returns == _RETURNS_STREAM:
+        _no_more_items(client, task)
+    if not task.over and sh_surrender(&client.s, task.slot):
+        task.over = True
+    return task.over
+
+
+cdef bint _put_back(Client client, Task task) except -1:
+    client.check()
+    if task.over:
+        return False
+    task.over = task.closing = True
+    sh_self_leave(&client.s)  # first: who offers it again must not be the one to take it
+    sh_unclaim(&client.s, task.slot)
+    sh_surrender(&client.s, task.slot)  # cancelled meanwhile: it is the daemon's
+    return True
+
+
+cdef bint _retry(Client client, Task task) except -1:
+    client.check()
+    task.closing = True
+    if task.over or not sh_may_retry(&client.s, task.slot):
+        return False
+    if task.num_returns == _RETURNS_STREAM:
+        _no_more_items(client, task)
+    task.over = True  # if not put back, then it was to be ended
+    return sh_retry(&client.s, task.slot)
