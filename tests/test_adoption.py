@@ -6,6 +6,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -160,10 +161,8 @@ def test_a_caller_that_is_killed_at_any_instant_makes_each_call_once(counter: An
         reached = shoal.get(counter.add.remote(0))
         if pid and pid not in killed and (chance.random() < 0.05 or reached == n_calls):
             killed.add(pid)
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
     assert shoal.get(ref) == list(range(1, n_calls + 1))
     assert shoal.get(counter.add.remote(0)) == n_calls
 
@@ -249,10 +248,10 @@ def test_another_call_in_the_same_place_is_refused_by_name(shoal_node: ModuleTyp
             end()
         return value
 
-    with pytest.raises(shoal.NonDeterministicTaskError, match=r"attempt 2 of .*parent.*number 2 is second.* first") as e:
+    with pytest.raises(shoal.NonDeterministicTaskError, match=r"attempt 2 .*parent.*number 2 is second.* first") as it:
         shoal.get(parent.remote())
-    assert (e.value.earlier_call, e.value.call) == ("first", "second")
-    assert e.value.task_name.endswith("parent")
+    assert (it.value.earlier_call, it.value.call) == ("first", "second")
+    assert it.value.task_name.endswith("parent")
     assert marks(tmp_path, "parent") == 2
 
 

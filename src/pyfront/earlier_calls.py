@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from shoal.errors import NonDeterministicTaskError, ObjectLostError
 from shoal.node_calls import NodeCalls
 from shoal.protocol.earlier import CallName
@@ -20,9 +22,9 @@ class EarlierCalls:
     def __init__(self, calls: NodeCalls) -> None:
         self._calls = calls
 
-    def children(self, index: int, generation: int) -> list[Any]:
+    def children(self, index: int, generation: int) -> list[tuple[Any, ...]]:
         """The returns of calls that the task in this slot has made before, as tuples in the order of `EarlierCall`."""
-        return self._calls.calls_made(index, generation)
+        return [msgspec.structs.astuple(call) for call in self._calls.calls_made(index, generation)]
 
     def is_same(self, earlier: Call, now: Call) -> bool:
         """Whether two keys are of one function: one that is defined inside a task is pickled anew by each attempt."""
@@ -35,10 +37,10 @@ class EarlierCalls:
         here = running()
         name = "the task" if here is None else here.name
         attempt = 1 if here is None else here.task.attempt
-        what = "the same function, but with other refs as arguments or another number of returns"
+        what = " (the same, but with other refs as arguments, of another actor, or with another number of returns)"
         error = NonDeterministicTaskError(
-            f"attempt {attempt + 1} of {name} diverged: its call number {place} is {after or 'a task'}, where an earlier "
-            f"attempt had called {before or 'a task'}{f' ({what})' if before == after else ''}. A task that is run again "
+            f"attempt {attempt + 1} of {name} diverged: its call number {place} is {after or 'a task'}, where an "
+            f"earlier one had called {before or 'a task'}{what if before == after else ''}. A task that is run again "
             "must make the same calls in the same order, or results and calls of actors would be mixed up: let it not "
             "depend on time, on chance or on which ref is ready first, or give it max_retries=0"
         )
@@ -63,7 +65,7 @@ def _gone_text(name: str) -> str:
     here = running()
     task = "this task" if here is None else here.name
     return (
-        f"{name} was called by an earlier attempt of {task} and is not called again, but its result is gone: results of "
-        "more than a few bytes are kept only up to 1 MiB a task, and none that hold refs; let the actor keep what it "
-        "returned, or give the task max_retries=0"
+        f"{name} was called by an earlier attempt of {task} and is not called again, but its result is gone: "
+        "results of more than a few bytes are kept only up to 1 MiB a task, and none that hold refs; let the actor keep "
+        "what it returned, or give the task max_retries=0"
     )

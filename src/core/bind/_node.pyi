@@ -139,11 +139,9 @@ def with_refs(refs: list[ObjectRef[Any]], function: Callable[..., T], *args: Any
     pickled ref names an object that is kept until the job ends.
     """
 
-def earlier_actor(
-    client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[int, ObjectRef[Any]] | None:
-    """The class and the handle of the actor that an earlier attempt of this thread's task created as the call that comes next, with
-    these refs as arguments, if it lives."""
+def earlier_actor(client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ObjectRef[Any]] | None:
+    """The actor that an earlier attempt of this thread's task created as its next call, with these refs as arguments,
+    if it lives: its class and its handle."""
 
 def pass_call() -> None:
     """That call is not made by this attempt: count it."""
@@ -435,7 +433,7 @@ class NodeCore:
         EVENT_CONDEMNED (a = client, b = epoch) follows if its worker is to be killed for it."""
     def hold(self, index: int, generation: int) -> bool: ...
     def children(self, client: int, epoch: int, index: int, generation: int) -> list[tuple[int, ...]]:
-        """What earlier attempts of a task have called, each counted for this client, which runs the task in this slot: index,
+        """What earlier attempts of the task in this slot called, each counted for this client, which runs it: index,
         generation, place, function, class_id, class_generation, flags, number, digest."""
     def hold_for(self, client: int, epoch: int, index: int, generation: int) -> bool:
         """Count a hold by a client that will be told of the object and `adopt` it. False: one of the two is gone."""

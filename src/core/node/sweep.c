@@ -245,9 +245,12 @@ static void sweep_intent(sh_repair *d, uint32_t client) {
   if (r.generation != 0 && r.index < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT))) {
     uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, r.index)->word);
     if (sh_word_generation(word) == r.generation) {
-      if (sh_word_state(word) == SH_TASK_READY)
+      if (sh_word_state(word) == SH_TASK_READY) {
+        /* Its own hint may be in, and not announced: an actor takes ours after those in the caller's ring. */
+        if (sh_word_who(word) < SH_MAX_CLASSES)
+          sh_fetch_or(&sh_class_at(&d->seg, sh_word_who(word))->x_bits[client / 64U], 1ULL << (client % 64U));
         sh_task_hint(&d->self, r.index);
-      else if (sh_word_state(word) == SH_TASK_WAITING)
+      } else if (sh_word_state(word) == SH_TASK_WAITING)
         sh_task_deliver(&d->self, r.index, word); /* early: its claimer waits again */
     }
   }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers to a task's next attempt about the calls of the ones before (docs/design/033-what-a-retried-task-adopts.md)."""
+"""Answers to a task's next attempt about the calls of the ones before (docs/design/033)."""
 
 from __future__ import annotations
 

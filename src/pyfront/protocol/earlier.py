@@ -1,22 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a task's next attempt asks about the calls of the ones before. Cold: an attempt asks once, and only if it is not the
-first."""
+"""What a task's next attempt asks about the calls of the ones before. Cold: the first attempt asks nothing."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from shoal.protocol.conversation import Reply, Request
 
 
-class CallName(NamedTuple):
+class CallName(msgspec.Struct, frozen=True, array_like=True):
     """Which function a call is of: the start of its key as a little-endian number, and the actor's class."""
 
     function: int
     class_id: int  # -1: no actor's
 
 
-class EarlierCall(NamedTuple):
+class EarlierCall(msgspec.Struct, frozen=True, array_like=True):
     """A return of a call that an earlier attempt made, as the core has it (node/children.h)."""
 
     index: int
