@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
-from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal._core._node import Caller, CallTemplate, ObjectRef, earlier_actor, pass_call
 from shoal.actor import METHOD_ATTRIBUTE, ActorHandle, handle_of
 from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
@@ -55,6 +55,9 @@ class ActorClass(Generic[T]):
                 f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"
             )
         runtime = current()
+        adopted = self._adopt(runtime, args, kwargs)
+        if adopted is not None:
+            return adopted
         while True:
             if self._options.get_if_exists:
                 found = _find(runtime, str(self._options.name), self._options.namespace or runtime.namespace)
@@ -79,6 +82,16 @@ class ActorClass(Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ActorClass, (self.__wrapped__, self._options, self._exported)
+
+    def _adopt(self, runtime: Runtime, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActorHandle[T] | None:
+        """The actor that an earlier attempt of the calling task created here, if it lives."""
+        earlier = earlier_actor(runtime.client, args, kwargs)
+        found = None if earlier is None else runtime.calls.actor_of_class(earlier[0])
+        if earlier is None or found is None or found[0] != short_name(self.__qualname__):
+            return None
+        pass_call()
+        class_id, ref = earlier
+        return handle_of(ref, class_id, *found)
 
     def _create(self, runtime: Runtime, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActorHandle[T]:
         options = self._options

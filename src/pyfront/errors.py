@@ -65,6 +65,16 @@ class TaskTimeoutError(ShoalError, TimeoutError):
     timeout_s: float = 0.0
 
 
+class NonDeterministicTaskError(ShoalError):
+    """A task that was run again made another call than its earlier attempt had made at that place."""
+
+    task_name: str = ""
+    earlier_call: str = ""
+    """What the earlier attempt had called there."""
+    call: str = ""
+    """What this attempt calls there."""
+
+
 class WorkerCrashedError(ShoalError):
     """The process that ran the task died, and the task has no retries left."""
 

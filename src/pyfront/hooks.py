@@ -7,6 +7,7 @@ from typing import Any
 
 from shoal._core._node import Client, ObjectRef, ObjectRefGenerator
 from shoal.config import store_wait_s
+from shoal.earlier_calls import EarlierCalls
 from shoal.errors import GetTimeoutError
 from shoal.node_calls import NodeCalls
 from shoal.task.function_table import FunctionTable
@@ -36,6 +37,7 @@ def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable) -> Non
                 f"the value lies on disk and was not back in memory within {timeout_s:.3g} s"
             ) from None
 
+    client.earlier_calls = EarlierCalls(calls)
     client.restore_hook = restore
     client.full_hook = calls.shortage
     client.full_wait_s = store_wait_s()

@@ -21,6 +21,7 @@ from shoal.errors import (
 )
 from shoal.ids import FunctionKey
 from shoal.link import Link, RequestRefused
+from shoal.protocol.earlier import CallName, EarlierCall, FindActorOfClass, ListCallsMade, NameCalls
 from shoal.protocol.messages import (
     AbandonActor,
     AvailableResources,
@@ -207,6 +208,19 @@ class NodeCalls:
                 "instead of pickling them yourself"
             )
         return reply
+
+    def calls_made(self, index: int, generation: int) -> list[EarlierCall]:
+        """What earlier attempts of the task in this slot have left, held for this client, which runs it."""
+        return self._ask(ListCallsMade(index=index, generation=generation)).calls
+
+    def call_names(self, calls: list[CallName]) -> list[str]:
+        """What errors call these functions and methods; "" where nobody knows."""
+        return self._ask(NameCalls(calls=calls)).names
+
+    def actor_of_class(self, class_id: int) -> tuple[str, ActorShape] | None:
+        """The class's name and the shape of an actor that lives."""
+        reply = self._find(FindActorOfClass(class_id=class_id))
+        return None if reply is None else (reply.class_name, msgspec.msgpack.decode(reply.meta, type=ActorShape))
 
     def restore_objects(
         self, needed: list[tuple[int, int]], ahead: list[tuple[int, int]], timeout_s: float | None

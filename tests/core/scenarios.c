@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The ways that operations go every day; rare.c has the others, streams.c those of generators. */
+ * The ways that operations go every day; rare.c has the others, streams.c those of generators, repeats.c those of children. */
 #include "rare.h"
+#include "repeats.h"
 #include "streams.h"
 
 #include "base/os.h"
@@ -410,12 +411,15 @@ static const scenario scenarios[] = {
 #define N_SCENARIOS (uint32_t)(sizeof scenarios / sizeof *scenarios)
 
 uint32_t stage_n_scenarios(void) {
-  return N_SCENARIOS + rare_n_scenarios + stream_n_scenarios;
+  return N_SCENARIOS + rare_n_scenarios + stream_n_scenarios + repeat_n_scenarios;
 }
 
 const scenario *stage_scenario(uint32_t i) {
   if (i < N_SCENARIOS)
     return &scenarios[i];
   i -= N_SCENARIOS;
-  return i < rare_n_scenarios ? &rare_scenarios[i] : &stream_scenarios[i - rare_n_scenarios];
+  if (i < rare_n_scenarios)
+    return &rare_scenarios[i];
+  i -= rare_n_scenarios;
+  return i < stream_n_scenarios ? &stream_scenarios[i] : &repeat_scenarios[i - stream_n_scenarios];
 }

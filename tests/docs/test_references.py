@@ -81,8 +81,11 @@ def test_every_lettered_ordering_is_in_the_table_of_the_core() -> None:
     assert in_table == in_code
 
 
+FILES_OF_SCENARIOS = ("scenarios.c", "rare.c", "streams.c", "repeats.c")
+
+
 def test_the_crash_scenarios_named_in_the_table_of_the_core_exist() -> None:
-    text = "".join((ROOT / "tests" / "core" / name).read_text() for name in ("scenarios.c", "rare.c", "streams.c"))
+    text = "".join((ROOT / "tests" / "core" / name).read_text() for name in FILES_OF_SCENARIOS)
     scenarios = set(re.findall(r'^    \{"([^"]+)", STAGE_', text, re.MULTILINE))
     table = CORE_PAGE.read_text().partition("## Which test dies where")[2]
     named = set(re.findall(r'"([^"\n]+)"', table))

@@ -9,6 +9,7 @@
 #ifndef SH_BASE_ID_H
 #define SH_BASE_ID_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct sh_id128 {
@@ -26,8 +27,20 @@ static inline sh_id128 sh_id_child(sh_id128 parent, uint64_t counter) {
   uint64_t a = sh_fold(parent.lo ^ 0x9E3779B97F4A7C15U, parent.hi ^ 0xD1B54A32D192ED03U);
   uint64_t b = sh_fold(a ^ counter, 0x8CB92BA72F3D8DD7U ^ parent.hi);
   uint64_t c = sh_fold(b ^ 0xA0761D6478BD642FU, a ^ counter ^ 0xE7037ED1A0B428DBU);
-  sh_id128 id = {.lo = (parent.lo & 0xFFFFFFFFU) | (b & 0xFFFFFFFF00000000U), .hi = c};
+  sh_id128 id = {.lo = (parent.lo & 0xFFFFFFFFU) | (b & 0xFFFFFFFF00000000U), .hi = (c & ~1ULL) | (parent.hi & 1U)};
   return id;
+}
+
+/* An identity that nobody can derive again, for a thread that has none: `random` in place of a counter. */
+static inline sh_id128 sh_id_draw(sh_id128 parent, uint64_t random) {
+  sh_id128 id = sh_id_child(parent, random);
+  id.hi |= 1U;
+  return id;
+}
+
+/* Was it drawn, or does it lie below one that was? The lowest bit of hi goes down with the ids. */
+static inline bool sh_id_is_drawn(sh_id128 id) {
+  return (id.hi & 1U) != 0;
 }
 
 /* The id that a job's driver acts under. */

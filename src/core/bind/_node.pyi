@@ -139,6 +139,13 @@ def with_refs(refs: list[ObjectRef[Any]], function: Callable[..., T], *args: Any
     pickled ref names an object that is kept until the job ends.
     """
 
+def earlier_actor(client: Client, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ObjectRef[Any]] | None:
+    """The actor that an earlier attempt of this thread's task created as its next call, with these refs as arguments,
+    if it lives: its class and its handle."""
+
+def pass_call() -> None:
+    """That call is not made by this attempt: count it."""
+
 class CallTemplate:
     """Everything about a call that does not change between calls."""
 
@@ -315,6 +322,8 @@ class Client:
         """Commit with every return sealed as an error; payload and refs are what `decode_error` will be given."""
     def set_current(self, task: Task | None) -> None:
         """The task whose children this thread now submits (ids, depth). Per thread."""
+    earlier_calls: Any
+    """What the calls of a task's earlier attempts are asked of: `shoal.earlier_calls.EarlierCalls`."""
     def task_of(self, ref: ObjectRef[Any]) -> tuple[int, int, bool] | None:
         """The task whose return this is: (index, generation, is it an actor's call). None: it was put.
 
@@ -423,6 +432,9 @@ class NodeCore:
 
         EVENT_CONDEMNED (a = client, b = epoch) follows if its worker is to be killed for it."""
     def hold(self, index: int, generation: int) -> bool: ...
+    def children(self, client: int, epoch: int, index: int, generation: int) -> list[tuple[int, ...]]:
+        """What earlier attempts of the task in this slot called, each counted for this client, which runs it: index,
+        generation, place, function, class_id, class_generation, flags, number, digest."""
     def hold_for(self, client: int, epoch: int, index: int, generation: int) -> bool:
         """Count a hold by a client that will be told of the object and `adopt` it. False: one of the two is gone."""
     def drop(self, index: int, generation: int) -> None: ...

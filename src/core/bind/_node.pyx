@@ -5,7 +5,7 @@
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
 waiting.pxi (get and wait), buffer.pxi (objects filled in place),
-worker.pxi (Task and the claiming side), stream.pxi (what generators yield), daemon.pxi (NodeCore), room.pxi (a full store;
+worker.pxi (Task and the claiming side), adopt.pxi (calls that an earlier attempt made), stream.pxi (what generators yield), daemon.pxi (NodeCore), room.pxi (a full store;
 objects on disk), survey.pxi (what there is, for people).
 """
 cimport cython
@@ -127,6 +127,7 @@ include "client.pxi"
 include "waiting.pxi"
 include "buffer.pxi"
 include "stream.pxi"
+include "adopt.pxi"
 include "worker.pxi"
 include "ending.pxi"
 include "daemon.pxi"

@@ -27,6 +27,7 @@ cdef extern from "base/id.h" nogil:
         uint64_t lo, hi
     sh_id128 sh_id_root(uint32_t root)
     sh_id128 sh_id_child(sh_id128 parent, uint64_t counter)
+    sh_id128 sh_id_draw(sh_id128 parent, uint64_t random)
 
 cdef extern from "store/payload.h" nogil:
     enum: SH_PAYLOAD_VERSION, SH_PAYLOAD_ERROR, SH_PAYLOAD_SYSTEM_ERROR
@@ -98,6 +99,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_attempt
         sh_a64 word
         sh_a8 x_pressed
+        sh_a32 x_made
         uint32_t max_retries
         sh_a32 x_class
         uint16_t submitter, depth
@@ -119,7 +121,8 @@ cdef extern from "node/repair.h" nogil:
         cbool forked, open, lost, lacks_room
         sh_local *local
         sh_id128 task_id
-        uint32_t task_counter, put_counter, depth, root, n_dead
+        uint32_t task_counter, put_counter, depth, root, n_dead, n_kept
+        uint64_t parent
         void (*wait_hook)(sh_a32 *word, uint32_t seq, uint64_t ns) noexcept
 
     sh_entry *sh_entry_at(const sh_segment *s, uint32_t index)
@@ -134,6 +137,7 @@ cdef extern from "node/repair.h" nogil:
     const sh_payload *sh_slot_payload(const sh_segment *s, sh_slot *t)
     sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i)
     ctypedef struct sh_class:
+        sh_a64 word
         sh_a32 x_restarts
     sh_class *sh_class_at(const sh_segment *s, uint32_t class_id)
     sh_client *sh_client_at(const sh_segment *s, uint32_t client)
@@ -177,6 +181,7 @@ cdef extern from "node/object.h" nogil:
         uint8_t *data
     sh_status sh_put_begin(sh_self *self, uint64_t n_bytes, sh_put *put)
     void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags)
+    void sh_put_commit_as(sh_self *self, sh_put *put, uint64_t flags, sh_id128 id, uint32_t number)
     void sh_put_abort(sh_self *self, sh_put *put)
     void sh_fill_system_error(sh_segment *s, sh_ref r, const sh_system_error *error)
     void sh_seal(sh_self *self, sh_ref r)
@@ -305,6 +310,19 @@ cdef extern from "node/repair.h" nogil:
     void sh_repair_stats(sh_repair *d, sh_stats *out)
     cbool sh_repair_is_valid(sh_repair *d)
 
+cdef extern from "node/children.h" nogil:
+    enum: SH_MADE_FAILED
+    ctypedef struct sh_child:
+        sh_ref r
+        uint64_t fn_lo, digest
+        uint32_t counter, class_id, class_generation, flags, number
+    uint64_t sh_digest_begin(uint32_t flags, uint32_t n_returns, uint32_t n_deps)
+    uint64_t sh_digest_add(uint64_t digest, sh_id128 id, uint32_t number)
+    uint32_t sh_made_below(const sh_slot *t)
+    void sh_children_hand_over(sh_self *self, uint32_t slot, cbool all, cbool failed)
+    void sh_children_end(sh_self *self, uint64_t parent)
+    uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref task, sh_child *out, uint32_t max)
+
 cdef extern from "node/cancel.h" nogil:
     sh_status sh_repair_cancel(sh_repair *d, sh_ref task, cbool force, cbool recursive)
 
@@ -398,5 +416,7 @@ cdef extern from "bind/context.h":
         void *task
         sh_id128 task_id
         uint32_t counter, put_counter, depth
+        uint64_t parent
+        cbool adopts
         uint64_t client
     sh_thread_context sh_context

@@ -12,8 +12,6 @@ cdef enum:
     INTERRUPT_AGAIN_NS = 1000000000  # an interrupt that user code swallowed is repeated, but lets it clean up
     MARKED = SH_LOCAL_MARKED
 
-
-
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
@@ -34,7 +32,7 @@ cdef class Client:
     cdef bint closed, mapped
     cdef uint64_t serial
     cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, next_hook, import_ref, export_ref, run_inline
-    cdef public object full_hook, restore_hook
+    cdef public object full_hook, restore_hook, earlier_calls
     cdef uint64_t full_wait_ns
     cdef uint32_t room_seq
     cdef unsigned long main_thread
@@ -207,6 +205,7 @@ cdef class Client:
             self.s.task_counter = sh_context.counter
             self.s.put_counter = sh_context.put_counter
             self.s.depth = sh_context.depth
+            self.s.parent = sh_context.parent
         else:
             self._adopt_thread()
 
@@ -214,10 +213,12 @@ cdef class Client:
         # The first thread acts for the job; others draw a random identity under the same root.
         sh_context.task_id = sh_id_root(self.s.root)
         if threading.get_ident() != self.main_thread or self.s.role != SH_ROLE_DRIVER:
-            sh_context.task_id = sh_id_child(sh_context.task_id, <uint64_t>int.from_bytes(os.urandom(8), "little"))
+            sh_context.task_id = sh_id_draw(sh_context.task_id, <uint64_t>int.from_bytes(os.urandom(8), "little"))
         sh_context.counter = 0
         sh_context.put_counter = 0
         sh_context.depth = 0
+        sh_context.parent = self.s.parent = 0
+        sh_context.adopts = False
         sh_context.client = self.serial
         self.s.task_id = sh_context.task_id
         self.s.task_counter = 0

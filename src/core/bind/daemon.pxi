@@ -215,6 +215,28 @@ cdef class NodeCore:
             held = sh_repair_hold_for(self.d, client, epoch, r)
         return held
 
+    def children(self, uint32_t client, uint32_t epoch, uint32_t index, uint32_t generation) -> list:
+        """What earlier attempts of the task in this slot have called, counted for the client that runs it."""
+        cdef sh_ref task
+        cdef uint32_t i, n = 0, most
+        cdef sh_child *found
+        task.index, task.generation = index, generation
+        with nogil:
+            most = sh_repair_children(self.d, client, epoch, task, NULL, 0)
+        found = <sh_child *>malloc((most + 1) * sizeof(sh_child))
+        if found == NULL:
+            raise MemoryError()
+        try:
+            with nogil:
+                n = sh_repair_children(self.d, client, epoch, task, found, most)
+            out = []
+            for i in range(min(n, most)):
+                out.append((found[i].r.index, found[i].r.generation, found[i].counter, found[i].fn_lo, found[i].class_id,
+                            found[i].class_generation, found[i].flags, found[i].number, found[i].digest))
+            return out
+        finally:
+            free(found)
+
     def drop(self, uint32_t index, uint32_t generation) -> None:
         cdef sh_ref r
         r.index, r.generation = index, generation

@@ -22,9 +22,17 @@ cdef bint _surrender(Client client, Task task) except -1:
     task.closing = True
     if not task.over and task.num_returns == _RETURNS_STREAM:
         _no_more_items(client, task)
+    if not task.over and task.parent and _is_repeated_when_overdue(client, task):
+        sh_children_hand_over(&client.s, task.slot, False, True)
     if not task.over and sh_surrender(&client.s, task.slot):
         task.over = True
+        sh_children_end(&client.s, task.parent)
     return task.over
+
+
+cdef bint _is_repeated_when_overdue(Client client, Task task):
+    cdef sh_slot *t = sh_slot_at(&client.s.seg, task.slot)
+    return (t.flags & SH_SLOT_RETRY_OVERDUE) != 0 and sh_word_state(sh_load_relaxed(&t.word)) == SH_TASK_OVERDUE
 
 
 cdef bint _put_back(Client client, Task task) except -1:
@@ -39,6 +47,7 @@ cdef bint _put_back(Client client, Task task) except -1:
 
 
 cdef bint _retry(Client client, Task task) except -1:
+    cdef bint again
     client.check()
     task.closing = True
     if task.over or not sh_may_retry(&client.s, task.slot):
@@ -46,4 +55,7 @@ cdef bint _retry(Client client, Task task) except -1:
     if task.num_returns == _RETURNS_STREAM:
         _no_more_items(client, task)
     task.over = True  # if not put back, then it was to be ended
-    return sh_retry(&client.s, task.slot)
+    sh_children_hand_over(&client.s, task.slot, True, True)
+    again = sh_retry(&client.s, task.slot)
+    sh_children_end(&client.s, task.parent)
+    return again

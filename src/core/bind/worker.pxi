@@ -134,6 +134,10 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
         e = _encode_call(client, args, kwargs)
         payload_bytes = e.total
         n_deps = e.n_deps
+    if sh_context.adopts and sh_context.client == client.serial:
+        adopted = _adopt(t, e)
+        if adopted is not NotImplemented:
+            return adopted
     if t.call.n_returns > 1:
         returns = <sh_ref *>malloc(t.call.n_returns * sizeof(sh_ref))
         if returns == NULL:
@@ -156,6 +160,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
                 except BaseException:
                     sh_submit_abort(&client.s, slot, returns)
                     raise
+            client.s.parent = sh_context.parent
             status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
         if status != SH_OK:
             _raise_full(client, status, payload_bytes, f"no room for a call with {payload_bytes} bytes of arguments")
@@ -185,6 +190,8 @@ cdef class Task:
     cdef readonly uint32_t num_returns, attempt, class_id, caller, depth
     cdef readonly bint creates_actor
     cdef sh_id128 task_id
+    cdef uint64_t parent  # its slot, packed, if it may have another attempt; else 0
+    cdef dict earlier     # what earlier attempts called, by place (adopt.pxi); None: not asked for yet
     cdef uint32_t counter, put_counter
     cdef bint over
     cdef bint closing, told  # its error is being sealed; it was told to end
@@ -302,6 +309,7 @@ cdef Task _task(Client client, uint32_t slot):
     task.creates_actor = (t.flags & SH_SLOT_CREATES_ACTOR) != 0
     task.counter = 0
     task.put_counter = 0
+    task.parent = (<uint64_t>sh_word_generation(sh_load_relaxed(&t.word)) << 32 | slot) if t.max_retries else 0
     task.over = task.closing = task.told = False
     task.interrupted_ns = 0
     return task
@@ -370,11 +378,17 @@ cdef object _set_current(Client client, Task task):
     sh_context.counter = task.counter
     sh_context.put_counter = task.put_counter
     sh_context.depth = task.depth
+    sh_context.parent = task.parent
+    sh_context.adopts = task.attempt > 0 and task.parent != 0
 
 
 cdef bint _commit(Client client, Task task):
+    cdef bint done
     task.over = True
-    return sh_commit(&client.s, task.slot) == SH_OK
+    done = sh_commit(&client.s, task.slot) == SH_OK
+    if client.s.n_kept:
+        sh_children_end(&client.s, task.parent)
+    return done
 
 
 cdef object _finish(Client client, Task task, values):

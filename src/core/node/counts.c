@@ -3,6 +3,7 @@
 
 #include "base/grow.h"
 #include "base/os.h"
+#include "node/children.h"
 #include "node/look.h"
 #include "node/object.h"
 #include "node/stream.h"
@@ -147,6 +148,7 @@ void sh_counts_close(sh_counts *c) {
   free(c->increments);
   free(c->decrements);
   free(c->work);
+  free(c->kept);
   memset(c, 0, sizeof *c);
 }
 
@@ -159,6 +161,9 @@ static void count_increment(sh_counts *c, uint32_t client, uint64_t event) {
   case SH_LOG_HOLD:
     increment(c, r);
     (void)sh_table_add(&c->holds[client], sh_ref_pack(r), 1);
+    return;
+  case SH_LOG_KEEP:
+    sh_counts_keep(c, r);
     return;
   case SH_LOG_SUB:
     if (r.index >= n_slots(s))
@@ -284,6 +289,38 @@ void sh_counts_unfill(sh_counts *c, sh_ref r) {
   }
   if (sh_entry_checked(&c->self->seg, r))
     sh_entry_unfill(&c->self->seg, &c->self->heap, c->self->index, r);
+}
+
+void sh_counts_keep(sh_counts *c, sh_ref r) {
+  const sh_origin *o = sh_origin_of(&c->self->seg, r);
+  sh_count *count = o ? count_of(c, r) : NULL;
+  if (!count || count->kept)
+    return;
+  if (!SH_HAS_ROOM(c->kept, c->n_kept, c->cap_kept, 64U))
+    return; /* the next attempt makes that call again */
+  c->kept[c->n_kept++] = (sh_kept){.parent = o->parent, .r = r};
+  count->kept = 1;
+  count->n++;
+}
+
+void sh_counts_settle(sh_counts *c) {
+  const sh_segment *s = &c->self->seg;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < c->n_kept; i++) {
+    sh_kept k = c->kept[i];
+    sh_ref task = sh_ref_unpack(k.parent);
+    uint64_t word = sh_slot_known(s, task.index) ? sh_load_acquire(&sh_slot_at(s, task.index)->word) : 0;
+    if (sh_word_generation(word) == task.generation && sh_word_state(word) != SH_FREE &&
+        sh_word_state(word) != SH_QUARANTINED) {
+      c->kept[n++] = k;
+      continue;
+    }
+    sh_count *count = count_of(c, k.r);
+    if (count)
+      count->kept = 0;
+    later(c, k.r);
+  }
+  c->n_kept = n;
 }
 
 void sh_counts_forget(sh_counts *c, uint32_t client) {

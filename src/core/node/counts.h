@@ -19,8 +19,14 @@
 typedef struct sh_count {
   uint32_t generation;
   int32_t n;
-  uint32_t contains; /* 1: its rows have been counted */
+  uint16_t contains; /* 1: its rows have been counted */
+  uint16_t kept;     /* 1: it is on the list of kept ones */
 } sh_count;
+
+typedef struct sh_kept { /* a child of a task that is repeated, held until the task is over: children.h */
+  uint64_t parent;       /* packed slot of the task */
+  sh_ref r;
+} sh_kept;
 
 typedef struct sh_counts {
   sh_self *self;
@@ -31,6 +37,8 @@ typedef struct sh_counts {
   sh_table *holds;      /* by client: packed reference -> holds logged */
   sh_ref *work;         /* references to be decremented; nobody recurses */
   uint32_t n_work, cap_work;
+  sh_kept *kept;
+  uint32_t n_kept, cap_kept;
   void (*unreferenced)(void *context, uint32_t class_id); /* an actor's handle reached zero */
   void (*damaged)(void *context, uint32_t client);        /* a log's tail cannot be right: asked at each round */
   /* The rows of a value whose bytes are on disk. */
@@ -64,6 +72,10 @@ bool sh_counts_knows(sh_counts *c, sh_ref r);
 void sh_counts_unfill(sh_counts *c, sh_ref r);
 /* Nobody holds it (found by a sweep): to be dropped and freed. */
 void sh_counts_abandon(sh_counts *c, sh_ref r);
+/* Hold a child on behalf of its parent's next attempt. Once: idempotent. */
+void sh_counts_keep(sh_counts *c, sh_ref r);
+/* Let go of the children of tasks that are over. */
+void sh_counts_settle(sh_counts *c);
 /* A dead client's holds end. Its log was read to the end before. */
 void sh_counts_forget(sh_counts *c, uint32_t client);
 

@@ -72,6 +72,7 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   h.regions[SH_REGION_GIVEN] =
       reserve(&p, (uint64_t)SH_MAX_CLIENTS * ((h.pools[SH_POOL_ENTRY].n_chunks + 63U) / 64U) * sizeof(sh_a64), 4096);
   h.regions[SH_REGION_LINKS] = reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) * sizeof(sh_link), 4096);
+  h.regions[SH_REGION_ORIGINS] = reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) * sizeof(sh_origin), 4096);
   h.regions[SH_REGION_FIRED] = reserve(&p, sh_pool_capacity(&h.pools[SH_POOL_WAITER]) / 64U * sizeof(sh_a64), 4096);
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++) {
     uint32_t bytes = SH_BLOCK_MIN << c;

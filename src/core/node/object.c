@@ -35,9 +35,13 @@ sh_status sh_put_begin(sh_self *self, uint64_t bytes, sh_put *put) {
 }
 
 void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags) {
+  sh_put_commit_as(self, put, flags, self->task_id, SH_NUMBER_PUT | self->put_counter++);
+}
+
+void sh_put_commit_as(sh_self *self, sh_put *put, uint64_t flags, sh_id128 id, uint32_t number) {
   sh_entry_birth birth = {
-      .id = self->task_id,
-      .number = SH_NUMBER_PUT | self->put_counter++,
+      .id = id,
+      .number = number,
       .closed = true,
       .loc = put->loc,
       .size_flags = put->bytes | flags | SH_VALUE_NO_LINEAGE,

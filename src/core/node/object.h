@@ -16,6 +16,8 @@ typedef struct sh_put {
 } sh_put;
 sh_status sh_put_begin(sh_self *self, uint64_t bytes, sh_put *put);
 void sh_put_commit(sh_self *self, sh_put *put, uint64_t flags);
+/* The same under another name than that of a put: in place of an object that is gone. */
+void sh_put_commit_as(sh_self *self, sh_put *put, uint64_t flags, sh_id128 id, uint32_t number);
 void sh_put_abort(sh_self *self, sh_put *put);
 
 /* Room in an existing promise (a task's return) for its value. Only the one who will commit the task fills. */

@@ -90,6 +90,7 @@ typedef enum sh_log_kind {
   SH_LOG_DONE,     /* the task is over: release its rows, its spec and its slot */
   SH_LOG_CONTAINS, /* the entry's rows are referenced from now on */
   SH_LOG_FREE,     /* closed and dropped, has rows: the daemon frees it */
+  SH_LOG_KEEP,     /* a child of a task that is repeated: the daemon holds it until that is over (children.h) */
 } sh_log_kind;
 static inline uint64_t sh_log_event(sh_log_kind kind, sh_ref r) {
   return (uint64_t)kind | ((uint64_t)r.index << 4) | ((uint64_t)r.generation << 32);
@@ -198,10 +199,26 @@ typedef struct sh_slot {
   sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
   uint32_t order;  /* of an actor's call: where its hint lies in the caller's ring, which orders the caller's calls */
   uint32_t ahead;  /* stream: items that may lie there before one is taken; 0 = any number */
-  uint8_t spare[4];
+  sh_a32 x_made;   /* SH_MADE_*: what its attempts have called; written by who runs it, or the repair thread */
   uint8_t inline_bytes[SH_SPEC_INLINE];
 } sh_slot;
 _Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");
+
+/* x_made: calls of actors with a smaller number have been made, even if nothing of them is left; the last attempt ended in an
+ * exception. */
+#define SH_MADE_BELOW 0x7FFFFFFFU
+#define SH_MADE_FAILED 0x80000000U
+
+/* Which call of which task an entry is a return of. Lies beside the entries, for only tasks that may have another attempt need
+ * it (children.h). Written by the caller before the call is published, of the entry that has this generation. */
+typedef struct sh_origin {
+  uint64_t parent; /* packed slot of the calling task */
+  uint64_t fn_lo, digest;
+  uint32_t counter, class_id, class_generation, flags;
+  sh_a32 x_generation;
+  uint32_t spare;
+} sh_origin;
+_Static_assert(sizeof(sh_origin) == 48, "layout is an ABI: bump SH_LAYOUT_VERSION");
 
 /* ---- addresses ---- */
 
@@ -269,6 +286,9 @@ static inline uint32_t sh_given_words(const sh_segment *s) {
 }
 static inline sh_a64 *sh_given_word(const sh_segment *s, uint32_t client, uint32_t chunk) {
   return (sh_a64 *)sh_region(s, SH_REGION_GIVEN) + (uint64_t)client * sh_given_words(s) + chunk / 64U;
+}
+static inline sh_origin *sh_origin_at(const sh_segment *s, uint32_t entry) {
+  return (sh_origin *)sh_region(s, SH_REGION_ORIGINS) + entry;
 }
 static inline uint32_t sh_clients_high(const sh_segment *s) {
   uint32_t high = sh_load32_acquire(&s->header->x_clients_high);

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/grow.h"
 #include "base/os.h"
+#include "node/children.h"
 #include "node/object.h"
 
 #define LOG_WAIT_NS 1000000U
@@ -105,6 +106,8 @@ void sh_ref_share(sh_self *self, sh_ref r) {
 void sh_ref_drop(sh_self *self, sh_ref r) {
   sh_local *l = &self->local[r.index];
   if (l->generation != r.generation || l->count == 0 || --l->count > 0)
+    return;
+  if ((l->flags & SH_LOCAL_CHILD) && sh_child_keep(self, r))
     return;
   bool shared = (l->flags & SH_LOCAL_SHARED) != 0;
   l->flags &= SH_LOCAL_PINS;

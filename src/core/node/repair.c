@@ -168,6 +168,8 @@ static void forget_pidfd(sh_repair *d, uint32_t client) {
 /* True if releases are left, for the next round. */
 static bool round_once(sh_repair *d) {
   (void)sh_counts_read(&d->counts);
+  if (d->counts.n_kept)
+    sh_counts_settle(&d->counts);
   bool more = sh_counts_work(&d->counts, SH_WORK_NS);
   uint32_t orphans = sh_load32_acquire(&d->seg.header->x_orphans);
   if (orphans != d->seen_orphans) {

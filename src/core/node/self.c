@@ -102,6 +102,10 @@ void sh_self_close(sh_self *self) {
   free(self->dead);
   self->dead = NULL;
   self->n_dead = self->cap_dead = 0;
+  free(self->kept);
+  self->kept = NULL;
+  self->n_kept = self->cap_kept = 0;
+  self->kept_bytes = 0;
   free(self->overtaken);
   self->overtaken = NULL;
   self->n_overtaken = self->cap_overtaken = 0;

@@ -17,7 +17,8 @@
 #define SH_LOCAL_CLOSED 4U     /* seen resolved: never look again */
 #define SH_LOCAL_WATCHED 8U    /* its resolution is to be reported by sh_drain_fired */
 #define SH_LOCAL_MARKED 16U    /* the binding's, while it goes through a list */
-#define SH_LOCAL_PINS_SHIFT 5U /* flags above: looks at its bytes, and views of them, in this process */
+#define SH_LOCAL_CHILD 32U     /* a return of a call of a task that may be repeated (children.h) */
+#define SH_LOCAL_PINS_SHIFT 6U /* flags above: looks at its bytes, and views of them, in this process */
 #define SH_LOCAL_PINS (~0U << SH_LOCAL_PINS_SHIFT)
 typedef struct sh_local {
   uint32_t generation;
@@ -25,6 +26,14 @@ typedef struct sh_local {
   uint32_t waiter; /* our waiter on its list + 1; at most one */
   uint32_t flags;
 } sh_local;
+
+/* A child whose last reference in this process is gone (children.h). */
+typedef struct sh_keep {
+  sh_ref r;
+  uint64_t parent;
+  uint64_t bytes; /* of the heap; 0: in its entry, or not resolved when last looked at */
+  bool open;
+} sh_keep;
 
 typedef struct sh_self {
   sh_segment seg;
@@ -51,6 +60,10 @@ typedef struct sh_self {
   uint32_t *overtaken; /* entries that resolved and whose waiter serves another entry by now: to be reported (idle.c) */
   sh_id128 task_id;    /* whom this process's main thread acts for */
   uint32_t task_counter, put_counter, depth, root;
+  uint64_t parent; /* packed slot of that task, if it may have another attempt; 0 = it may not, or there is none */
+  sh_keep *kept;
+  uint32_t n_kept, cap_kept, kept_turn;
+  uint64_t kept_bytes;
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
   /* How to sleep in the middle of a call, on a word, for at most `ns`: by default the futex itself. A front end with a lock

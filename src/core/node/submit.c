@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The submitting half of task.h. */
+#include "node/children.h"
 #include "node/idle.h"
 #include "node/object.h"
 #include "node/refs.h"
@@ -82,6 +83,7 @@ sh_status sh_submit_begin(sh_self *self, const sh_call *call, uint64_t payload_b
   t->priority = call->priority;
   t->ahead = call->ahead;
   sh_store8_relaxed(&t->x_pressed, 0);
+  sh_store32_relaxed(&t->x_made, 0);
 
   uint64_t head_bytes = call->n_returns > 1U ? 8ULL * call->n_returns : 0U;
   uint64_t spec_bytes = head_bytes + payload_bytes, loc = SH_LOC_NONE;
@@ -262,6 +264,8 @@ sh_status sh_submit_commit(sh_self *self, uint32_t slot, bool has_rows, const sh
     undo(self, slot, word, t->n_returns, returns);
     return status;
   }
+  if (self->parent) /* before anything that waits: then other threads would set it */
+    sh_child_made(self, slot, returns);
   if (has_rows) {
     t->flags |= SH_SLOT_HAS_ROWS;
     sh_log_append(self, SH_LOG_SUB, r);

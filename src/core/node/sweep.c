@@ -9,6 +9,7 @@
  * hint or a waiter of a detached list, is found by the look at everything (heal.c). */
 #include "base/grow.h"
 #include "base/os.h"
+#include "node/children.h"
 #include "node/idle.h"
 #include "node/known.h"
 #include "node/look.h"
@@ -187,6 +188,9 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
     return;
   }
   sh_store8_relaxed(&t->x_pressed, (uint8_t)pressed);
+  /* What it was told, the next attempt is told too; but what was cancelled with it is to be made again. */
+  uint32_t made = sh_load32_relaxed(&t->x_made) & SH_MADE_BELOW;
+  sh_store32_relaxed(&t->x_made, made | (verdict == SH_VERDICT_OVERDUE ? SH_MADE_FAILED : 0U));
   next_attempt(d, slot, attempt);
   if (verdict == SH_VERDICT_PRESSURE && !(t->flags & SH_SLOT_ACTOR_CALL))
     put_off(d, slot, word, pressed);
@@ -241,9 +245,12 @@ static void sweep_intent(sh_repair *d, uint32_t client) {
   if (r.generation != 0 && r.index < sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT))) {
     uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, r.index)->word);
     if (sh_word_generation(word) == r.generation) {
-      if (sh_word_state(word) == SH_TASK_READY)
+      if (sh_word_state(word) == SH_TASK_READY) {
+        /* Its own hint may be in, and not announced: an actor takes ours after those in the caller's ring. */
+        if (sh_word_who(word) < SH_MAX_CLASSES)
+          sh_fetch_or(&sh_class_at(&d->seg, sh_word_who(word))->x_bits[client / 64U], 1ULL << (client % 64U));
         sh_task_hint(&d->self, r.index);
-      else if (sh_word_state(word) == SH_TASK_WAITING)
+      } else if (sh_word_state(word) == SH_TASK_WAITING)
         sh_task_deliver(&d->self, r.index, word); /* early: its claimer waits again */
     }
   }
@@ -424,6 +431,7 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sh_lease_end(d, client);
   sweep_intent(d, client);
   sh_stream_settle(&d->self, client);
+  sh_children_collect(d, client);
   sweep_slots(d, client, &error);
   sweep_pins(d, client);
   sh_counts_forget(&d->counts, client);

@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 #define SH_MAGIC 0x314C414F48530A1AU /* "\x1A\nSHOAL1" */
-#define SH_LAYOUT_VERSION 6U
+#define SH_LAYOUT_VERSION 7U
 
 #ifndef SH_MAX_CLIENTS       /* fewer where a search must exhaust it: tests/core/explore */
 #define SH_MAX_CLIENTS 2048U /* record 0 is the daemon */
@@ -101,10 +101,11 @@ typedef enum sh_region_id {
   SH_REGION_PINS,      /* sh_a64 bitmap over entries, one a client: views exist, bytes must not move */
   SH_REGION_CLAIMS,    /* sh_a64 bitmap over chunks of slots, one a client: it may have claimed a task there */
   SH_REGION_CALLED,    /* sh_a64 bitmap over chunks of slots, one a class: calls of the actor may lie there */
-  SH_REGION_GIVEN, /* sh_a64 bitmap over chunks of entries, one a client: others may have made objects of its there */
-  SH_REGION_LINKS, /* sh_link [entries]: what items of streams lead to */
-  SH_REGION_FIRED, /* sh_a64 bitmap over waiters: a client's watched object resolved */
-  SH_REGION_UNITS, /* sh_a64 [n_arenas * SH_ARENA_UNITS] */
+  SH_REGION_GIVEN,   /* sh_a64 bitmap over chunks of entries, one a client: others may have made objects of its there */
+  SH_REGION_LINKS,   /* sh_link [entries]: what items of streams lead to */
+  SH_REGION_ORIGINS, /* sh_origin [entries]: which call of which task made them */
+  SH_REGION_FIRED,   /* sh_a64 bitmap over waiters: a client's watched object resolved */
+  SH_REGION_UNITS,   /* sh_a64 [n_arenas * SH_ARENA_UNITS] */
   SH_REGION_UNIT_LENS, /* sh_a32, beside the units */
   SH_REGION_HEAP,      /* the arenas themselves, 2 MiB aligned */
   SH_REGION_COUNT,

@@ -173,6 +173,18 @@ class Actors:
         order = actor.order
         return ActorInfo(order.class_id, index, generation, order.meta, order.class_name)
 
+    def order_of(self, class_id: int) -> ActorOrder | None:
+        """How an actor was started that lives, or has ended not too long ago."""
+        actor = self._actors.get(class_id)
+        if actor is not None:
+            return actor.order
+        return next((ended.order for ended in reversed(self.ended) if ended.order.class_id == class_id), None)
+
+    def living(self, class_id: int) -> ActorOrder | None:
+        """How an actor was started, if it lives and whoever made it has its handle."""
+        actor = self._actors.get(class_id)
+        return None if actor is None or actor.is_doomed or actor.handle is None else actor.order
+
     def names(self, namespace: str | None) -> list[tuple[str, str]]:
         """(namespace, name) of the living named actors of one namespace, or of all."""
         return sorted(key for key in self._names if namespace in (None, key[0]))

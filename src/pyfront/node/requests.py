@@ -16,6 +16,7 @@ from shoal._core._node import NodeCore
 from shoal.node.actors import Actors
 from shoal.node.connections import Connection
 from shoal.node.deaths import Deaths, actor_key, client_key
+from shoal.node.earlier_calls import EarlierCalls
 from shoal.node.jobs import Job, Jobs
 from shoal.node.output_tail import OutputTail
 from shoal.node.refusal import Refusal
@@ -102,6 +103,7 @@ class Requests:
             m.NodeCounters: self._node_counters,
             m.ListNodes: self._list_nodes,
             m.Shutdown: self._shutdown,
+            **EarlierCalls(node.core, node.jobs, node.actors).handlers,
             DescribeNode: self._describe_node,
             DescribeHoldings: self._describe_holdings,
             CollectStacks: self._collect_stacks,

@@ -18,6 +18,7 @@ from shoal.protocol.conversation import Push as Push
 from shoal.protocol.conversation import R as R
 from shoal.protocol.conversation import Reply as Reply
 from shoal.protocol.conversation import Request as Request
+from shoal.protocol.earlier import EarlierReply, EarlierRequest
 from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
@@ -407,6 +408,7 @@ ClientRequest = (
     | NodeCounters
     | ListNodes
     | Shutdown
+    | EarlierRequest
     | TableRequest
 )
 DaemonMessage = (
@@ -426,6 +428,7 @@ DaemonMessage = (
     | LogLines
     | Warn
     | FlushReferences
+    | EarlierReply
     | TableReply
 )
 M = TypeVar("M")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shoal._core.status import ArgumentError
+from shoal.errors import NonDeterministicTaskError
 
 
 class Traits(NamedTuple):
@@ -16,8 +17,9 @@ class Traits(NamedTuple):
     max_calls: int | None = None
 
     def is_retried(self, error: BaseException) -> bool:
-        """Whether a call that ends so is worth another attempt. An argument's error is none of the call's own."""
-        return isinstance(error, self.retried) and not isinstance(error, ArgumentError)
+        """Whether a call that ends so is worth another attempt. An argument's error is none of the call's own; and what
+        diverged once would do so again."""
+        return isinstance(error, self.retried) and not isinstance(error, (ArgumentError, NonDeterministicTaskError))
 
 
 PLAIN = Traits()

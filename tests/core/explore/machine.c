@@ -249,6 +249,7 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   h.regions[SH_REGION_CLAIMS] = reserve(&end, (uint64_t)CLIENTS * sizeof(sh_a64)); /* no more than 64 chunks */
   h.regions[SH_REGION_GIVEN] = reserve(&end, (uint64_t)CLIENTS * sizeof(sh_a64));
   h.regions[SH_REGION_LINKS] = reserve(&end, sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) * sizeof(sh_link));
+  h.regions[SH_REGION_ORIGINS] = reserve(&end, sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) * sizeof(sh_origin));
   h.regions[SH_REGION_FIRED] = reserve(&end, (uint64_t)CHUNKS * sizeof(sh_a64));
   for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
     plan_pool(&end, &h.pools[SH_POOL_BLOCK + c], SH_BLOCK_MIN << c, c < 4U || c + 1U == SH_BLOCK_CLASSES ? 3U : 0U,

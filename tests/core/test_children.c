@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a task has called: kept while it runs, held between its attempts, told to the next one, let go at its end. */
+#include "node/children.h"
+#include "node/known.h"
+#include "rig.h"
+
+static rig r;
+static sh_self actor;
+static uint32_t actor_class;
+static uint32_t slot; /* of the parent, which worker 0 runs */
+static sh_ref out;
+
+/* Its children may be in front of it. */
+static void run_parent(void) {
+  while ((slot = rig_claim(&r.worker[0])) != rig_task_of(&r, out).index)
+    rig_finish(&r.worker[0], slot);
+}
+
+static void begin(uint32_t max_retries) {
+  rig_open(&r, 2, 2);
+  actor_class = rig_actor(&r, &actor);
+  rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = max_retries};
+  rig_submit(&r.driver, &call, &out);
+  run_parent();
+}
+
+static uint64_t parent(void) {
+  return sh_ref_pack(rig_task_of(&r, out));
+}
+
+static void end(void) {
+  rig_detach(&r, &actor);
+  rig_close_empty(&r, &out, 1);
+}
+
+/* As the n-th call of the parent. */
+static sh_ref call(uint32_t n, uint32_t class_id, uint32_t n_returns, const sh_ref *dep) {
+  sh_self *w = &r.worker[0];
+  const sh_slot *t = sh_slot_at(&r.d.seg, slot);
+  sh_ref made = {0};
+  rig_call c = {
+      .class_id = class_id, .n_returns = n_returns, .deps = dep, .n_deps = dep ? 1U : 0U, .function = 70U + n};
+  c.flags = class_id == actor_class ? SH_SLOT_ACTOR_CALL : 0U;
+  w->task_id = (sh_id128){.lo = t->id_lo, .hi = t->id_hi};
+  w->task_counter = n;
+  w->parent = t->max_retries ? parent() : 0;
+  rig_submit(w, &c, &made);
+  w->parent = 0;
+  return made;
+}
+
+/* Worker 0 is killed, and runs the parent again. */
+static void die(void) {
+  rig_replace(&r, &r.worker[0]);
+  run_parent();
+}
+
+static uint32_t children(sh_child *found, uint32_t max) {
+  uint32_t n = sh_repair_children(&r.d, r.worker[0].index, r.worker[0].epoch, rig_task_of(&r, out), found, max);
+  for (uint32_t i = 0; i < n && i < max; i++)
+    EXPECT_EQ(sh_ref_adopt(&r.worker[0], found[i].r), SH_OK);
+  return n;
+}
+
+static void finish_parent(void) {
+  uint64_t task = parent();
+  rig_finish(&r.worker[0], slot);
+  sh_children_end(&r.worker[0], task);
+}
+
+static void test_results_are_kept_while_the_task_runs(void) {
+  begin(1);
+  sh_ref first = call(0, r.class_id, 1, NULL), second = call(1, r.class_id, 1, NULL);
+  sh_ref_drop(&r.worker[0], first); /* before it is resolved */
+  while (rig_work(&r.worker[1])) {
+  }
+  EXPECT(rig_is_closed(&r.worker[0], first) && rig_is_closed(&r.worker[0], second));
+  sh_ref_drop(&r.worker[0], second);
+  EXPECT_EQ(r.worker[0].n_kept, 2);
+  EXPECT(sh_entry_checked(&r.d.seg, first) && sh_entry_checked(&r.d.seg, second));
+  EXPECT_EQ(sh_made_below(sh_slot_at(&r.d.seg, slot)), 0);
+  finish_parent();
+  EXPECT_EQ(r.worker[0].n_kept, 0);
+  end();
+}
+
+static void test_without_another_attempt_nothing_is_kept(void) {
+  begin(0);
+  sh_ref first = call(0, r.class_id, 1, NULL);
+  EXPECT(!sh_origin_of(&r.d.seg, first));
+  while (rig_work(&r.worker[1])) {
+  }
+  sh_ref_drop(&r.worker[0], first);
+  EXPECT(!sh_entry_checked(&r.d.seg, first));
+  finish_parent();
+  end();
+}
+
+/* 40 values of 100,000 bytes, one after the other: ten of them are kept. Those of the actor's calls are noted. */
+static void test_large_results_are_kept_up_to_a_bound(void) {
+  begin(1);
+  for (uint32_t i = 0; i < 40; i++) {
+    uint32_t claimed;
+    sh_self *runs = i % 2U ? &actor : &r.worker[1];
+    sh_ref child = call(i, i % 2U ? actor_class : r.class_id, 1, NULL);
+    bool early = i == 10 || i == 11; /* dropped before they are resolved, and looked at later */
+    if (early)
+      sh_ref_drop(&r.worker[0], child);
+    EXPECT_EQ(sh_next_try(runs, &claimed), SH_OK);
+    rig_fill(runs, claimed, 100000);
+    EXPECT_EQ(sh_commit(runs, claimed), SH_OK);
+    if (!early)
+      sh_ref_drop(&r.worker[0], child);
+    EXPECT(r.worker[0].kept_bytes <= SH_KEPT_BYTES);
+  }
+  EXPECT(r.worker[0].n_kept <= 12);
+  EXPECT_EQ(sh_made_below(sh_slot_at(&r.d.seg, slot)), 40);
+  finish_parent();
+  EXPECT_EQ(r.worker[0].kept_bytes, 0);
+  end();
+}
+
+static void test_the_next_attempt_is_told_after_a_death(void) {
+  sh_child found[8];
+  begin(2);
+  EXPECT_EQ(children(found, 8), 0);
+  sh_ref dropped = call(0, actor_class, 1, NULL), waiting = call(1, r.class_id, 1, &dropped);
+  sh_ref_drop(&r.worker[0], dropped);
+  sh_ref shared = call(2, r.class_id, 1, NULL);
+  (void)call(3, actor_class, 0, NULL);
+  sh_ref third = call(4, r.class_id, 1, NULL);
+  sh_ref_share(&r.worker[0], third);
+  sh_ref_drop(&r.worker[0], third); /* nobody holds it: it is freed when it is resolved */
+  (void)shared;
+  sh_repair_round(&r.d, -1);
+  die();
+  EXPECT_EQ(sh_made_below(sh_slot_at(&r.d.seg, slot)), 4); /* the call without returns */
+  EXPECT_EQ(sh_repair_children(&r.d, r.worker[1].index, r.worker[1].epoch, rig_task_of(&r, out), NULL, 0), 0);
+  EXPECT_EQ(sh_repair_children(&r.d, r.worker[0].index, r.worker[0].epoch + 1U, rig_task_of(&r, out), NULL, 0), 0);
+  uint32_t n = children(found, 8);
+  EXPECT(n == 2 || n == 3); /* what was shared and let go may be told of, if the log has not been read */
+  bool seen[5] = {false};
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t at = found[i].counter;
+    EXPECT(at < 5 && !seen[at]);
+    seen[at] = true;
+    EXPECT_EQ(found[i].fn_lo, 70U + at);
+    EXPECT_EQ(found[i].class_id, at == 0 ? actor_class : r.class_id);
+    EXPECT_EQ(found[i].flags, at == 0 ? SH_SLOT_ACTOR_CALL : 0U);
+  }
+  EXPECT(seen[1] && seen[2]);
+  while (rig_work(&actor)) {
+  }
+  while (rig_work(&r.worker[1])) {
+  }
+  EXPECT(rig_is_closed(&r.worker[0], waiting));
+  for (uint32_t i = 0; i < n; i++)
+    sh_ref_drop(&r.worker[0], found[i].r);
+  rig_rounds(&r, 3);
+  EXPECT(sh_entry_checked(&r.d.seg, waiting)); /* for a third attempt */
+  die();
+  EXPECT_EQ(children(found, 8), n);
+  for (uint32_t i = 0; i < n; i++)
+    sh_ref_drop(&r.worker[0], found[i].r);
+  finish_parent();
+  rig_rounds(&r, 3);
+  EXPECT(!sh_entry_checked(&r.d.seg, waiting));
+  end();
+}
+
+static void test_a_live_process_hands_its_children_over(void) {
+  sh_child found[4];
+  begin(3);
+  for (uint32_t failed = 0; failed < 2; failed++) {
+    uint64_t task = parent();
+    sh_ref kept = call(0, r.class_id, 1, NULL), held = call(1, r.class_id, 1, NULL);
+    sh_ref_drop(&r.worker[0], kept);
+    sh_children_hand_over(&r.worker[0], slot, true, failed != 0);
+    EXPECT(sh_retry(&r.worker[0], slot));
+    sh_ref_drop(&r.worker[0], held);
+    sh_children_end(&r.worker[0], task);
+    rig_rounds(&r, 2);
+    EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_made) & SH_MADE_FAILED, failed ? SH_MADE_FAILED : 0U);
+    run_parent();
+    EXPECT_EQ(children(found, 4), 2U + 2U * failed);
+    for (uint32_t i = 0; i < 2U + 2U * failed; i++)
+      sh_ref_drop(&r.worker[0], found[i].r);
+  }
+  while (rig_work(&r.worker[1])) {
+  }
+  finish_parent();
+  end();
+}
+
+/* Handed over, and killed before it put the task back: each object is held once. */
+static void test_a_death_in_the_handing_over_changes_nothing(void) {
+  sh_child found[4];
+  begin(2);
+  (void)call(0, r.class_id, 1, NULL);
+  sh_children_hand_over(&r.worker[0], slot, true, true);
+  die();
+  EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_made), 0);
+  EXPECT_EQ(children(found, 4), 1);
+  sh_ref_drop(&r.worker[0], found[0].r);
+  while (rig_work(&r.worker[1])) {
+  }
+  finish_parent();
+  end();
+}
+
+/* What the parent had not published when it died is no child: nobody would resolve it. */
+static void test_a_call_that_was_not_published_is_not_told(void) {
+  begin(1);
+  sh_self *w = &r.worker[0];
+  sh_call c = {.class_id = r.class_id, .n_returns = 1};
+  uint32_t building;
+  uint8_t *payload;
+  sh_ref made;
+  EXPECT_EQ(sh_submit_begin(w, &c, 8, 0, &building, &payload, &made), SH_OK);
+  w->parent = parent();
+  sh_child_made(w, building, &made);
+  w->parent = 0;
+  EXPECT(sh_origin_of(&r.d.seg, made));
+  die();
+  EXPECT_EQ(children(NULL, 0), 0);
+  finish_parent();
+  end();
+}
+
+static void test_the_task_that_fails_for_good_lets_go(void) {
+  begin(1);
+  (void)call(0, r.class_id, 1, NULL);
+  die();
+  EXPECT_EQ(r.d.counts.n_kept, 1);
+  while (rig_work(&r.worker[1])) {
+  }
+  rig_replace(&r, &r.worker[0]);
+  EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_WORKER_DIED);
+  rig_rounds(&r, 1);
+  EXPECT_EQ(r.d.counts.n_kept, 0);
+  end();
+}
+
+static void test_digests_tell_calls_apart_but_not_what_is_drawn(void) {
+  sh_id128 a = sh_id_child(sh_id_root(7), 1), b = sh_id_child(sh_id_root(7), 2);
+  uint64_t none = sh_digest_begin(0, 1, 1);
+  EXPECT(none != sh_digest_begin(0, 2, 1));
+  EXPECT(none != sh_digest_begin(0, 1, 2));
+  EXPECT(none != sh_digest_begin(SH_SLOT_ACTOR_CALL, 1, 1));
+  EXPECT_EQ(none, sh_digest_begin(SH_SLOT_HAS_ROWS, 1, 1));
+  EXPECT(sh_digest_add(none, a, 0) != sh_digest_add(none, b, 0));
+  EXPECT(sh_digest_add(none, a, 0) != sh_digest_add(none, a, 1));
+  EXPECT_EQ(sh_digest_add(none, a, SH_NUMBER_PUT), sh_digest_add(none, b, SH_NUMBER_PUT));
+  sh_id128 drawn = sh_id_child(sh_id_draw(sh_id_root(7), 99), 3);
+  EXPECT(sh_id_is_drawn(drawn) && sh_id_is_drawn(sh_id_child(drawn, 1)) && !sh_id_is_drawn(a));
+  EXPECT_EQ(sh_digest_add(none, drawn, 0), sh_digest_add(none, sh_id_draw(a, 5), 0));
+}
+
+int main(void) {
+  RUN(test_results_are_kept_while_the_task_runs);
+  RUN(test_without_another_attempt_nothing_is_kept);
+  RUN(test_large_results_are_kept_up_to_a_bound);
+  RUN(test_the_next_attempt_is_told_after_a_death);
+  RUN(test_a_live_process_hands_its_children_over);
+  RUN(test_a_death_in_the_handing_over_changes_nothing);
+  RUN(test_a_call_that_was_not_published_is_not_told);
+  RUN(test_the_task_that_fails_for_good_lets_go);
+  RUN(test_digests_tell_calls_apart_but_not_what_is_drawn);
+  return 0;
+}
