@@ -96,7 +96,6 @@ def test_a_worker_that_used_a_gpu_ends_with_what_it_holds(driver: Path) -> None:
     kept_alive = use.options(max_calls=0, num_gpus=N_GPUS)
     pids = [shoal.get(kept_alive.remote(driver), timeout=60) for _ in range(3)]
     assert len(set(pids)) == 1
-    assert shoal.available_resources()["GPU"] == N_GPUS
 
 
 def test_a_gpu_is_not_given_to_a_worker_that_cannot_see_it(driver: Path) -> None:
