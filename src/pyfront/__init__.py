@@ -29,6 +29,7 @@ from shoal.api import (
     put,
     remote,
     shutdown,
+    timeline,
     wait,
 )
 from shoal.errors import (
@@ -40,6 +41,7 @@ from shoal.errors import (
     ActorUnavailableError,
     AlreadyInitializedError,
     CoreFailureError,
+    DeadlockError,
     ForkedProcessError,
     GetTimeoutError,
     IncompleteStateWarning,
@@ -81,6 +83,7 @@ __all__ = [
     "AlreadyInitializedError",
     "BrokenExecutorError",
     "CoreFailureError",
+    "DeadlockError",
     "DynamicObjectRefGenerator",
     "Executor",
     "ForkedProcessError",
@@ -125,6 +128,7 @@ __all__ = [
     "remote",
     "shutdown",
     "store",
+    "timeline",
     "util",
     "wait",
 ]

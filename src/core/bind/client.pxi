@@ -34,13 +34,15 @@ cdef class Client:
     cdef bint closed, mapped
     cdef uint64_t serial
     cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, next_hook, import_ref, export_ref, run_inline
-    cdef public object full_hook, restore_hook
+    cdef public object full_hook, restore_hook, stuck_hook
+    cdef public bint is_sole
+    cdef sh_trace_head *trace  # NULL: this node does not trace
     cdef uint64_t full_wait_ns
     cdef uint32_t room_seq
     cdef unsigned long main_thread
     cdef uint32_t resolved_seq
     cdef list watched
-    cdef object callers
+    cdef object callers, trace_mapping
     cdef int eventfd, poke_fd
     cdef sh_listener *listener
     cdef dict protected

@@ -24,6 +24,8 @@ cdef bint _surrender(Client client, Task task) except -1:
         _no_more_items(client, task)
     if not task.over and sh_surrender(&client.s, task.slot):
         task.over = True
+        if client.trace != NULL:
+            _trace_ran(client, task, SH_TRACE_CANCELLED)
     return task.over
 
 
@@ -46,4 +48,6 @@ cdef bint _retry(Client client, Task task) except -1:
     if task.num_returns == _RETURNS_STREAM:
         _no_more_items(client, task)
     task.over = True  # if not put back, then it was to be ended
+    if client.trace != NULL:
+        _trace_ran(client, task, SH_TRACE_RETRIED)
     return sh_retry(&client.s, task.slot)

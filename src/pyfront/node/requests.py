@@ -31,6 +31,8 @@ from shoal.protocol.tables import (
     DescribeHoldings,
     DescribeNode,
     Holdings,
+    JudgeDemand,
+    Judgement,
     Noted,
     Output,
     ReadOutput,
@@ -107,6 +109,7 @@ class Requests:
             CollectStacks: self._collect_stacks,
             StacksDumped: self._stacks_dumped,
             ReadOutput: self._read_output,
+            JudgeDemand: self._judge_demand,
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
@@ -290,6 +293,11 @@ class Requests:
             message.source, message.after, message.most, message.wait_s
         )
         return Output(lines, following, n_forgotten)
+
+    async def _judge_demand(self, asker: Connection, message: JudgeDemand) -> m.Reply:
+        job = self._node.jobs.of_class(message.class_id)
+        resources = {} if job is None else job.classes[message.class_id]
+        return Judgement(self._node.ledger.shortage(resources) or "")
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
         job = _job(asker)

@@ -52,6 +52,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     daemon_pid: int
     resources: dict[str, float]
     store_bytes: int
+    is_tracing: bool = False  # every client writes down what it does (shoal.tracing)
 
 
 class Welcome(Reply, frozen=True):

@@ -147,9 +147,21 @@ class ReadOutput(Request[Output], frozen=True):
     wait_s: float = 0.0  # how long to wait for one
 
 
+class Judgement(Reply, frozen=True):
+    """Why no call of a class can ever run; empty if it can."""
+
+    text: str
+
+
+class JudgeDemand(Request[Judgement], frozen=True):
+    """Can the node ever meet what this class demands?"""
+
+    class_id: int
+
+
 class DescribeNode(Request[NodeTables], frozen=True):
     """Everything in `NodeTables`."""
 
 
-TableRequest = Observe | DescribeNode | DescribeHoldings | CollectStacks | StacksDumped | ReadOutput
-TableReply = Observed | NodeTables | Holdings | Stacks | DumpStacks | Noted | Output
+TableRequest = Observe | DescribeNode | DescribeHoldings | CollectStacks | StacksDumped | ReadOutput | JudgeDemand
+TableReply = Observed | NodeTables | Holdings | Stacks | DumpStacks | Noted | Output | Judgement
