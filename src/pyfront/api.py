@@ -52,6 +52,7 @@ def init(
     ignore_reinit_error: bool = False,
     log_to_driver: bool | None = None,
     tracing: bool | None = None,
+    record_lines: bool | None = None,
     **later: Any,
 ) -> Context:
     """Connect this process to a node, starting one if `address` is None or "local".
@@ -63,7 +64,8 @@ def init(
     SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
     SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
     taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
-    print, default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING.
+    print, default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING. `record_lines`:
+    remember which line made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
@@ -93,6 +95,7 @@ def init(
                 namespace=namespace,
                 log_to_driver=log_to_driver,
                 tracing=tracing,
+                record_lines=record_lines,
             )
         )
     )

@@ -7,6 +7,7 @@
 | `SHOAL_NAMESPACE` | namespace of named actors | one per driver |
 | `SHOAL_LOG_TO_DRIVER` | `0`: do not print what workers print | `1` |
 | `SHOAL_TRACING` | `1`: keep what `shoal timeline` shows, as `init(tracing=True)` | `0` |
+| `SHOAL_RECORD_LINES` | `1`: remember which line made which object, as `init(record_lines=True)` | `0` |
 | `NO_COLOR` | any value: never colour the prefix of workers' lines | unset |
 | `XDG_RUNTIME_DIR` | its folder `shoal` holds the sockets of this user's nodes | `/tmp/shoal-<uid>` |
 | `SHOAL_LOG_DIR` | folder for log files of nodes and their workers | no files |
@@ -39,6 +40,7 @@ class DriverConfig(NamedTuple):
     is_log_to_driver: bool
     is_colour_allowed: bool
     is_tracing: bool  # of the node that it starts
+    is_recording_lines: bool  # likewise
 
 
 def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
@@ -49,6 +51,7 @@ def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
         is_log_to_driver=environ.get("SHOAL_LOG_TO_DRIVER", "1") not in ("0", "false", "no"),
         is_colour_allowed=not environ.get("NO_COLOR"),
         is_tracing=environ.get("SHOAL_TRACING", "") not in ("", "0", "false", "no"),
+        is_recording_lines=environ.get("SHOAL_RECORD_LINES", "") not in ("", "0", "false", "no"),
     )
 
 

@@ -34,6 +34,7 @@ class NodeOptions(NamedTuple):
     log_to_driver: bool | None = None
     memory: int | None = None  # bytes that tasks and actors may demand together
     tracing: bool | None = None
+    record_lines: bool | None = None
 
 
 _connection: Connection | None = None
@@ -77,6 +78,7 @@ def _connect(options: NodeOptions) -> Runtime:
             object_spilling_limit=options.object_spilling_limit,
             memory=options.memory,
             tracing=config.is_tracing if options.tracing is None else options.tracing,
+            record_lines=config.is_recording_lines if options.record_lines is None else options.record_lines,
         )
     else:
         _refuse_node_options(options, address)
@@ -136,6 +138,7 @@ def _refuse_node_options(options: NodeOptions, address: str) -> None:
         "object_spilling_limit",
         "memory",
         "tracing",
+        "record_lines",
     ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "

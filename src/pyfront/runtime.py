@@ -53,6 +53,10 @@ class Runtime:
             from shoal.tracing import start_tracing
 
             start_tracing(client, welcome.config.runtime_dir)
+        if welcome.config.is_recording_lines:
+            from shoal.origins import record_lines
+
+            record_lines(client, link)
         self._classes: dict[tuple[frozenset[tuple[str, float]], int], int] = {}
 
     def class_for(self, demands: Mapping[str, float], priority: int = 0) -> int:

@@ -269,6 +269,8 @@ class Client:
     stuck_hook: Callable[[Wait], BaseException | None] | None
     """-> the exception to raise in a wait, if it can never end. Called by a get or wait that has been parked for a
     second, and then again after twice the time, at most 30 s later."""
+    made_hook: Callable[[int], None] | None
+    """Called with each object that this process makes by a put or a call. Must not raise."""
     run_inline: Callable[[Task], None] | None
     """Run a claimed task inside a get of the current one, and restore whatever is current. None: never run inline."""
 

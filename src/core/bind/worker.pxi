@@ -162,14 +162,14 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
         if status != SH_OK:
             _raise_full(client, status, payload_bytes, f"no room for a call with {payload_bytes} bytes of arguments")
         if t.call.n_returns == 1:
-            return _wrap(client, one)
+            return _made(client, one)
         if t.call.n_returns == 0:
             return None
         if t.call.flags & SH_SLOT_STREAM:
             return _stream_of(client, returns)
         out = []
         for i in range(t.call.n_returns):
-            out.append(_wrap(client, returns[i]))
+            out.append(_made(client, returns[i]))
         return out
     finally:
         if returns != &one:

@@ -82,7 +82,14 @@ class Daemon:
         for kind, milli in self._ledger.capacities().items():
             self._core.set_capacity(kind, milli)
         self._config = NodeConfig(
-            session.name, session.name, session.path, os.getpid(), capacity, store_bytes, settings.tracing
+            session.name,
+            session.name,
+            session.path,
+            os.getpid(),
+            capacity,
+            store_bytes,
+            settings.tracing,
+            settings.record_lines,
         )
         self._deaths = Deaths()
         folder = log_dir()

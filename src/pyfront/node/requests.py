@@ -282,7 +282,7 @@ class Requests:
         return Holdings(self._node.core.holdings())
 
     async def _collect_stacks(self, asker: Connection, message: CollectStacks) -> m.Reply:
-        return Stacks(await self._node.stacks.collect(message.pid))
+        return Stacks(await self._node.stacks.collect(message.pid, is_of_lines=message.is_of_lines))
 
     async def _stacks_dumped(self, asker: Connection, message: StacksDumped) -> m.Reply:
         self._node.stacks.take(asker, message.number, message.text)
