@@ -29,6 +29,7 @@ from shoal.api import (
     put,
     remote,
     shutdown,
+    timeline,
     wait,
 )
 from shoal.errors import (
@@ -40,6 +41,7 @@ from shoal.errors import (
     ActorUnavailableError,
     AlreadyInitializedError,
     CoreFailureError,
+    DeadlockError,
     ForkedProcessError,
     GetTimeoutError,
     IncompleteStateWarning,
@@ -82,6 +84,7 @@ __all__ = [
     "AlreadyInitializedError",
     "BrokenExecutorError",
     "CoreFailureError",
+    "DeadlockError",
     "DynamicObjectRefGenerator",
     "Executor",
     "ForkedProcessError",
@@ -127,6 +130,7 @@ __all__ = [
     "remote",
     "shutdown",
     "store",
+    "timeline",
     "util",
     "wait",
 ]

@@ -51,6 +51,8 @@ def init(
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
     log_to_driver: bool | None = None,
+    tracing: bool | None = None,
+    record_lines: bool | None = None,
     **later: Any,
 ) -> Context:
     """Connect this process to a node, starting one if `address` is None or "local".
@@ -62,7 +64,8 @@ def init(
     SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
     SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
     taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
-    print, default yes.
+    print, default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING. `record_lines`:
+    remember which line made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
@@ -91,6 +94,8 @@ def init(
                 memory=memory,
                 namespace=namespace,
                 log_to_driver=log_to_driver,
+                tracing=tracing,
+                record_lines=record_lines,
             )
         )
     )
@@ -312,6 +317,18 @@ def cluster_resources() -> dict[str, float]:
 def available_resources() -> dict[str, float]:
     """Resources that no task or actor holds now."""
     return runtime.current().calls.available_resources()
+
+
+def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
+    """What the node's processes did, as events of the Chrome trace format; or None, if they are written to `filename`
+    as JSON for https://ui.perfetto.dev.
+
+    The node must trace: `init(tracing=True)`, or SHOAL_TRACING=1; else there is nothing, and an IncompleteStateWarning.
+    The last 65,536 events of each driver and worker and 8,192 of each actor are kept. Raises OSError."""
+    from shoal.util.state.timeline import timeline as read_timeline
+
+    runtime.current()
+    return read_timeline(filename)
 
 
 def _node_dict(info: NodeInfo) -> dict[str, Any]:

@@ -6,12 +6,16 @@
 | `SHOAL_ADDRESS` | node to attach to, as `init(address=...)` | start one |
 | `SHOAL_NAMESPACE` | namespace of named actors | one per driver |
 | `SHOAL_LOG_TO_DRIVER` | `0`: do not print what workers print | `1` |
+| `SHOAL_TRACING` | `1`: keep what `shoal timeline` shows, as `init(tracing=True)` | `0` |
+| `SHOAL_RECORD_LINES` | `1`: remember which line made which object, as `init(record_lines=True)` | `0` |
 | `NO_COLOR` | any value: never colour the prefix of workers' lines | unset |
 | `XDG_RUNTIME_DIR` | its folder `shoal` holds the sockets of this user's nodes | `/tmp/shoal-<uid>` |
 | `SHOAL_LOG_DIR` | folder for log files of nodes and their workers | no files |
+| `SHOAL_LOG_LIMIT` | bytes of log files that one node keeps at most, in two files | `134217728` |
 | `SHOAL_SPILL_DIR` | folder for what memory does not hold, as `init(object_spilling_directory=...)` | `/var/tmp` |
 | `SHOAL_SPILL_LIMIT` | bytes there at most, 0: none, as `init(object_spilling_limit=...)` | what the disk has |
 | `SHOAL_STORE_WAIT_S` | seconds that a `put`, a call or a result waits for room in a full store | `10` |
+| `SHOAL_HANG_AFTER_S` | seconds without any movement after which a driver that waits is told why; `0`: never | `60` |
 | `SHOAL_MEMORY_THRESHOLD` | share of memory in use beyond which a task or actor is ended; `1`: never | `0.95` |
 | `SHOAL_MEMORY_RETRIES` | how often such a task is run again, besides its `max_retries`, which must not be 0 | `15` |
 | `SHOAL_MEMORY_PAUSE` | seconds before it is, doubled each time up to 32 times that | `1` |
@@ -25,6 +29,8 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+HANG_AFTER_S = 60.0
+
 
 class DriverConfig(NamedTuple):
     """Defaults for `init`."""
@@ -33,6 +39,8 @@ class DriverConfig(NamedTuple):
     namespace: str | None
     is_log_to_driver: bool
     is_colour_allowed: bool
+    is_tracing: bool  # of the node that it starts
+    is_recording_lines: bool  # likewise
 
 
 def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
@@ -42,7 +50,14 @@ def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
         namespace=environ.get("SHOAL_NAMESPACE") or None,
         is_log_to_driver=environ.get("SHOAL_LOG_TO_DRIVER", "1") not in ("0", "false", "no"),
         is_colour_allowed=not environ.get("NO_COLOR"),
+        is_tracing=environ.get("SHOAL_TRACING", "") not in ("", "0", "false", "no"),
+        is_recording_lines=environ.get("SHOAL_RECORD_LINES", "") not in ("", "0", "false", "no"),
     )
+
+
+def hang_after_s(environ: Mapping[str, str] = os.environ) -> float:
+    """`SHOAL_HANG_AFTER_S`; 0: never. Raises ValueError for what is no number of seconds."""
+    return _number(environ, "SHOAL_HANG_AFTER_S", HANG_AFTER_S, 1e9)
 
 
 def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[str] | None:
@@ -59,6 +74,7 @@ def show_gpus(names: list[str]) -> None:
 # -- of a node
 
 STORE_WAIT_S = 10.0
+LOG_LIMIT_BYTES = 128 << 20
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 HASH_SEED_VARIABLE = "PYTHONHASHSEED"
 
@@ -100,6 +116,11 @@ def runtime_parent(environ: Mapping[str, str] = os.environ) -> str:
 def log_dir(environ: Mapping[str, str] = os.environ) -> str | None:
     """`SHOAL_LOG_DIR`: where nodes keep log files; by default they keep none."""
     return environ.get("SHOAL_LOG_DIR") or None
+
+
+def log_limit(environ: Mapping[str, str] = os.environ) -> int:
+    """`SHOAL_LOG_LIMIT` in bytes. Raises ValueError."""
+    return int(_number(environ, "SHOAL_LOG_LIMIT", LOG_LIMIT_BYTES, 1e15))
 
 
 def spill_dir(environ: Mapping[str, str] = os.environ) -> str | None:

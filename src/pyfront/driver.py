@@ -33,6 +33,8 @@ class NodeOptions(NamedTuple):
     namespace: str | None = None
     log_to_driver: bool | None = None
     memory: int | None = None  # bytes that tasks and actors may demand together
+    tracing: bool | None = None
+    record_lines: bool | None = None
 
 
 _connection: Connection | None = None
@@ -75,6 +77,8 @@ def _connect(options: NodeOptions) -> Runtime:
             object_spilling_directory=options.object_spilling_directory,
             object_spilling_limit=options.object_spilling_limit,
             memory=options.memory,
+            tracing=config.is_tracing if options.tracing is None else options.tracing,
+            record_lines=config.is_recording_lines if options.record_lines is None else options.record_lines,
         )
     else:
         _refuse_node_options(options, address)
@@ -84,7 +88,7 @@ def _connect(options: NodeOptions) -> Runtime:
         connection.link.on_push = LogPrinter(is_printing=is_printing, is_colour_allowed=config.is_colour_allowed)
         connection.link.start()
         made = runtime.Runtime(connection.client, connection.link, connection.welcome, is_driver=True)
-        set_hooks(connection.client, made.calls, made.functions)
+        set_hooks(connection.client, made.calls, made.functions, _on_hang)
         _connection = connection
         runtime.install(made)
         atexit.register(disconnect)
@@ -111,6 +115,12 @@ def disconnect() -> None:
             ended.bridge.close()
 
 
+def _on_hang(still_s: float) -> None:
+    from shoal.hang_report import print_hang
+
+    print_hang(still_s)
+
+
 def _forget() -> None:
     global _connection
     runtime.install(None)
@@ -127,6 +137,8 @@ def _refuse_node_options(options: NodeOptions, address: str) -> None:
         "object_spilling_directory",
         "object_spilling_limit",
         "memory",
+        "tracing",
+        "record_lines",
     ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "

@@ -141,6 +141,16 @@ class ActorOutOfMemoryError(ActorDiedError, OutOfMemoryError):
     """The actor is gone, because it or its node ran out of memory."""
 
 
+class DeadlockError(ShoalError, RuntimeError):
+    """A `get` or `wait` that could never end: what it waits for waits for it, or for what the node will never have.
+
+    Of the calls in a circle the one that began last gets the error; the others go on.
+    """
+
+    chain: tuple[str, ...] = ()
+    """Who waits for what: one line for each process of the circle, or the way down to the demand."""
+
+
 class NodeDiedError(ShoalError):
     """The node's daemon is gone, and the node with it."""
 

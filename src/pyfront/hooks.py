@@ -3,18 +3,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from shoal._core._node import Client, ObjectRef, ObjectRefGenerator
-from shoal.config import store_wait_s
+from shoal._core._node import Client, ObjectRef, ObjectRefGenerator, Wait
+from shoal.config import hang_after_s, store_wait_s
 from shoal.earlier_calls import EarlierCalls
 from shoal.errors import GetTimeoutError
 from shoal.node_calls import NodeCalls
 from shoal.task.function_table import FunctionTable
 
+if TYPE_CHECKING:
+    from shoal.stuck import StuckWaits
 
-def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable) -> None:
-    """Give a fresh client its way into Python."""
+
+def set_hooks(
+    client: Client, calls: NodeCalls, functions: FunctionTable, on_hang: Callable[[float], None] | None = None
+) -> None:
+    """Give a fresh client its way into Python. `on_hang`: what a driver does when nothing moves."""
+    stuck: StuckWaits | None = None
+    after_s = 0.0 if on_hang is None else hang_after_s()
 
     def decode_system_error(code: int, info: dict[str, int]) -> BaseException:
         from shoal.death import system_error
@@ -38,6 +46,13 @@ def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable) -> Non
             ) from None
 
     client.earlier_calls = EarlierCalls(calls)
+    def look_into(wait: Wait) -> BaseException | None:
+        nonlocal stuck
+        if stuck is None:
+            stuck = _stuck_waits(client, calls, after_s, on_hang)
+        return stuck(wait)
+
+    client.stuck_hook = look_into
     client.restore_hook = restore
     client.full_hook = calls.shortage
     client.full_wait_s = store_wait_s()
@@ -49,6 +64,16 @@ def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable) -> Non
     client.next_hook = _next_item
     client.import_ref = import_ref
     client.export_ref = export_ref
+
+
+def _stuck_waits(
+    client: Client, calls: NodeCalls, after_s: float, on_hang: Callable[[float], None] | None
+) -> StuckWaits:
+    from shoal.hang_watch import HangWatch, watcher
+    from shoal.stuck import StuckWaits
+
+    watch = watcher(client, HangWatch(after_s, on_hang)) if on_hang is not None and after_s else None
+    return StuckWaits(client, calls, watch)
 
 
 def _encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list[Any]]:

@@ -77,6 +77,7 @@ class Link:
         self.on_push = on_push
         self.on_flush = on_flush
         self.on_lost = on_lost
+        self.tell_lines: Callable[[], str] | None = None  # which line made which object, if that is recorded
         self.on_broken: Callable[[], None] | None = None  # before `on_lost`, when user code has closed our descriptor
         self._pid = os.getpid()
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
@@ -285,7 +286,8 @@ class Link:
                 self.on_flush()
             return
         if isinstance(message, DumpStacks):
-            self.tell(StacksDumped(message.number, dump_stacks()))
+            text = dump_stacks() if not message.is_of_lines else "" if self.tell_lines is None else self.tell_lines()
+            self.tell(StacksDumped(message.number, text))
             return
         if isinstance(message, Push):
             if self.on_push is not None:

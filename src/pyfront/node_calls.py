@@ -53,6 +53,7 @@ from shoal.protocol.messages import (
     RestoreObjects,
     TakeCreation,
 )
+from shoal.protocol.tables import DescribeNode, JudgeDemand, NodeTables
 from shoal.task.actor_shape import ActorShape
 
 REFUSALS: dict[str, type[ShoalError]] = {
@@ -232,6 +233,14 @@ class NodeCalls:
         """The error of somebody who waited in vain for room for `what`."""
         report = self._ask(DescribeShortage(nbytes=nbytes))
         return REFUSALS[report.kind](f"{what}. {report.text}")
+
+    def judge_demand(self, class_id: int, timeout_s: float) -> str:
+        """Why no call of a class can ever run; empty if it can. Raises TimeoutError."""
+        return self._ask(JudgeDemand(class_id=class_id), timeout_s).text
+
+    def tables(self, timeout_s: float) -> NodeTables:
+        """What the daemon calls things. Raises TimeoutError."""
+        return self._ask(DescribeNode(), timeout_s)
 
     def cluster_resources(self) -> dict[str, float]:
         """All resources there are."""

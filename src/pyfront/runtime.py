@@ -49,6 +49,14 @@ class Runtime:
         self.actor: ActorOrder | None = None  # which actor this process is
         self.accelerators: Accelerators | None = None  # of a worker
         self.bridge: Closable | None = None  # the event loops' share of the connection, made when one is first used
+        if welcome.config.is_tracing:
+            from shoal.tracing import start_tracing
+
+            start_tracing(client, welcome.config.runtime_dir)
+        if welcome.config.is_recording_lines:
+            from shoal.origins import record_lines
+
+            record_lines(client, link)
         self._classes: dict[tuple[frozenset[tuple[str, float]], int], int] = {}
 
     def class_for(self, demands: Mapping[str, float], priority: int = 0) -> int:

@@ -209,6 +209,27 @@ static void test_any_garbage_in_a_record_is_survived(void) {
   rig_close(&r);
 }
 
+static void test_a_wait_is_seen_as_long_as_it_lasts(void) {
+  sh_client_view c;
+  rig_open(&r, 1, 1);
+  sh_ref promise = rig_submit_one(&r, 1, NULL, 0);
+  sh_client *me = r.worker[0].me;
+  EXPECT(sh_survey_client(&r.d.seg, r.worker[0].index, &c));
+  EXPECT_EQ(c.waits, 0);
+  EXPECT_EQ(c.awaits, SH_AWAITS_NOTHING);
+  sh_store_release(&me->x_awaits, sh_ref_pack(promise));
+  sh_store_release(&me->x_waits, 4096U | SH_WAIT_SOLE);
+  EXPECT(sh_survey_client(&r.d.seg, r.worker[0].index, &c));
+  EXPECT_EQ(c.awaits, sh_ref_pack(promise));
+  EXPECT_EQ(c.waits & ~(uint64_t)SH_WAIT_ENDS_BY, 4096);
+  EXPECT_EQ(c.waits & SH_WAIT_ENDS_BY, SH_WAIT_SOLE);
+  sh_store_release(&me->x_waits, 0);
+  sh_store_release(&me->x_awaits, SH_AWAITS_NOTHING);
+  rig_work_all(&r);
+  sh_ref_drop(&r.driver, promise);
+  rig_close(&r);
+}
+
 int main(void) {
   RUN(test_a_task_is_seen_from_submission_to_commit);
   RUN(test_a_large_spec_is_read_where_it_lies);
@@ -216,6 +237,7 @@ int main(void) {
   RUN(test_shared_objects_are_told_with_their_holders);
   RUN(test_classes_are_seen_with_their_demands);
   RUN(test_an_observer_sees_the_same_and_may_not_write);
+  RUN(test_a_wait_is_seen_as_long_as_it_lasts);
   RUN(test_any_garbage_in_a_record_is_survived);
   return 0;
 }

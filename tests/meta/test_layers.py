@@ -36,7 +36,11 @@ FRONT_LAYERS = [
     layer("scheduler"),
     layer("gcs"),
     # What drivers and workers have in common: a process that is attached to a node.
-    layer("actor_exit asyncio_bridge death earlier_calls hooks link memory node_calls runtime stacks", joint=True),
+    layer(
+        "actor_exit asyncio_bridge circles death earlier_calls hang_watch hooks link memory node_calls origins runtime "
+        "stacks stuck tracing",
+        joint=True,
+    ),
     layer("worker"),
     layer("node"),  # starts workers
     layer("api", joint=True),  # and every module that is not named in another layer

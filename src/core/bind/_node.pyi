@@ -73,6 +73,18 @@ RUN_SPINNING: Final[int]
 RUN_PARKED: Final[int]
 AWAITS_NOTHING: Final[int]
 AWAITS_SEVERAL: Final[int]
+TRACE_RAN: Final[int]
+TRACE_SUBMITTED: Final[int]
+TRACE_SPAN: Final[int]
+TRACE_RETURNED: Final[int]
+TRACE_RAISED: Final[int]
+TRACE_CANCELLED: Final[int]
+TRACE_RETRIED: Final[int]
+WAIT_ANYHOW: Final[int]
+WAIT_SOLE: Final[int]
+WAIT_LISTED: Final[int]
+WAIT_ALL: Final[int]
+WAIT_ENDS_BY: Final[int]
 WAITS_TASK: Final[int]
 WAITS_CLIENT: Final[int]
 # Where an object's bytes are, flags of values and owners, and the numbers of objects that are no returns.
@@ -84,6 +96,8 @@ VALUE_ERROR: Final[int]
 OWNER_SHARED: Final[int]
 NUMBER_ACTOR: Final[int]
 NUMBER_PUT: Final[int]
+NUMBER_PERMIT: Final[int]
+NUMBER_ITEM: Final[int]
 
 class ObjectRef(Generic[T]):
     """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
@@ -257,6 +271,13 @@ class Client:
     """(bytes, what they are for) -> the exception to raise when no room came free in time."""
     full_wait_s: float
     """How long a put, a call or a result waits for room in a full store."""
+    is_sole: bool
+    """Whether this process runs one call at a time, on one thread: while that is parked, none ends or begins."""
+    stuck_hook: Callable[[Wait], BaseException | None] | None
+    """-> the exception to raise in a wait, if it can never end. Called by a get or wait that has been parked for a
+    second, and then again after twice the time, at most 30 s later."""
+    made_hook: Callable[[int], None] | None
+    """Called with each object that this process makes by a put or a call. Must not raise."""
     run_inline: Callable[[Task], None] | None
     """Run a claimed task inside a get of the current one, and restore whatever is current. None: never run inline."""
 
@@ -500,6 +521,25 @@ class Restoring:
     def commit(self) -> bool: ...  # False: the object was freed meanwhile
     def abort(self) -> None: ...
 
+class Wait:
+    """A get or wait that is parked. Made by the client."""
+
+    @property
+    def began_ns(self) -> int:
+        """When, by the clock of `Survey.now_ns`."""
+    @property
+    def is_for_ever(self) -> bool:
+        """Whether it has no time limit."""
+    @property
+    def is_sole(self) -> bool:
+        """Whether nothing but its objects ends it: it is the one call's of a process that runs one at a time."""
+    def unresolved(self) -> list[int]:
+        """The objects that it waits for, as `Survey` names them."""
+    def watch_all(self) -> bool:
+        """Have each of its objects that is unresolved name this client, so that others see what it waits for.
+
+        False: there is no room."""
+
 class Survey:
     """What lies in a node's segment, read without asking anybody and without writing a word (node/survey.h).
 
@@ -518,11 +558,13 @@ class Survey:
         """Each object: object, id, number, owner, owner_flags, closed, dropped, size, value_flags, where, producer."""
     def waiters(self, start: int = 0, most: int = 4096) -> tuple[list[tuple[Any, ...]], int | None]:
         """Each waiter: object, kind, target (a slot or a client)."""
-    def clients(self) -> list[tuple[Any, ...]]:
+    def clients(self, start: int = 0, most: int = 4096) -> list[tuple[Any, ...]]:
         """Each client: index, state, epoch, pid, role, class_id, root, run_state, blocked, current, since_ns, awaits,
-        room_wanted, submitted, completed, busy_ns, parks, lease."""
-    def classes(self) -> list[tuple[Any, ...]]:
+        waits, room_wanted, submitted, completed, busy_ns, parks, lease."""
+    def classes(self, start: int = 0, most: int = 4096) -> list[tuple[Any, ...]]:
         """Each class: class_id, state, kind, root, cpu_milli, gpu_milli, taker (client + 1), unreferenced, demands."""
+    def watched(self, client: int) -> list[int]:
+        """The objects that a client's waiters name; what earlier waits of it left is among them."""
     def arguments(self, task: int) -> list[int]:
         """The objects that a task's arguments name, dependencies first; at most 1024."""
     def contents(self, object: int) -> list[int]:
@@ -534,6 +576,15 @@ class Survey:
     @property
     def now_ns(self) -> int:
         """The clock of `since_ns`."""
+
+def start_trace(client: Client, mapping: Any) -> None:
+    """Write what a client does into a writable buffer of zeros (trace.h), from now on. Raises Invalid."""
+
+def trace_span(client: Client, name: bytes, begin_ns: int, end_ns: int) -> None:
+    """Note a span of user code, by the monotonic clock. No effect on a client that does not trace."""
+
+def is_tracing(client: Client) -> bool:
+    """Whether `start_trace` was called."""
 
 def address_of(buffer: memoryview) -> int:
     """Where a buffer's bytes begin."""

@@ -5,8 +5,9 @@
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
 waiting.pxi (get and wait), buffer.pxi (objects filled in place),
-worker.pxi (Task and the claiming side), adopt.pxi (calls that an earlier attempt made), stream.pxi (what generators yield), daemon.pxi (NodeCore), room.pxi (a full store;
-objects on disk), survey.pxi (what there is, for people).
+worker.pxi (Task and the claiming side), adopt.pxi (calls that an earlier attempt made), ending.pxi (how one ends there),
+stream.pxi (what generators yield), daemon.pxi (NodeCore), room.pxi (a full store; objects on disk),
+survey.pxi (what there is, for people), trace.pxi (what was when).
 """
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
@@ -82,6 +83,11 @@ RUN_SPINNING = SH_RUN_SPINNING
 RUN_PARKED = SH_RUN_PARKED
 AWAITS_NOTHING = SH_AWAITS_NOTHING
 AWAITS_SEVERAL = SH_AWAITS_SEVERAL
+WAIT_ANYHOW = SH_WAIT_ANYHOW
+WAIT_SOLE = SH_WAIT_SOLE
+WAIT_LISTED = SH_WAIT_LISTED
+WAIT_ALL = SH_WAIT_ALL
+WAIT_ENDS_BY = SH_WAIT_ENDS_BY
 WAITS_TASK = SH_WAITS_TASK
 WAITS_CLIENT = SH_WAITS_CLIENT
 LOC_NONE = SH_LOC_NONE
@@ -92,6 +98,8 @@ VALUE_ERROR = <uint64_t>SH_VALUE_ERROR
 OWNER_SHARED = SH_OWNER_SHARED
 NUMBER_ACTOR = SH_NUMBER_ACTOR
 NUMBER_PUT = <uint64_t>SH_NUMBER_PUT
+NUMBER_PERMIT = SH_NUMBER_PERMIT
+NUMBER_ITEM = SH_NUMBER_ITEM
 
 cdef extern from "Python.h":
     void PyList_SET_ITEM(object o, Py_ssize_t i, PyObject *v)  # steals a reference
@@ -121,6 +129,11 @@ cdef int _errno():
     return errno
 
 
+cdef extern from "bind/trace.h" nogil:
+    ctypedef struct sh_trace_head:
+        pass
+
+
 include "reference.pxi"
 include "codec.pxi"
 include "client.pxi"
@@ -133,6 +146,7 @@ include "ending.pxi"
 include "daemon.pxi"
 include "room.pxi"
 include "survey.pxi"
+include "trace.pxi"
 
 
 def system_info() -> dict:

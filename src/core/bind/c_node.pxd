@@ -97,7 +97,7 @@ cdef extern from "node/repair.h" nogil:
         uint32_t number
     ctypedef struct sh_slot:
         sh_a32 x_attempt
-        sh_a64 word
+        sh_a64 word, deadline_left_ns
         sh_a8 x_pressed
         sh_a32 x_made
         uint32_t max_retries
@@ -110,7 +110,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_wake
     ctypedef struct sh_client:
         sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root
-        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_awaits, x_since_ns, x_allowance, x_baseline
+        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_awaits, x_waits, x_since_ns, x_allowance, x_baseline
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
@@ -357,11 +357,12 @@ cdef extern from "node/spill.h" nogil:
 cdef extern from "node/survey.h" nogil:
     enum: SH_CLIENT_DYING
     enum: SH_AWAITS_NOTHING, SH_AWAITS_SEVERAL
+    enum: SH_WAIT_ANYHOW, SH_WAIT_SOLE, SH_WAIT_LISTED, SH_WAIT_ALL, SH_WAIT_ENDS_BY
     enum: SH_TASK_READY, SH_TASK_WAITING, SH_TASK_CLAIMED, SH_TASK_RUNNING, SH_TASK_COMMITTED, SH_TASK_KILLING
     enum: SH_TASK_CANCELLED, SH_TASK_OVERDUE
     enum: SH_CLASS_LIVE, SH_CLASS_CLOSED, SH_CLASS_SEAT, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR
     enum: SH_POOL_ENTRY, SH_POOL_SLOT, SH_POOL_WAITER, SH_WAITS_TASK, SH_WAITS_CLIENT, SH_ROLE_DAEMON, SH_OWNER_SHARED
-    enum: SH_MAX_CLASSES, SH_NUMBER_ACTOR, SH_NUMBER_PUT
+    enum: SH_MAX_CLASSES, SH_NUMBER_ACTOR, SH_NUMBER_PUT, SH_NUMBER_PERMIT, SH_NUMBER_ITEM
     enum: SH_LOC_NONE, SH_LOC_BLOCK, SH_LOC_RUN
     ctypedef struct sh_task_view:
         sh_ref task, awaits
@@ -381,7 +382,7 @@ cdef extern from "node/survey.h" nogil:
         uint32_t state, epoch, pid, role, class_id, root, run_state
         cbool blocked
         sh_ref current
-        uint64_t since_ns, awaits, room_wanted, submitted, completed, busy_ns, parks, lease
+        uint64_t since_ns, awaits, waits, room_wanted, submitted, completed, busy_ns, parks, lease
     ctypedef struct sh_class_view:
         uint32_t state, kind, root, cpu_milli, gpu_milli, taker, n_demands
         cbool unreferenced

@@ -32,13 +32,15 @@ cdef class Client:
     cdef bint closed, mapped
     cdef uint64_t serial
     cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, next_hook, import_ref, export_ref, run_inline
-    cdef public object full_hook, restore_hook, earlier_calls
+    cdef public object full_hook, restore_hook, stuck_hook, made_hook, earlier_calls
+    cdef public bint is_sole
+    cdef sh_trace_head *trace  # NULL: this node does not trace
     cdef uint64_t full_wait_ns
     cdef uint32_t room_seq
     cdef unsigned long main_thread
     cdef uint32_t resolved_seq
     cdef list watched
-    cdef object callers
+    cdef object callers, trace_mapping
     cdef int eventfd, poke_fd
     cdef sh_listener *listener
     cdef dict protected
@@ -196,7 +198,7 @@ cdef class Client:
         self._enter()
         sh_put_commit(&self.s, &p, flags | (SH_VALUE_HAS_REFS if e.rows else 0))
         self._leave()
-        return _wrap(self, p.ref)
+        return _made(self, p.ref)
 
     cdef inline void _enter(self) noexcept:
         # Whose calls and puts these are: the task of this thread, else the job itself.
@@ -277,7 +279,7 @@ cdef class Client:
         self._leave()
         sh_ref_again(&self.s, buffer.p.ref)  # the buffer keeps the object, and its bytes here, while its view lives
         buffer.sealed = True
-        return _wrap(self, buffer.p.ref)
+        return _made(self, buffer.p.ref)
 
     cdef void _unprotect(self, uint8_t *data, uint64_t n) except *:
         # Memory of an object that was sealed in place has come back to us.

@@ -27,6 +27,8 @@ cdef bint _surrender(Client client, Task task) except -1:
     if not task.over and sh_surrender(&client.s, task.slot):
         task.over = True
         sh_children_end(&client.s, task.parent)
+        if client.trace != NULL:
+            _trace_ran(client, task, SH_TRACE_CANCELLED)
     return task.over
 
 
@@ -55,6 +57,8 @@ cdef bint _retry(Client client, Task task) except -1:
     if task.num_returns == _RETURNS_STREAM:
         _no_more_items(client, task)
     task.over = True  # if not put back, then it was to be ended
+    if client.trace != NULL:
+        _trace_ran(client, task, SH_TRACE_RETRIED)
     sh_children_hand_over(&client.s, task.slot, True, True)
     again = sh_retry(&client.s, task.slot)
     sh_children_end(&client.s, task.parent)

@@ -89,6 +89,14 @@ cdef inline ObjectRef _wrap(Client client, sh_ref r):
     return ref
 
 
+cdef inline ObjectRef _made(Client client, sh_ref r):
+    # A new object's.
+    cdef ObjectRef ref = _wrap(client, r)
+    if client.made_hook is not None:
+        client.made_hook(<uint64_t>r.index | (<uint64_t>r.generation << 32))
+    return ref
+
+
 def with_refs(list refs not None, function, *args):
     """Call `function`; while it runs, pickling in this thread names an ObjectRef by its place in `refs`, to which it appends,
     and unpickling finds it there."""

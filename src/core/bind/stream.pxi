@@ -106,7 +106,7 @@ cdef ObjectRefGenerator _stream_of(Client client, sh_ref *returns):
     cdef ObjectRefGenerator stream = ObjectRefGenerator.__new__(ObjectRefGenerator)
     stream.client = client
     stream.done = _wrap(client, returns[SH_STREAM_DONE])
-    stream.cell = _wrap(client, returns[SH_STREAM_TAIL])
+    stream.cell = _made(client, returns[SH_STREAM_TAIL])
     return stream
 
 

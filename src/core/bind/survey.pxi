@@ -85,29 +85,39 @@ cdef class Survey:
                 out.append((_packed(v.object), v.kind, v.target))
         return out, stop if stop < end else None
 
-    def clients(self) -> list:
+    def clients(self, uint32_t start=0, uint32_t most=4096) -> list:
         cdef sh_client_view v
-        cdef uint32_t i
+        cdef uint32_t i, high = sh_clients_high(self.seg)
         self.check()
         out = []
-        for i in range(sh_clients_high(self.seg)):
+        for i in range(start, high if most > high or start > high - most else start + most):
             if sh_survey_client(self.seg, i, &v):
                 out.append((
                     i, v.state, v.epoch, v.pid, v.role, v.class_id, v.root, v.run_state, v.blocked, _packed(v.current),
-                    v.since_ns, v.awaits, v.room_wanted, v.submitted, v.completed, v.busy_ns, v.parks, v.lease))
+                    v.since_ns, v.awaits, v.waits, v.room_wanted, v.submitted, v.completed, v.busy_ns, v.parks, v.lease))
         return out
 
-    def classes(self) -> list:
+    def classes(self, uint32_t start=0, uint32_t most=4096) -> list:
         cdef sh_class_view v
         cdef uint32_t i, j, high = SH_MAX_CLASSES
         self.check()
         out = []
-        for i in range(high):
+        for i in range(start, high if most > high or start > high - most else start + most):
             if sh_survey_class(self.seg, i, &v):
                 demands = {}
                 for j in range(v.n_demands):
                     demands[v.kinds[j]] = v.milli[j]
                 out.append((i, v.state, v.kind, v.root, v.cpu_milli, v.gpu_milli, v.taker, v.unreferenced, demands))
+        return out
+
+    def watched(self, uint32_t client) -> list:
+        cdef sh_waiter_view v
+        cdef uint32_t i
+        self.check()
+        out = []
+        for i in range(sh_survey_end(self.seg, SH_POOL_WAITER)):
+            if sh_survey_waiter(self.seg, i, &v) and v.kind == SH_WAITS_CLIENT and v.target == client:
+                out.append(_packed(v.object))
         return out
 
     cdef list _refs(self, const sh_ref *refs, uint32_t n):

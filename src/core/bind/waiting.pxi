@@ -12,10 +12,95 @@ cdef uint64_t _deadline(Client self, timeout_s) except 0:
     return sh_os_now_ns() + <uint64_t>(seconds * 1e9) + 1
 
 
-cdef inline void _tell_what_for(Client self, uint64_t awaits) noexcept:
-    # For people who ask why nothing moves (node/survey.h): before a park and after the last one, never on the way of a value that
-    # is there or comes while we spin.
-    sh_store_relaxed(&self.s.me.x_awaits, awaits if self.blocked <= 1 else SH_AWAITS_SEVERAL)
+cdef enum:
+    STUCK_FIRST_NS = 1000000000  # a wait that is parked so long is looked into, and again after twice the time
+    STUCK_MOST_NS = 30000000000
+
+
+cdef inline void _tell_what_for(Client self, uint64_t awaits, uint64_t waits) noexcept:
+    # For people who ask why nothing moves (node/survey.h), and for who looks for a circle: before a park and after the last
+    # one, never on the way of a value that is there or comes while we spin.
+    sh_store_release(&self.s.me.x_awaits, awaits if self.blocked <= 1 else SH_AWAITS_SEVERAL)  # (U) after the 0 of before
+    sh_store_release(&self.s.me.x_waits, waits if self.blocked <= 1 else 0)                    # (U) after what it is for
+
+
+cdef inline void _tell_of_end(Client self) noexcept:
+    sh_store_release(&self.s.me.x_waits, 0)
+    sh_store_release(&self.s.me.x_awaits, SH_AWAITS_NOTHING)  # (U) after the 0
+
+
+cdef uint64_t _waits(Client self, uint64_t began_ns, uint64_t deadline, uint64_t sole) noexcept:
+    # The word for a wait that began now. What an attempt's timeout ends, or another thread than the call's is in, is not sole.
+    began_ns &= ~<uint64_t>SH_WAIT_ENDS_BY
+    if deadline != SH_NO_DEADLINE or not self.is_sole or sh_context.task == NULL or sh_context.client != self.serial:
+        return began_ns
+    if sh_load_relaxed(&sh_slot_at(&self.s.seg, (<Task>sh_context.task).slot).deadline_left_ns):
+        return began_ns
+    return began_ns | sole
+
+
+@cython.final
+cdef class Wait:
+    """A get or wait that is parked."""
+    cdef Client client
+    cdef list items  # ObjectRefs; None: the one
+    cdef sh_ref one
+    cdef uint64_t waits
+    cdef bint for_ever
+
+    @property
+    def began_ns(self) -> int:
+        return self.waits & ~<uint64_t>SH_WAIT_ENDS_BY
+
+    @property
+    def is_for_ever(self) -> bool:
+        return self.for_ever
+
+    @property
+    def is_sole(self) -> bool:
+        return self.waits & SH_WAIT_ENDS_BY != SH_WAIT_ANYHOW
+
+    def unresolved(self) -> list:
+        cdef sh_ref r
+        if self.items is None:
+            return [_packed(self.one)] if not sh_entry_is_closed(sh_entry_at(&self.client.s.seg, self.one.index), self.one.generation) else []
+        out = []
+        for item in self.items:
+            r = (<ObjectRef>item).r
+            if not sh_entry_is_closed(sh_entry_at(&self.client.s.seg, r.index), r.generation):
+                out.append(_packed(r))
+        return out
+
+    def watch_all(self) -> bool:
+        cdef sh_ref r
+        cdef sh_status status
+        if self.waits & SH_WAIT_ENDS_BY != SH_WAIT_LISTED:
+            return True
+        self.client.check()
+        for item in self.items:
+            r = (<ObjectRef>item).r
+            status = sh_watch(&self.client.s, r)
+            if status != SH_OK and status != SH_EMPTY:
+                return False
+        self.waits |= SH_WAIT_ALL
+        if self.client.blocked == 1:
+            sh_store_release(&self.client.s.me.x_waits, self.waits)
+        return True
+
+
+cdef Wait _stuck(Client self, Wait wait, sh_ref one, list items, uint64_t waits, uint64_t deadline):
+    # Look into a wait that is long -> the wait, for the next time. Raises what the hook returns.
+    if wait is None:
+        wait = Wait.__new__(Wait)
+        wait.client = self
+        wait.items = items
+        wait.one = one
+        wait.waits = waits
+        wait.for_ever = deadline == SH_NO_DEADLINE
+    error = self.stuck_hook(wait)
+    if error is not None:
+        raise error
+    return wait
 
 
 cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *errors) except -1:
@@ -23,7 +108,8 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
     # soon as there is one. *errors is how many the node had sealed when we last looked through the items.
     cdef sh_status status
     cdef bint found
-    cdef uint64_t slice_ns
+    cdef uint64_t slice_ns, began_ns, waits, look_after_ns = STUCK_FIRST_NS
+    cdef Wait wait = None
     if items is not None:
         _raise_first_error(self, items, errors)
     if deadline != SH_NO_DEADLINE and sh_os_now_ns() >= deadline:
@@ -51,7 +137,9 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
     if self.blocked == 0:
         sh_block(&self.s)
     self.blocked += 1
-    _tell_what_for(self, <uint64_t>r.index | (<uint64_t>r.generation << 32))
+    began_ns = sh_os_now_ns()
+    waits = _waits(self, began_ns, deadline, SH_WAIT_SOLE if items is None or PyList_GET_SIZE(items) == 1 else SH_WAIT_LISTED)
+    _tell_what_for(self, <uint64_t>r.index | (<uint64_t>r.generation << 32), waits)
     if items is not None:
         if self.minding == 0:
             sh_mind_errors(&self.s, True)
@@ -69,6 +157,9 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
             PyErr_CheckSignals()
             if items is not None:
                 _raise_first_error(self, items, errors)
+            if self.stuck_hook is not None and sh_os_now_ns() - began_ns >= look_after_ns:
+                look_after_ns += look_after_ns if look_after_ns < STUCK_MOST_NS else STUCK_MOST_NS
+                wait = _stuck(self, wait, r, items, waits, deadline)
     finally:
         if items is not None:
             self.minding -= 1
@@ -76,7 +167,7 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
                 sh_mind_errors(&self.s, False)
         self.blocked -= 1
         if self.blocked == 0:
-            _tell_what_for(self, SH_AWAITS_NOTHING)
+            _tell_of_end(self)
             sh_unblock(&self.s)
 
 
@@ -188,6 +279,8 @@ cdef Py_ssize_t _wait_for(Client self, list items, Py_ssize_t n, Py_ssize_t num_
     cdef sh_local *l
     cdef sh_ref r
     cdef sh_status status
+    cdef uint64_t began_ns, waits, look_after_ns = STUCK_FIRST_NS
+    cdef Wait wait = None
     for i in range(n):
         r = (<ObjectRef>PyList_GET_ITEM(items, i)).r
         l = &self.s.local[r.index]
@@ -201,7 +294,9 @@ cdef Py_ssize_t _wait_for(Client self, list items, Py_ssize_t n, Py_ssize_t num_
     if self.blocked == 0:
         sh_block(&self.s)
     self.blocked += 1
-    _tell_what_for(self, SH_AWAITS_SEVERAL)
+    began_ns = sh_os_now_ns()
+    waits = _waits(self, began_ns, deadline, SH_WAIT_ALL)
+    _tell_what_for(self, SH_AWAITS_SEVERAL, waits)
     try:
         while True:
             seq = sh_park_prepare(&self.s.me.park)
@@ -219,10 +314,13 @@ cdef Py_ssize_t _wait_for(Client self, list items, Py_ssize_t n, Py_ssize_t num_
             if status == SH_FENCED:
                 _raise(status, "the node has stopped, or this process was removed from it")
             PyErr_CheckSignals()
+            if self.stuck_hook is not None and sh_os_now_ns() - began_ns >= look_after_ns:
+                look_after_ns += look_after_ns if look_after_ns < STUCK_MOST_NS else STUCK_MOST_NS
+                wait = _stuck(self, wait, r, items, waits, deadline)
     finally:
         self.blocked -= 1
         if self.blocked == 0:
-            _tell_what_for(self, SH_AWAITS_NOTHING)
+            _tell_of_end(self)
             sh_unblock(&self.s)
 
 

@@ -161,18 +161,20 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
                     sh_submit_abort(&client.s, slot, returns)
                     raise
             client.s.parent = sh_context.parent
+            if client.trace != NULL:
+                _trace_submitted(client, slot)
             status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
         if status != SH_OK:
             _raise_full(client, status, payload_bytes, f"no room for a call with {payload_bytes} bytes of arguments")
         if t.call.n_returns == 1:
-            return _wrap(client, one)
+            return _made(client, one)
         if t.call.n_returns == 0:
             return None
         if t.call.flags & SH_SLOT_STREAM:
             return _stream_of(client, returns)
         out = []
         for i in range(t.call.n_returns):
-            out.append(_wrap(client, returns[i]))
+            out.append(_made(client, returns[i]))
         return out
     finally:
         if returns != &one:
@@ -196,6 +198,8 @@ cdef class Task:
     cdef bint over
     cdef bint closing, told  # its error is being sealed; it was told to end
     cdef uint64_t interrupted_ns
+    cdef uint64_t claimed_ns, loaded_ns, ran_ns  # if its client traces
+    cdef bint raised
     cdef object permits  # of a bounded stream: those that may be unresolved, a deque of ObjectRefs
 
     @property
@@ -235,6 +239,12 @@ cdef class Task:
         return _end_stream(self.client, self)
 
     def load(self) -> tuple:
+        value = self._load()
+        if self.client.trace != NULL:
+            self.loaded_ns = sh_os_now_ns()
+        return value
+
+    cdef tuple _load(self):
         cdef Client client = self.client
         client.check()
         cdef sh_slot *t = sh_slot_at(&client.s.seg, self.slot)
@@ -312,6 +322,10 @@ cdef Task _task(Client client, uint32_t slot):
     task.parent = (<uint64_t>sh_word_generation(sh_load_relaxed(&t.word)) << 32 | slot) if t.max_retries else 0
     task.over = task.closing = task.told = False
     task.interrupted_ns = 0
+    if client.trace != NULL:
+        task.claimed_ns = sh_os_now_ns()
+        task.loaded_ns = task.ran_ns = 0
+        task.raised = False
     return task
 
 
@@ -385,6 +399,8 @@ cdef object _set_current(Client client, Task task):
 cdef bint _commit(Client client, Task task):
     cdef bint done
     task.over = True
+    if client.trace != NULL:  # before: who gets the result finds the event
+        _trace_ran(client, task, SH_TRACE_RAISED if task.raised else SH_TRACE_RETURNED)
     done = sh_commit(&client.s, task.slot) == SH_OK
     if client.s.n_kept:
         sh_children_end(&client.s, task.parent)
@@ -405,6 +421,8 @@ cdef object _finish(Client client, Task task, values):
         raise _status.Invalid("this task was finished before")
     if <uint32_t>len(values) != n:
         raise _status.Invalid(f"{n} values were announced, {len(values)} given")
+    if client.trace != NULL:
+        task.ran_ns = sh_os_now_ns()
     for value in values:
         encoded.append(_encode(client, value, []))
     client.check()
@@ -443,6 +461,8 @@ cdef object _fail(Client client, Task task, bytes payload, list refs):
     if task.over:
         raise _status.Invalid("this task was finished before")
     t = sh_slot_at(&client.s.seg, task.slot)
+    if client.trace != NULL:
+        task.ran_ns, task.raised = sh_os_now_ns(), True
     if task.num_returns == _RETURNS_STREAM:
         _no_more_items(client, task)
     for i in range(t.n_returns):

@@ -49,6 +49,15 @@ static inline uint64_t sh_lease_in(uint64_t lease, uint32_t state) {
 #define SH_AWAITS_NOTHING 0U
 #define SH_AWAITS_SEVERAL 1U /* wait, or several threads: whatever its waiters name */
 
+/* What can end a wait, in the two low bits of x_waits; the rest is when it began, so no two waits of a client are alike. Only a
+ * wait by the thread that runs the client's one task, which no clock ends, is told: from such waits a circle is made
+ * (docs/design/035). */
+#define SH_WAIT_ANYHOW 0U  /* something else too: a deadline, another thread */
+#define SH_WAIT_SOLE 1U    /* only what x_awaits names */
+#define SH_WAIT_LISTED 2U  /* that, or an error among the others of a list */
+#define SH_WAIT_ALL 3U     /* only what its waiters name, all or some of it */
+#define SH_WAIT_ENDS_BY 3U /* mask */
+
 typedef struct sh_client {
   /* written by the daemon */
   sh_a32 x_state, x_epoch, x_pid, x_role;
@@ -59,8 +68,9 @@ typedef struct sh_client {
   sh_a64 x_lease;
   sh_a64 x_log_counted; /* log cells below are processed: the client may reuse them */
   uint64_t pad0[10];
-  sh_park park; /* wakers and the client */
-  uint64_t pad1[14];
+  sh_park park;   /* wakers and the client */
+  sh_a64 x_waits; /* by the client: since when it is parked in get or wait, and SH_WAIT_*; 0 = it is not */
+  uint64_t pad1[13];
   /* written by the client */
   sh_a64 op; /* intent: the hint being taken from a ring; 0 = none */
   sh_a64 x_log_tail;

@@ -31,6 +31,7 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
   sh_store_relaxed(&c->op, 0);
   sh_store_relaxed(&c->x_current, 0);
   sh_store_relaxed(&c->x_room_wanted, 0);
+  sh_store_relaxed(&c->x_waits, 0);
   sh_store_relaxed(&c->x_awaits, SH_AWAITS_NOTHING);
   sh_store_relaxed(&c->x_allowance, 0);
   sh_store32_relaxed(&c->park.x_parked, 0);

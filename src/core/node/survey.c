@@ -132,6 +132,7 @@ bool sh_survey_client(const sh_segment *s, uint32_t client, sh_client_view *out)
   if (state == SH_CLIENT_FREE)
     return false;
   uint64_t blocked = sh_load_relaxed(&s->header->x_blocked[client / 64U]);
+  uint64_t waits = sh_load_acquire(&c->x_waits); /* (U) before what it waits for */
   sh_client_view v = {.state = state,
                       .epoch = epoch,
                       .pid = sh_load32_relaxed(&c->x_pid),
@@ -142,7 +143,8 @@ bool sh_survey_client(const sh_segment *s, uint32_t client, sh_client_view *out)
                       .blocked = (blocked >> (client % 64U)) & 1U,
                       .current = sh_ref_unpack(sh_load_relaxed(&c->x_current)),
                       .since_ns = sh_load_relaxed(&c->x_since_ns),
-                      .awaits = sh_load_relaxed(&c->x_awaits),
+                      .awaits = sh_load_acquire(&c->x_awaits), /* (U) before the next look's x_waits */
+                      .waits = waits,
                       .room_wanted = sh_load_relaxed(&c->x_room_wanted),
                       .submitted = sh_load_relaxed(&c->x_submitted),
                       .completed = sh_load_relaxed(&c->x_completed),

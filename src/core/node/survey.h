@@ -50,6 +50,7 @@ typedef struct sh_client_view {
   sh_ref current;
   uint64_t since_ns; /* when it claimed that one */
   uint64_t awaits;   /* SH_AWAITS_* or the packed reference of the object that get waits for */
+  uint64_t waits; /* since when it is parked for that, and SH_WAIT_*; two looks that find the same found one wait (U) */
   uint64_t room_wanted, submitted, completed, busy_ns, parks, lease;
 } sh_client_view;
 

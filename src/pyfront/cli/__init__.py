@@ -10,11 +10,13 @@ import platform
 
 import typer
 
+from shoal.cli.dump import dump
 from shoal.cli.logs import logs
 from shoal.cli.memory import memory
 from shoal.cli.nouns import get_row, list_rows, summarize
 from shoal.cli.stack import stack
 from shoal.cli.status import status
+from shoal.cli.timeline import timeline
 from shoal.cli.why import why
 
 main = typer.Typer(name="shoal", help="Distributed futures at memory speed.", no_args_is_help=True)
@@ -26,6 +28,8 @@ main.command("why")(why)
 main.command("memory")(memory)
 main.command("stack")(stack)
 main.command("logs")(logs)
+main.command("timeline")(timeline)
+main.command("dump")(dump)
 
 
 @main.command()

@@ -30,21 +30,23 @@ def memory(
         ((row["name"], row["pid"], row["n_objects"], size(row["n_bytes"])) for row in processes),
         title="Held by references and views",
     )
+    is_recorded = any(row.made_at is not None for row in rows)
     print_table(
-        ("object_id", "size", "state", "where", "held by", "pid", "count"),
-        (line for row in rows[:limit] for line in lines_of(row)),
+        ("object_id", "size", "state", "where", "held by", "pid", "count", *(["made at"] if is_recorded else [])),
+        (line if is_recorded else line[:-1] for row in rows[:limit] for line in lines_of(row)),
         title=f"{min(limit, len(rows)):,} of {len(rows):,} objects",
     )
 
 
 def lines_of(row: Any) -> Iterable[tuple[object, ...]]:
-    """One line for each holder, the object on the first."""
+    """One line for each holder, the object on the first, with the line that made it at the end."""
+    made_at = row.made_at or ""
     if not row.holders:
-        yield row.object_id, size(row.object_size), row.state, row.where, "nobody: it is being freed", "", ""
+        yield row.object_id, size(row.object_size), row.state, row.where, "nobody: it is being freed", "", "", made_at
     for number, holder in enumerate(row.holders):
         what = (row.object_id, size(row.object_size), row.state, row.where) if number == 0 else ("", "", "", "")
         who = f"{holder.kind.lower()} of {holder.name}" + (f" {holder.id[:16]}" if holder.id else "")
-        yield *what, who, holder.pid or "", holder.count
+        yield *what, who, holder.pid or "", holder.count, made_at if number == 0 else ""
 
 
 def by_process(rows: Iterable[Any]) -> Iterable[dict[str, Any]]:

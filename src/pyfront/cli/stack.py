@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shoal.cli.render import Address, AsJson, fail, failing, print_json
+
+if TYPE_CHECKING:
+    from shoal.util.state.source import Source
 
 PY_SPY_LIMIT_S = 10.0
 
@@ -25,20 +28,32 @@ def stack(
     as_json: AsJson = False,
 ) -> None:
     """The stacks of the node's processes: by py-spy where it is installed and may, else as they tell themselves."""
-    from shoal.protocol.tables import CollectStacks
-    from shoal.util.state.source import opened, process_state
-    from shoal.util.state.workers import worker_rows
+    from shoal.util.state.source import opened
 
     with failing(), opened(address) as source:
-        rows = [row for row in worker_rows(source.snapshot("tasks")) if row.pid and row.worker_type != "DAEMON"]
-        rows = [row for row in rows if pid in (0, row.pid)]
-        texts = {row.pid: text for row in rows if (text := py_spy(row.pid, native=native)) is not None}
-        if len(texts) < len(rows):
-            answer = source.ask(CollectStacks(pid))
-            texts = (answer.texts if answer is not None else {}) | texts
-    if not rows:
+        found = stacks_of(source, pid, native=native)
+    if not found:
         raise fail(f"the node has no process {pid}; `shoal list workers` shows what there is")
-    found = [
+    if as_json:
+        print_json(found)
+    else:
+        for one in found:
+            typer.echo(text_of(one))
+
+
+def stacks_of(source: Source, pid: int = 0, *, native: bool = False) -> list[dict[str, Any]]:
+    """One row for each process of the node, or for one of them, with its stack or why there is none."""
+    from shoal.protocol.tables import CollectStacks
+    from shoal.util.state.source import process_state
+    from shoal.util.state.workers import worker_rows
+
+    rows = [row for row in worker_rows(source.snapshot("tasks")) if row.pid and row.worker_type != "DAEMON"]
+    rows = [row for row in rows if pid in (0, row.pid)]
+    texts = {row.pid: text for row in rows if (text := py_spy(row.pid, native=native)) is not None}
+    if len(texts) < len(rows):
+        answer = source.ask(CollectStacks(pid))
+        texts = (answer.texts if answer is not None else {}) | texts
+    return [
         {
             "pid": row.pid,
             "type": row.worker_type,
@@ -50,11 +65,6 @@ def stack(
         }
         for row in rows
     ]
-    if as_json:
-        print_json(found)
-    else:
-        for one in found:
-            typer.echo(text_of(one))
 
 
 def text_of(one: dict[str, Any]) -> str:

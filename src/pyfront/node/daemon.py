@@ -29,7 +29,7 @@ from shoal._core._node import (
     ROLE_DRIVER,
     NodeCore,
 )
-from shoal.config import log_dir, memory_config
+from shoal.config import log_dir, log_limit, memory_config
 from shoal.memory import Meter
 from shoal.node.actors import Actors
 from shoal.node.connections import UNREGISTERED, Connection, refuse
@@ -81,10 +81,19 @@ class Daemon:
         self._core = NodeCore(cpus=int(capacity[CPU]), store_bytes=store_bytes)
         for kind, milli in self._ledger.capacities().items():
             self._core.set_capacity(kind, milli)
-        self._config = NodeConfig(session.name, session.name, session.path, os.getpid(), capacity, store_bytes)
+        self._config = NodeConfig(
+            session.name,
+            session.name,
+            session.path,
+            os.getpid(),
+            capacity,
+            store_bytes,
+            settings.tracing,
+            settings.record_lines,
+        )
         self._deaths = Deaths()
         folder = log_dir()
-        log_file = LogFile(os.path.join(folder, f"{session.name}.log")) if folder else None
+        log_file = LogFile(os.path.join(folder, f"{session.name}.log"), log_limit()) if folder else None
         self._log_path = log_file.path if log_file else None
         output = OutputTail()
         self._jobs = Jobs(self._core.drop, output, log_file)

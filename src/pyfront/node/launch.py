@@ -145,6 +145,8 @@ def start_node(
     object_spilling_directory: str | None = None,
     object_spilling_limit: int | None = None,
     memory: int | None = None,
+    tracing: bool = False,
+    record_lines: bool = False,
 ) -> Connection:
     """Start a node that ends with this driver. None: as the machine has it; the store takes 30 % of memory.
 
@@ -158,6 +160,8 @@ def start_node(
         object_spilling_directory=object_spilling_directory,
         object_spilling_limit=object_spilling_limit,
         memory=memory,
+        tracing=tracing,
+        record_lines=record_lines,
     )
     try:
         ours, daemon = _execute_daemon(settings)

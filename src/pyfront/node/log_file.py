@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file of everything that a node's workers print, if the user wants one; bounded, with one predecessor kept."""
+"""A file of everything that a node's workers print, if the user wants one; bounded, with one predecessor kept.
+
+The two together take `limit_bytes` at most: a file that has reached half of that becomes the predecessor of a new one.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ import os
 
 from shoal.protocol.messages import LogLine
 
-LIMIT_BYTES = 64 << 20
-
 
 class LogFile:
     """Appends lines, unbuffered so that nothing is lost with the daemon. Single-threaded."""
 
-    def __init__(self, path: str, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, path: str, limit_bytes: int) -> None:
         self.path = path
         self._limit_bytes = limit_bytes
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -21,12 +22,14 @@ class LogFile:
 
     def write(self, lines: list[LogLine]) -> None:
         """Add lines, each with the pid and the name of what printed it."""
-        if os.fstat(self._fd).st_size > self._limit_bytes:
+        data = "".join(f"{line.pid} {line.name or '-'}: {line.text}\n" for line in lines).encode("utf-8", "replace")
+        most = self._limit_bytes // 2
+        size = os.fstat(self._fd).st_size
+        if size and size + len(data) > most:
             os.close(self._fd)
             os.replace(self.path, self.path + ".1")
             self._open()
-        text = "".join(f"{line.pid} {line.name or '-'}: {line.text}\n" for line in lines)
-        os.write(self._fd, text.encode("utf-8", "replace"))
+        os.write(self._fd, data[-most:] if most else b"")
 
     def close(self) -> None:
         """Let go of the file."""

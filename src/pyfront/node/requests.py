@@ -32,6 +32,8 @@ from shoal.protocol.tables import (
     DescribeHoldings,
     DescribeNode,
     Holdings,
+    JudgeDemand,
+    Judgement,
     Noted,
     Output,
     ReadOutput,
@@ -109,6 +111,7 @@ class Requests:
             CollectStacks: self._collect_stacks,
             StacksDumped: self._stacks_dumped,
             ReadOutput: self._read_output,
+            JudgeDemand: self._judge_demand,
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
@@ -281,7 +284,7 @@ class Requests:
         return Holdings(self._node.core.holdings())
 
     async def _collect_stacks(self, asker: Connection, message: CollectStacks) -> m.Reply:
-        return Stacks(await self._node.stacks.collect(message.pid))
+        return Stacks(await self._node.stacks.collect(message.pid, is_of_lines=message.is_of_lines))
 
     async def _stacks_dumped(self, asker: Connection, message: StacksDumped) -> m.Reply:
         self._node.stacks.take(asker, message.number, message.text)
@@ -292,6 +295,11 @@ class Requests:
             message.source, message.after, message.most, message.wait_s
         )
         return Output(lines, following, n_forgotten)
+
+    async def _judge_demand(self, asker: Connection, message: JudgeDemand) -> m.Reply:
+        job = self._node.jobs.of_class(message.class_id)
+        resources = {} if job is None else job.classes[message.class_id]
+        return Judgement(self._node.ledger.shortage(resources) or "")
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
         job = _job(asker)

@@ -16,6 +16,8 @@ class NodeSettings(msgspec.Struct, frozen=True):
     object_spilling_directory: str | None = None
     object_spilling_limit: int | None = None  # bytes; 0: never spill
     memory: int | None = None  # bytes that tasks and actors may demand together
+    tracing: bool = False
+    record_lines: bool = False
 
 
 def to_argument(settings: NodeSettings) -> str:

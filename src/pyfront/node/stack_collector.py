@@ -23,7 +23,7 @@ class StackCollector:
         self._last_number = 0
         self._asked: dict[int, dict[Connection, asyncio.Future[str]]] = {}
 
-    async def collect(self, pid: int, wait_s: float = WAIT_S) -> dict[int, str]:
+    async def collect(self, pid: int, wait_s: float = WAIT_S, *, is_of_lines: bool = False) -> dict[int, str]:
         """The stacks of process `pid`, or with 0 of all, by pid: of those that answer within the wait."""
         self._last_number += 1
         number = self._last_number
@@ -32,7 +32,7 @@ class StackCollector:
         self._asked[number] = asked
         try:
             for connection in asked:
-                connection.push(DumpStacks(number))
+                connection.push(DumpStacks(number, is_of_lines))
             if asked:
                 await asyncio.wait(asked.values(), timeout=wait_s)
         finally:

@@ -52,6 +52,7 @@ class Tables:
             functions={key: name for job in jobs for key, (_, name) in job.functions.items()},
             classes=classes,
             impossible={class_id: text for class_id, text in shortages.items() if text is not None},
+            is_recording_lines=config.is_recording_lines,
         )
 
 

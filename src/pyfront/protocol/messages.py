@@ -53,6 +53,8 @@ class NodeConfig(msgspec.Struct, frozen=True):
     daemon_pid: int
     resources: dict[str, float]
     store_bytes: int
+    is_tracing: bool = False  # every client writes down what it does (shoal.tracing)
+    is_recording_lines: bool = False  # every client remembers which line made which object (shoal.origins)
 
 
 class Welcome(Reply, frozen=True):

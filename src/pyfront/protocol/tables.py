@@ -80,6 +80,7 @@ class NodeTables(Reply, frozen=True):
     functions: dict[bytes, str]  # key -> name
     classes: dict[int, dict[str, float]]  # class id -> resources demanded by each task
     impossible: dict[int, str]  # classes whose demand the node can never meet -> why
+    is_recording_lines: bool = False  # processes know which line made which object
 
 
 class Holdings(Reply, frozen=True):
@@ -99,15 +100,17 @@ class Stacks(Reply, frozen=True):
 
 
 class CollectStacks(Request[Stacks], frozen=True):
-    """Ask every process of the node, or one, for the stacks of its Python threads."""
+    """Ask every process of the node, or one, for the stacks of its Python threads, or for another text."""
 
     pid: int = 0  # 0: all
+    is_of_lines: bool = False  # which line made which object, as `shoal.origins` writes it
 
 
 class DumpStacks(Push, frozen=True):
-    """A process is to tell its stacks."""
+    """A process is to tell its stacks, or that other text."""
 
     number: int
+    is_of_lines: bool = False
 
 
 class Noted(Reply, frozen=True):
@@ -147,9 +150,21 @@ class ReadOutput(Request[Output], frozen=True):
     wait_s: float = 0.0  # how long to wait for one
 
 
+class Judgement(Reply, frozen=True):
+    """Why no call of a class can ever run; empty if it can."""
+
+    text: str
+
+
+class JudgeDemand(Request[Judgement], frozen=True):
+    """Can the node ever meet what this class demands?"""
+
+    class_id: int
+
+
 class DescribeNode(Request[NodeTables], frozen=True):
     """Everything in `NodeTables`."""
 
 
-TableRequest = Observe | DescribeNode | DescribeHoldings | CollectStacks | StacksDumped | ReadOutput
-TableReply = Observed | NodeTables | Holdings | Stacks | DumpStacks | Noted | Output
+TableRequest = Observe | DescribeNode | DescribeHoldings | CollectStacks | StacksDumped | ReadOutput | JudgeDemand
+TableReply = Observed | NodeTables | Holdings | Stacks | DumpStacks | Noted | Output | Judgement

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shoal.util.completion import map_unordered as map_unordered
     from shoal.util.inspection import inspect_serializability as inspect_serializability
     from shoal.util.named_actors import list_named_actors as list_named_actors
+    from shoal.util.profiling import profile as profile
 
 _HOMES = {
     "ActorPool": "actor_pool",
@@ -23,6 +24,7 @@ _HOMES = {
     "inspect_serializability": "inspection",
     "list_named_actors": "named_actors",
     "map_unordered": "completion",
+    "profile": "profiling",
 }
 """Public name -> the module of this package that has it."""
 
@@ -32,6 +34,7 @@ __all__ = [
     "inspect_serializability",
     "list_named_actors",
     "map_unordered",
+    "profile",
 ]
 
 

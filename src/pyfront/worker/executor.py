@@ -27,6 +27,7 @@ def run_tasks(
     next_task = client.next_task
     run = _runner(client, functions, accelerators, allowance, Outcomes(client, node))
     client.run_inline = _inline(client, run)
+    client.is_sole = True
     functions.on_last_call = client.leave
     while True:
         task = next_task(idle_exit_s)

@@ -12,6 +12,7 @@ OWN_FRAMES = 1  # of a method's traceback: `run_call` below
 
 def serve_one_at_a_time(client: Client, state: ActorState) -> None:
     """Run the actor's calls until it ends."""
+    client.is_sole = True
     for first in state.wait_for_constructor(client):
         if not state.is_over:
             _run(client, state, first)

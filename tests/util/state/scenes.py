@@ -40,7 +40,7 @@ class Scene:
     def client(self, role: int = core.ROLE_WORKER, class_id: int = 0, **fields: Any) -> int:
         number = len(self.clients) + 1
         made = ClientRecord(
-            number, 1, 1, 100 + number, role, class_id, ROOT, core.RUN_BUSY, False, 0, 0, 0, 0, 0, 0, 0, 0, 0
+            number, 1, 1, 100 + number, role, class_id, ROOT, core.RUN_BUSY, False, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
         )
         self.clients[number] = made._replace(**fields)
         return number

@@ -19,7 +19,8 @@ from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle
 from shoal.errors import IncompleteStateWarning
 from shoal.ids import actor_id
-from shoal.protocol.tables import DescribeHoldings
+from shoal.origins import parse as parse_origins
+from shoal.protocol.tables import CollectStacks, DescribeHoldings
 from shoal.runtime import connected
 from shoal.util.state.actors import ActorState, actor_rows
 from shoal.util.state.holders import HeldObject, held_objects
@@ -196,11 +197,16 @@ def summarize_objects(address: str | None = None, timeout: float = ANSWER_TIMEOU
 
 
 def list_held_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> list[HeldObject]:
-    """Every object, with who holds it: processes, views, arguments of tasks, other objects."""
+    """Every object, with who holds it: processes, views, arguments of tasks, other objects; and with the line that made
+    it,
+    if the node was started with `record_lines=True`."""
     with opened(address) as source:
         snapshot = source.snapshot(*OBJECTS.parts, timeout_s=timeout)
         holdings = source.ask(DescribeHoldings(), timeout)
-    return list(held_objects(snapshot, None if holdings is None else holdings.rows))
+        is_recording = snapshot.tables is not None and snapshot.tables.is_recording_lines
+        told = source.ask(CollectStacks(is_of_lines=True), timeout) if is_recording else None
+    made_at = parse_origins(told.texts) if told is not None else None
+    return list(held_objects(snapshot, None if holdings is None else holdings.rows, made_at))
 
 
 def why(

@@ -40,10 +40,15 @@ class HeldObject(Record, frozen=True, kw_only=True):
     where: str
     """`none`, `inline`, `memory` or `disk`."""
     holders: list[Holder]
+    made_at: str | None = None
+    """`file:line` that made it, if the node records lines and the process that knows is there."""
 
 
-def held_objects(snapshot: Snapshot, holdings: Sequence[tuple[int, int, int]] | None) -> Iterator[HeldObject]:
-    """Every object with its holders. `holdings`: of shared objects, (client, object, references); None: not known."""
+def held_objects(
+    snapshot: Snapshot, holdings: Sequence[tuple[int, int, int]] | None, made_at: Mapping[int, str] | None = None
+) -> Iterator[HeldObject]:
+    """Every object with its holders. `holdings`: of shared objects, (client, object, references); None: not known.
+    `made_at`: by object, where it was made."""
     counted: dict[int, list[tuple[int, int]]] = {}
     for client, number, count in holdings or ():
         counted.setdefault(number, []).append((client, count))
@@ -83,6 +88,7 @@ def held_objects(snapshot: Snapshot, holdings: Sequence[tuple[int, int, int]] | 
             state="PENDING" if not found.closed else "ERROR" if found.is_error else "RESOLVED",
             where=where_of(found),
             holders=holders,
+            made_at=(made_at or {}).get(found.object),
         )
 
 

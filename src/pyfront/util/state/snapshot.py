@@ -10,125 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
-
-import msgspec
 
 from shoal._core import _node as core
-from shoal.ids import CONSTRUCTOR_KEY, MethodKey, method_key
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
-from shoal.task.actor_shape import ActorShape, calls_of
+from shoal.task.names import TaskNames
+from shoal.task.records import ClassRecord as ClassRecord
+from shoal.task.records import ClientRecord as ClientRecord
+from shoal.task.records import ObjectRecord as ObjectRecord
+from shoal.task.records import TaskRecord as TaskRecord
+from shoal.task.records import WaiterRecord as WaiterRecord
 
 STOPPED = frozenset("Tt")  # of a process's state, as /proc says it: by a signal, or by a debugger
-
-
-class TaskRecord(NamedTuple):
-    """A task that waits or runs."""
-
-    slot: int
-    state: int  # TASK_*
-    who: int  # the client that has it, from CLAIMED on; before, its class
-    class_id: int
-    submitter: int
-    depth: int
-    flags: int  # SLOT_*
-    attempt: int
-    max_retries: int
-    root: int
-    n_returns: int
-    n_deps: int
-    awaits: int  # the object that it waits for
-    id: bytes
-    parent: bytes
-    function: bytes
-    spec_bytes: int
-
-    @property
-    def is_actor_call(self) -> bool:
-        """Whether an actor runs it, its constructor included."""
-        return bool(self.flags & core.SLOT_ACTOR_CALL)
-
-    @property
-    def is_held(self) -> bool:
-        """Whether a client has it: `who` is that client."""
-        return self.state >= core.TASK_CLAIMED
-
-
-class ObjectRecord(NamedTuple):
-    """A value, an error, or the promise of one."""
-
-    object: int
-    id: bytes
-    number: int
-    owner: int
-    owner_flags: int
-    closed: bool
-    dropped: bool
-    size: int
-    value_flags: int
-    where: int  # LOC_*
-    producer: int
-
-    @property
-    def is_error(self) -> bool:
-        """Whether it was resolved with an error."""
-        return bool(self.value_flags & core.VALUE_ERROR)
-
-    @property
-    def is_put(self) -> bool:
-        """Whether `put` made it."""
-        return bool(self.number & core.NUMBER_PUT)
-
-    @property
-    def actor_class(self) -> int | None:
-        """The class of the actor whose handle object this is."""
-        is_handle = self.number & (core.NUMBER_PUT | core.NUMBER_ACTOR) == core.NUMBER_ACTOR
-        return self.number & ~core.NUMBER_ACTOR if is_handle else None
-
-
-class WaiterRecord(NamedTuple):
-    """A task or a client that waits for an object, or did until it gave up."""
-
-    object: int
-    kind: int  # WAITS_*
-    target: int  # index of a slot, or a client
-
-
-class ClientRecord(NamedTuple):
-    """A process of the node."""
-
-    client: int  # its record
-    state: int
-    epoch: int
-    pid: int
-    role: int
-    class_id: int
-    root: int
-    run_state: int  # RUN_*
-    is_blocked: bool
-    current: int
-    since_ns: int  # when it claimed `current`
-    awaits: int  # AWAITS_*, or the object that its get waits for
-    room_wanted: int
-    submitted: int
-    completed: int
-    busy_ns: int
-    parks: int
-    lease: int
-
-
-class ClassRecord(NamedTuple):
-    """What tasks of one shape and job have in common; or an actor."""
-
-    class_id: int
-    state: int
-    kind: int  # CLASS_*
-    root: int
-    cpu_milli: int
-    gpu_milli: int
-    taker: int  # client + 1
-    is_unreferenced: bool
-    demands: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -202,8 +94,7 @@ class Snapshot:
     @cached_property
     def actor_by_class(self) -> dict[int, ActorRow]:
         """Living actors by class."""
-        rows = self.tables.actors if self.tables is not None else ()
-        return {row.class_id: row for row in rows if row.is_alive}
+        return self._names.actors
 
     @cached_property
     def worker_by_client(self) -> dict[tuple[int, int], WorkerRow]:
@@ -218,20 +109,12 @@ class Snapshot:
         return {row.root: row for row in rows}
 
     @cached_property
-    def _methods(self) -> dict[int, dict[MethodKey, str]]:
-        return {
-            class_id: {method_key(call): name for call, name, _ in calls_of(_shape_of(row))}
-            | {CONSTRUCTOR_KEY: "__init__"}
-            for class_id, row in self.actor_by_class.items()
-        }
+    def _names(self) -> TaskNames:
+        return TaskNames(self.tables)
 
     def task_name(self, task: TaskRecord) -> str | None:
         """`function`, or `Class.method`; None if only the daemon knows, and did not say."""
-        if not task.is_actor_call:
-            return None if self.tables is None else self.tables.functions.get(task.function)
-        row = self.actor_by_class.get(task.class_id)
-        method = self._methods.get(task.class_id, {}).get(MethodKey(task.function))
-        return None if row is None else f"{row.class_name}.{method or '?'}"
+        return self._names.of(task)
 
     def resources_of(self, class_id: int) -> dict[str, float]:
         """What each task of a class, or an actor, demands: by name, or by number where the daemon gave no names."""
@@ -243,7 +126,3 @@ class Snapshot:
         amounts = {"CPU": found.cpu_milli / 1000, "GPU": found.gpu_milli / 1000}
         amounts |= {f"resource {kind}": milli / 1000 for kind, milli in found.demands.items()}
         return {name: amount for name, amount in amounts.items() if amount}
-
-
-def _shape_of(row: ActorRow) -> ActorShape:
-    return msgspec.msgpack.decode(row.methods, type=ActorShape) if row.methods else ActorShape({})

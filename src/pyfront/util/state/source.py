@@ -44,10 +44,11 @@ N = TypeVar("N", bound=NamedTuple)
 class Source:
     """One node to look at."""
 
-    def __init__(self, survey: Survey, link: Link, node_id: str, silent: str = "") -> None:
+    def __init__(self, survey: Survey, link: Link, node_id: str, folder: str, silent: str = "") -> None:
         self._survey = survey
         self._link = link
         self.node_id = node_id
+        self.folder = folder
         self._silent = silent  # why the daemon is not asked again
         self._is_warned = False
 
@@ -164,7 +165,7 @@ def opened(address: str | None = None) -> Iterator[Source]:
     """
     connection = runtime.connection
     if connection is not None and address in (None, connection.config.runtime_dir):
-        yield Source(Survey(connection.client), connection.link, connection.node_id)
+        yield Source(Survey(connection.client), connection.link, connection.node_id, connection.config.runtime_dir)
         return
     sock, path = connect_node(address or driver_config().address or AUTO, is_patient=False)
     try:
@@ -177,7 +178,7 @@ def opened(address: str | None = None) -> Iterator[Source]:
     link = Link(sock)
     try:
         node_id = os.path.basename(os.path.dirname(path))
-        yield Source(survey, link, node_id, _introduce(link))
+        yield Source(survey, link, node_id, os.path.dirname(path), _introduce(link))
     finally:
         link.close()
 
