@@ -10,6 +10,7 @@ import platform
 
 import typer
 
+from shoal.cli.as_ray import as_ray
 from shoal.cli.logs import logs
 from shoal.cli.memory import memory
 from shoal.cli.nouns import get_row, list_rows, summarize
@@ -26,6 +27,14 @@ main.command("why")(why)
 main.command("memory")(memory)
 main.command("stack")(stack)
 main.command("logs")(logs)
+main.command(
+    "as-ray",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+)(as_ray)
 
 
 @main.command()
