@@ -141,6 +141,15 @@ def test_a_sitecustomize_of_the_user_runs_too(as_ray: AsRay) -> None:
     assert done.stdout.splitlines() == ["customized", "customized", "shoal.compat.ray"]
 
 
+def test_libraries_find_it_installed(as_ray: AsRay) -> None:
+    done = as_ray(
+        "-c",
+        "import sys; from importlib import metadata, util; print(metadata.version('ray'), 'ray' in sys.modules);"
+        "print(util.find_spec('ray') is None, [d.version for d in metadata.distributions(name='ray')])",
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["2.60.0 False", "False ['2.60.0']"], "")
+
+
 def test_no_program_is_wrong_use(as_ray: AsRay) -> None:
     done = as_ray()
     assert done.returncode == 2

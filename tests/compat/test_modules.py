@@ -58,6 +58,11 @@ def test_a_module_is_pickled_by_its_name(dumps: object) -> None:
         assert pickle.loads(dumps(module)) is module  # type: ignore[operator] # a function
 
 
+def test_a_module_shows_as_ray_s() -> None:
+    assert repr(ray) == "<module 'ray', which is 'shoal.compat.ray'>"
+    assert repr(ray.util.queue) == "<module 'ray.util.queue', which is 'shoal.compat.ray.util.queue'>"
+
+
 def test_names_are_listed() -> None:
     assert set(MODULES["util"]) <= set(dir(ray.util))
     assert {"queue", "state"} <= set(dir(ray.util))

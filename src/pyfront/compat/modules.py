@@ -37,6 +37,10 @@ class Mapped(ModuleType):
             return
         super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        # Begins as in Ray: libraries that are handed the module look at it.
+        return f"<module {f'ray.{ray_name(self.__name__)}'.rstrip('.')!r}, which is {self.__name__!r}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return import_module, (self.__name__,)
 

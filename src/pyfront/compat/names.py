@@ -59,6 +59,9 @@ MODULES: dict[str, dict[str, str]] = {
         "method": "shoal.actor:method",
         "timeline": "shoal:timeline",
     },
+    "_private": {},
+    "_private.services": _in("shoal.compat.node", "get_node_ip_address"),
+    "_private.worker": {"BaseContext": "shoal.compat.connection:RayContext"},
     "_raylet": _in("shoal._core._node", "ObjectRef ObjectRefGenerator"),  # what libraries ask `isinstance` about
     "actor": {
         "ActorClass": "shoal.actor_class:ActorClass",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
@@ -35,6 +36,11 @@ class RayIsShoal:
         """It has run: give it back the spec that it had."""
         if module.__spec__ is not None:
             module.__spec__ = module.__spec__.loader_state
+
+    def find_distributions(self, context: Any = None) -> Iterator[Any]:
+        """The distribution "ray", for `importlib.metadata`, before one that is installed."""
+        if getattr(context, "name", None) in (None, "ray"):
+            yield import_module("shoal.compat.distribution").RayDistribution()
 
 
 def install() -> None:
