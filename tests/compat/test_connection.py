@@ -68,6 +68,15 @@ def test_what_asks_for_nothing_is_silent() -> None:
     assert ray.cluster_resources()["memory"] == 10**8
 
 
+def test_a_first_use_connects_as_init_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as changed:
+        changed.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+        with pytest.raises(ConnectionError, match="is the address of a Ray cluster"):
+            ray.put(1)
+    assert ray.get(ray.put(1)) == 1
+    assert ray.cluster_resources()["node:127.0.0.1"] == 1.0
+
+
 def test_an_unknown_argument_and_a_second_init() -> None:
     with pytest.raises(TypeError, match="'num_cpu' is not an option of init"):
         ray.init(num_cpu=1)

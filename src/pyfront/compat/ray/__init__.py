@@ -2,12 +2,15 @@
 """`import shoal.compat.ray as ray`: a program for Ray core runs with this one line changed.
 
 Its submodules (`shoal.compat.ray.util.queue`, ...) are made from the table `shoal.compat.names` when they are imported.
-What is not there raises an ImportError, or as an attribute an AttributeError, that names it and says what to use."""
+What is not there raises an ImportError, or as an attribute an AttributeError, that names it and says what to use.
+Once it is imported, a first use without `init` connects as its `init()` does."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+from shoal import runtime
 from shoal.compat import modules
 
 if TYPE_CHECKING:  # at run time the table is asked, name by name
@@ -32,3 +35,4 @@ if TYPE_CHECKING:  # at run time the table is asked, name by name
     from shoal.task.dynamic import DynamicObjectRefGenerator as DynamicObjectRefGenerator
 
 modules.make_root(__name__)
+runtime.on_first_use(lambda: import_module("shoal.compat.connection").init())
