@@ -62,6 +62,10 @@ prove: build ## Every interleaving of the lock-free core, then mutants of it (ho
 	$(PYTEST) -m slow -s tests/core/test_explore.py $(ARGS)
 	$(PYTHON_VENV) tests/core/mutate.py --thorough --report tests/core/mutants.md
 
+compat: build ## Public libraries that use Ray, unmodified, each in an environment of its own (ARGS=NAME)
+	$(PYTHON_VENV) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/compat .
+	$(PYTHON_VENV) tests/compat/run_programs.py build/compat $(ARGS)
+
 wheel: $(ENVS)/dev ## A repaired wheel in dist/ for each CPython 3.10-3.13 found
 	scripts/wheels $(VENV)
 
@@ -83,4 +87,4 @@ $(ENVS)/%: $(ENVS)/build
 	@touch $@
 
 .PRECIOUS: $(ENVS)/%
-.PHONY: help demo build debug test bench compare growth check format chaos san prove wheel clean
+.PHONY: help demo build debug test bench compare growth check format chaos san prove compat wheel clean

@@ -19,6 +19,7 @@
 | `SHOAL_MEMORY_THRESHOLD` | share of memory in use beyond which a task or actor is ended; `1`: never | `0.95` |
 | `SHOAL_MEMORY_RETRIES` | how often such a task is run again, besides its `max_retries`, which must not be 0 | `15` |
 | `SHOAL_MEMORY_PAUSE` | seconds before it is, doubled each time up to 32 times that | `1` |
+| `RAY_ADDRESS`, `RAY_NAMESPACE` | the same two for programs written for Ray (`shoal.compat.ray`) | unset |
 | `OMP_NUM_THREADS` | threads of numerical libraries in each worker | `1` |
 | `PYTHONHASHSEED` | the seed of all workers | `0` |
 """
@@ -58,6 +59,18 @@ def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
 def hang_after_s(environ: Mapping[str, str] = os.environ) -> float:
     """`SHOAL_HANG_AFTER_S`; 0: never. Raises ValueError for what is no number of seconds."""
     return _number(environ, "SHOAL_HANG_AFTER_S", HANG_AFTER_S, 1e9)
+
+
+class RayConfig(NamedTuple):
+    """Defaults for `shoal.compat.ray.init`."""
+
+    address: str | None
+    namespace: str | None
+
+
+def ray_config(environ: Mapping[str, str] = os.environ) -> RayConfig:
+    """What the environment says to a program written for Ray. Empty variables count as unset."""
+    return RayConfig(environ.get("RAY_ADDRESS") or None, environ.get("RAY_NAMESPACE") or None)
 
 
 def visible_gpus(environ: Mapping[str, str] = os.environ) -> list[str] | None:

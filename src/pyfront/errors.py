@@ -38,11 +38,19 @@ class TaskError(ShoalError):
     task_name: str
     pid: int
     node: str
+    function_name: str
+    """The same as `task_name`, as Ray calls it."""
+    traceback_str: str
+    """The same as `remote_traceback`, as Ray calls it."""
 
     # Declared without defaults: a class attribute here would hide one of the original class. For the same reason an
     # original's own field of one of these names wins on the instance, and the text is kept apart.
     _shoal_text: str
     _shoal_reduce: tuple[Any, ...]
+
+    def as_instanceof_cause(self) -> TaskError:
+        """This error: it is an instance of the original exception's class already, wherever that class allows it."""
+        return self
 
     def __str__(self) -> str:
         return self.__dict__.get("_shoal_text") or super().__str__()
@@ -230,6 +238,10 @@ class UnsupportedOptionError(ShoalError, NotImplementedError):
     """An option that Shoal knows but that this release does not provide."""
 
     option: str = ""
+
+
+class CompatibilityWarning(UserWarning):
+    """A program written for another library asks for something that a node does not have; it goes on without."""
 
 
 # -- looking at a node

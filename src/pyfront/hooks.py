@@ -45,13 +45,13 @@ def set_hooks(
                 f"the value lies on disk and was not back in memory within {timeout_s:.3g} s"
             ) from None
 
-    client.earlier_calls = EarlierCalls(calls)
     def look_into(wait: Wait) -> BaseException | None:
         nonlocal stuck
         if stuck is None:
             stuck = _stuck_waits(client, calls, after_s, on_hang)
         return stuck(wait)
 
+    client.earlier_calls = EarlierCalls(calls)
     client.stuck_hook = look_into
     client.restore_hook = restore
     client.full_hook = calls.shortage

@@ -10,6 +10,7 @@ import platform
 
 import typer
 
+from shoal.cli.as_ray import as_ray
 from shoal.cli.dump import dump
 from shoal.cli.logs import logs
 from shoal.cli.memory import memory
@@ -30,6 +31,14 @@ main.command("stack")(stack)
 main.command("logs")(logs)
 main.command("timeline")(timeline)
 main.command("dump")(dump)
+main.command(
+    "as-ray",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+)(as_ray)
 
 
 @main.command()

@@ -113,6 +113,8 @@ def _task_error(failure: Failure, cause: BaseException | None, payload: Payload)
         "task_name": failure.task_name,
         "pid": failure.pid,
         "node": failure.node,
+        "function_name": failure.task_name,
+        "traceback_str": failure.traceback,
         **error.__dict__,
         "_shoal_text": _text(failure),
         "_shoal_reduce": (decode_error, tuple(payload)),
