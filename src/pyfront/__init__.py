@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from shoal import store, util
+from shoal import runtime_env, store, util
 from shoal._core._node import ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
@@ -55,6 +55,7 @@ from shoal.errors import (
     OutOfDiskError,
     OutOfMemoryError,
     PendingCallsLimitExceeded,
+    RuntimeEnvSetupError,
     SerializationError,
     ShoalError,
     TaskCancelledError,
@@ -100,6 +101,7 @@ __all__ = [
     "OutOfDiskError",
     "OutOfMemoryError",
     "PendingCallsLimitExceeded",
+    "RuntimeEnvSetupError",
     "SerializationError",
     "ShoalError",
     "TaskCancelledError",
@@ -123,6 +125,7 @@ __all__ = [
     "nodes",
     "put",
     "remote",
+    "runtime_env",
     "shutdown",
     "store",
     "util",

@@ -15,6 +15,9 @@
 | `SHOAL_MEMORY_THRESHOLD` | share of memory in use beyond which a task or actor is ended; `1`: never | `0.95` |
 | `SHOAL_MEMORY_RETRIES` | how often such a task is run again, besides its `max_retries`, which must not be 0 | `15` |
 | `SHOAL_MEMORY_PAUSE` | seconds before it is, doubled each time up to 32 times that | `1` |
+| `SHOAL_CACHE_DIR` | folder for what runtime environments are made of | `shoal` below `XDG_CACHE_HOME` or `~/.cache` |
+| `SHOAL_CACHE_LIMIT` | bytes of installed environments that are kept | `10737418240` (10 GiB) |
+| `SHOAL_PACKAGE_LIMIT` | bytes of one `working_dir` or module of a runtime environment | `536870912` (512 MiB) |
 | `OMP_NUM_THREADS` | threads of numerical libraries in each worker | `1` |
 | `PYTHONHASHSEED` | the seed of all workers | `0` |
 """
@@ -100,6 +103,23 @@ def runtime_parent(environ: Mapping[str, str] = os.environ) -> str:
 def log_dir(environ: Mapping[str, str] = os.environ) -> str | None:
     """`SHOAL_LOG_DIR`: where nodes keep log files; by default they keep none."""
     return environ.get("SHOAL_LOG_DIR") or None
+
+
+def cache_dir(environ: Mapping[str, str] = os.environ) -> str:
+    """`SHOAL_CACHE_DIR`: the folder for what runtime environments are made of."""
+    given = environ.get("SHOAL_CACHE_DIR")
+    parent = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.abspath(given) if given else os.path.join(parent, "shoal")
+
+
+def cache_limit(environ: Mapping[str, str] = os.environ) -> int:
+    """`SHOAL_CACHE_LIMIT` in bytes. Raises ValueError."""
+    return int(_number(environ, "SHOAL_CACHE_LIMIT", 10 << 30, 1 << 60))
+
+
+def package_limit(environ: Mapping[str, str] = os.environ) -> int:
+    """`SHOAL_PACKAGE_LIMIT` in bytes. Raises ValueError."""
+    return int(_number(environ, "SHOAL_PACKAGE_LIMIT", 512 << 20, 1 << 60))
 
 
 def spill_dir(environ: Mapping[str, str] = os.environ) -> str | None:

@@ -131,6 +131,13 @@ class ActorOutOfMemoryError(ActorDiedError, OutOfMemoryError):
     """The actor is gone, because it or its node ran out of memory."""
 
 
+class RuntimeEnvSetupError(ShoalError):
+    """The environment (`runtime_env`) of a task, an actor or a job could not be made."""
+
+    output: tuple[str, ...] = ()
+    """The installer's last lines, if there was one."""
+
+
 class NodeDiedError(ShoalError):
     """The node's daemon is gone, and the node with it."""
 

@@ -32,6 +32,7 @@ from shoal.protocol.messages import (
     Refused,
     Reply,
     Request,
+    Retire,
     Welcome,
     decode_daemon,
     encode,
@@ -77,6 +78,7 @@ class Link:
         self.on_push = on_push
         self.on_flush = on_flush
         self.on_lost = on_lost
+        self.on_retire: Callable[[], None] | None = None  # on the reader thread: a worker is to leave
         self.on_broken: Callable[[], None] | None = None  # before `on_lost`, when user code has closed our descriptor
         self._pid = os.getpid()
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
@@ -283,6 +285,10 @@ class Link:
         if isinstance(message, FlushReferences):
             if self.on_flush is not None:
                 self.on_flush()
+            return
+        if isinstance(message, Retire):
+            if self.on_retire is not None:
+                self.on_retire()
             return
         if isinstance(message, DumpStacks):
             self.tell(StacksDumped(message.number, dump_stacks()))

@@ -17,10 +17,12 @@ from shoal.errors import (
     ObjectLostError,
     ObjectStoreFullError,
     OutOfDiskError,
+    RuntimeEnvSetupError,
     ShoalError,
 )
 from shoal.ids import FunctionKey
 from shoal.link import Link, RequestRefused
+from shoal.protocol.environment import Environment
 from shoal.protocol.messages import (
     AbandonActor,
     AvailableResources,
@@ -42,6 +44,7 @@ from shoal.protocol.messages import (
     ListNodes,
     NodeCounters,
     NodeInfo,
+    PackageFolder,
     PutFunction,
     R,
     Reconstructed,
@@ -60,6 +63,7 @@ REFUSALS: dict[str, type[ShoalError]] = {
     Refused.FULL: ObjectStoreFullError,
     Refused.OUT_OF_DISK: OutOfDiskError,
     Refused.LOST: ObjectLostError,
+    Refused.NO_ENVIRONMENT: RuntimeEnvSetupError,
 }
 
 
@@ -97,9 +101,11 @@ class NodeCalls:
         reply = self._find(GetFunction(key=key))
         return None if reply is None else reply.blob
 
-    def define_class(self, resources: dict[str, float], priority: int = 0) -> int:
-        """The scheduling class of a resource shape and priority. Warns if the node cannot meet it as things are."""
-        reply = self._ask(DefineClass(resources=resources, priority=priority))
+    def define_class(
+        self, resources: dict[str, float], priority: int = 0, environment: Environment | None = None
+    ) -> int:
+        """The scheduling class of a shape, priority and environment. Warns if the node cannot meet it as things are."""
+        reply = self._ask(DefineClass(resources=resources, priority=priority, environment=environment))
         _warn(reply.warning)
         return reply.class_id
 
@@ -122,6 +128,7 @@ class NodeCalls:
         max_restarts: int,
         is_detached: bool,
         shape: ActorShape,
+        environment: Environment | None = None,
     ) -> int:
         """Reserve an actor -> its class id. Raises ActorNameTakenError; warns as `define_class`."""
         reply = self._ask(
@@ -138,6 +145,7 @@ class NodeCalls:
                 name=name,
                 namespace=namespace,
                 ticket=ticket,
+                environment=environment,
             )
         )
         _warn(reply.warning)
@@ -218,6 +226,10 @@ class NodeCalls:
         """The error of somebody who waited in vain for room for `what`."""
         report = self._ask(DescribeShortage(nbytes=nbytes))
         return REFUSALS[report.kind](f"{what}. {report.text}")
+
+    def package_folder(self) -> str:
+        """Where this node's copies of `working_dir` and `py_modules` are. Raises RuntimeEnvSetupError."""
+        return self._ask(PackageFolder()).path
 
     def cluster_resources(self) -> dict[str, float]:
         """All resources there are."""

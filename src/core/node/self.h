@@ -50,7 +50,7 @@ typedef struct sh_self {
   uint32_t n_overtaken, cap_overtaken;
   uint32_t *overtaken; /* entries that resolved and whose waiter serves another entry by now: to be reported (idle.c) */
   sh_id128 task_id;    /* whom this process's main thread acts for */
-  uint32_t task_counter, put_counter, depth, root;
+  uint32_t task_counter, put_counter, depth, root, crew;
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
   /* How to sleep in the middle of a call, on a word, for at most `ns`: by default the futex itself. A front end with a lock
