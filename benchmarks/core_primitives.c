@@ -23,7 +23,7 @@ typedef struct bench {
 
 static bool attach(bench *b, sh_self *self, uint32_t role) {
   uint32_t index, epoch;
-  return sh_repair_register(&b->d, 0, -1, role, -1, 1, &index, &epoch) == SH_OK &&
+  return sh_repair_register(&b->d, 0, -1, role, -1, 1, 0, &index, &epoch) == SH_OK &&
          sh_self_open_over(self, &b->d.seg, b->d.poke_fd, index, epoch) == SH_OK;
 }
 

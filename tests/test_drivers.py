@@ -106,8 +106,8 @@ def test_shutdown_twice_has_no_effect() -> None:
 def test_bad_options_of_init_are_refused() -> None:
     with pytest.raises(TypeError, match="num_cpu'"):
         shoal.init(num_cpu=1)
-    with pytest.raises(shoal.UnsupportedOptionError, match="runtime_env"):
-        shoal.init(runtime_env={"pip": ["x"]})
+    with pytest.raises(shoal.UnsupportedOptionError, match="include_dashboard"):
+        shoal.init(include_dashboard=True)
     with pytest.raises(shoal.NodeNotFoundError):
         shoal.init("/no/such/node")
     assert not shoal.is_initialized()

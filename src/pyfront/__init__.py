@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from shoal import store, util
+from shoal import runtime_env, store, util
 from shoal._core._node import ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
@@ -59,6 +59,7 @@ from shoal.errors import (
     OutOfDiskError,
     OutOfMemoryError,
     PendingCallsLimitExceeded,
+    RuntimeEnvSetupError,
     SerializationError,
     ShoalError,
     TaskCancelledError,
@@ -107,6 +108,7 @@ __all__ = [
     "OutOfDiskError",
     "OutOfMemoryError",
     "PendingCallsLimitExceeded",
+    "RuntimeEnvSetupError",
     "SerializationError",
     "ShoalError",
     "TaskCancelledError",
@@ -130,6 +132,7 @@ __all__ = [
     "nodes",
     "put",
     "remote",
+    "runtime_env",
     "shutdown",
     "store",
     "timeline",

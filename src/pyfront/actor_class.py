@@ -106,6 +106,7 @@ class ActorClass(Generic[T]):
         )
         for method_name, method in shape.methods.items():
             check_group(shape, f"{name}.{method_name}", method)
+        environment = runtime.environment_for(options.runtime_env)
         ticket = runtime.calls.take_ticket()
         try:
             class_id = runtime.calls.create_actor(
@@ -121,6 +122,7 @@ class ActorClass(Generic[T]):
                 max_restarts=options.max_restarts,
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,
+                environment=environment,
             )
             construct: Caller[Any] = Caller(
                 lambda: CallTemplate(

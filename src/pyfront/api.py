@@ -16,6 +16,7 @@ from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, InvalidReferenceError, SerializationError
 from shoal.remote_function import RemoteFunction, SeveralReturns, check_function
+from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import (
     ActorOptions,
@@ -53,6 +54,7 @@ def init(
     log_to_driver: bool | None = None,
     tracing: bool | None = None,
     record_lines: bool | None = None,
+    runtime_env: Mapping[str, Any] | None = None,
     **later: Any,
 ) -> Context:
     """Connect this process to a node, starting one if `address` is None or "local".
@@ -65,15 +67,17 @@ def init(
     SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
     taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
     print, default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING. `record_lines`:
-    remember which line made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES.
+    remember which line made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks and actors, a
+    `shoal.runtime_env.RuntimeEnv` or a dict like it.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
     NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; UnsupportedOptionError for an option
-    of a later release."""
+    of a later release; RuntimeEnvSetupError if files of `runtime_env` cannot be copied."""
     memory = later.pop("_memory", None) if memory is None else memory
     check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory)
     check_spilling(object_spilling_directory, object_spilling_limit)
+    runtime_env = RuntimeEnv.of(runtime_env)
     if runtime.connection is not None:
         if ignore_reinit_error:
             return Context(runtime.connection)
@@ -96,6 +100,7 @@ def init(
                 log_to_driver=log_to_driver,
                 tracing=tracing,
                 record_lines=record_lines,
+                runtime_env=runtime_env,
             )
         )
     )
@@ -146,13 +151,12 @@ def remote(*args: Any, **options: Any) -> Any:
     """Make a function a task, or a class an actor: `@remote`, or `@remote(num_cpus=2, ...)`.
 
     Functions take `num_cpus=1 num_gpus=0 resources memory num_returns max_items_ahead max_retries=3
-    retry_exceptions=False timeout=None max_calls priority=0 name`, where `num_returns` is a number (default 1),
-    "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0 num_gpus=0 resources memory
+    retry_exceptions=False timeout=None max_calls priority=0 name runtime_env`, where `num_returns` is a number
+    (default 1), "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0 num_gpus=0 resources memory
     max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0 max_task_retries=0 name namespace
-    get_if_exists lifetime`. An actor holds its resources while it lives; by default that is no CPU at all.
+    get_if_exists lifetime runtime_env`. An actor holds its resources while it lives; by default that is no CPU at all.
     `lifetime="detached"`: it outlives its handles and its driver. `max_restarts`: how often its process is replaced
-    when it dies, -1 without end;
-    `max_task_retries`: how often a call in which it died is repeated.
+    when it dies, -1 without end; `max_task_retries`: how often a call in which it died is repeated.
 
     Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release.
     """

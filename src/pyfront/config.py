@@ -20,6 +20,9 @@
 | `SHOAL_MEMORY_RETRIES` | how often such a task is run again, besides its `max_retries`, which must not be 0 | `15` |
 | `SHOAL_MEMORY_PAUSE` | seconds before it is, doubled each time up to 32 times that | `1` |
 | `RAY_ADDRESS`, `RAY_NAMESPACE` | the same two for programs written for Ray (`shoal.compat.ray`) | unset |
+| `SHOAL_CACHE_DIR` | folder for what runtime environments are made of | `shoal` below `XDG_CACHE_HOME` or `~/.cache` |
+| `SHOAL_CACHE_LIMIT` | bytes of installed environments that are kept | `10737418240` (10 GiB) |
+| `SHOAL_PACKAGE_LIMIT` | bytes of one `working_dir` or module of a runtime environment | `536870912` (512 MiB) |
 | `OMP_NUM_THREADS` | threads of numerical libraries in each worker | `1` |
 | `PYTHONHASHSEED` | the seed of all workers | `0` |
 """
@@ -134,6 +137,23 @@ def log_dir(environ: Mapping[str, str] = os.environ) -> str | None:
 def log_limit(environ: Mapping[str, str] = os.environ) -> int:
     """`SHOAL_LOG_LIMIT` in bytes. Raises ValueError."""
     return int(_number(environ, "SHOAL_LOG_LIMIT", LOG_LIMIT_BYTES, 1e15))
+
+
+def cache_dir(environ: Mapping[str, str] = os.environ) -> str:
+    """`SHOAL_CACHE_DIR`: the folder for what runtime environments are made of."""
+    given = environ.get("SHOAL_CACHE_DIR")
+    parent = environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.abspath(given) if given else os.path.join(parent, "shoal")
+
+
+def cache_limit(environ: Mapping[str, str] = os.environ) -> int:
+    """`SHOAL_CACHE_LIMIT` in bytes. Raises ValueError."""
+    return int(_number(environ, "SHOAL_CACHE_LIMIT", 10 << 30, 1 << 60))
+
+
+def package_limit(environ: Mapping[str, str] = os.environ) -> int:
+    """`SHOAL_PACKAGE_LIMIT` in bytes. Raises ValueError."""
+    return int(_number(environ, "SHOAL_PACKAGE_LIMIT", 512 << 20, 1 << 60))
 
 
 def spill_dir(environ: Mapping[str, str] = os.environ) -> str | None:

@@ -17,6 +17,7 @@ from shoal.errors import (
     ObjectLostError,
     ObjectStoreFullError,
     OutOfMemoryError,
+    RuntimeEnvSetupError,
     ShoalError,
     TaskCancelledError,
     TaskTimeoutError,
@@ -42,7 +43,10 @@ def system_error(code: int, info: Mapping[str, int], describe: Describe, name: s
             return out_of_memory(death)
         return worker_crashed(death)
     if code == _node.ERR_ACTOR_DIED:
-        return actor_died(_ask(describe, info, info.get("class_id", -1)))
+        death = _ask(describe, info, info.get("class_id", -1))
+        return setup_failed(death) if death.is_setup else actor_died(death)
+    if code == _node.ERR_ENVIRONMENT:
+        return setup_failed(_ask(describe, info, -1))
     if code == _node.ERR_ACTOR_UNAVAILABLE:
         return actor_unavailable(_ask(describe, info, -1))
     if code == _node.ERR_CANCELLED:
@@ -74,6 +78,16 @@ def _timed_out(name: str, timeout_s: float) -> TaskTimeoutError:
     )
     error.task_name = name
     error.timeout_s = timeout_s
+    return error
+
+
+def setup_failed(death: Death) -> RuntimeEnvSetupError:
+    """The error for a call whose environment could not be made."""
+    lines = "".join(f"\n  {line}" for line in death.stderr)
+    shown = f"\nthe installer's last lines:{lines}" if lines else ""
+    reason = death.reason or "its environment could not be made"
+    error = RuntimeEnvSetupError(f"{reason}; later calls try again{shown}")
+    error.output = tuple(death.stderr)
     return error
 
 

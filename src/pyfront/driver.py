@@ -16,6 +16,7 @@ from shoal.errors import NodeStartError, ShoalError
 if TYPE_CHECKING:
     from shoal.node.launch import Connection
     from shoal.runtime import Runtime
+    from shoal.runtime_env.fields import RuntimeEnv
 
 LOCAL = "local"
 
@@ -35,6 +36,7 @@ class NodeOptions(NamedTuple):
     memory: int | None = None  # bytes that tasks and actors may demand together
     tracing: bool | None = None
     record_lines: bool | None = None
+    runtime_env: RuntimeEnv | None = None  # of the job
 
 
 _connection: Connection | None = None
@@ -66,6 +68,7 @@ def _connect(options: NodeOptions) -> Runtime:
         sys_path=[os.path.abspath(entry) for entry in sys.path],  # "" is the current folder, wherever a worker is
         argv0=sys.argv[0] if sys.argv else "",
         namespace=options.namespace or config.namespace,
+        has_environment=options.runtime_env is not None,
     )
     if address == LOCAL:
         connection = start_node(
@@ -89,6 +92,9 @@ def _connect(options: NodeOptions) -> Runtime:
         connection.link.start()
         made = runtime.Runtime(connection.client, connection.link, connection.welcome, is_driver=True)
         set_hooks(connection.client, made.calls, made.functions, _on_hang)
+        made.environment = made.environment_for(options.runtime_env)
+        if made.environment is not None:
+            made.class_for({"CPU": 1.0}, environment=made.environment)  # its workers are made ready from now on
         _connection = connection
         runtime.install(made)
         atexit.register(disconnect)

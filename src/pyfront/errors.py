@@ -159,6 +159,13 @@ class DeadlockError(ShoalError, RuntimeError):
     """Who waits for what: one line for each process of the circle, or the way down to the demand."""
 
 
+class RuntimeEnvSetupError(ShoalError):
+    """The environment (`runtime_env`) of a task, an actor or a job could not be made."""
+
+    output: tuple[str, ...] = ()
+    """The installer's last lines, if there was one."""
+
+
 class NodeDiedError(ShoalError):
     """The node's daemon is gone, and the node with it."""
 

@@ -32,6 +32,7 @@ from shoal.protocol.messages import (
     Refused,
     Reply,
     Request,
+    Retire,
     Welcome,
     decode_daemon,
     encode,
@@ -78,6 +79,7 @@ class Link:
         self.on_flush = on_flush
         self.on_lost = on_lost
         self.tell_lines: Callable[[], str] | None = None  # which line made which object, if that is recorded
+        self.on_retire: Callable[[], None] | None = None  # on the reader thread: a worker is to leave
         self.on_broken: Callable[[], None] | None = None  # before `on_lost`, when user code has closed our descriptor
         self._pid = os.getpid()
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
@@ -284,6 +286,10 @@ class Link:
         if isinstance(message, FlushReferences):
             if self.on_flush is not None:
                 self.on_flush()
+            return
+        if isinstance(message, Retire):
+            if self.on_retire is not None:
+                self.on_retire()
             return
         if isinstance(message, DumpStacks):
             text = dump_stacks() if not message.is_of_lines else "" if self.tell_lines is None else self.tell_lines()

@@ -17,11 +17,13 @@ from shoal.errors import (
     ObjectLostError,
     ObjectStoreFullError,
     OutOfDiskError,
+    RuntimeEnvSetupError,
     ShoalError,
 )
 from shoal.ids import FunctionKey
 from shoal.link import Link, RequestRefused
 from shoal.protocol.earlier import CallName, EarlierCall, FindActorOfClass, ListCallsMade, NameCalls
+from shoal.protocol.environment import Environment
 from shoal.protocol.messages import (
     AbandonActor,
     AvailableResources,
@@ -43,6 +45,7 @@ from shoal.protocol.messages import (
     ListNodes,
     NodeCounters,
     NodeInfo,
+    PackageFolder,
     PutFunction,
     R,
     Reconstructed,
@@ -62,6 +65,7 @@ REFUSALS: dict[str, type[ShoalError]] = {
     Refused.FULL: ObjectStoreFullError,
     Refused.OUT_OF_DISK: OutOfDiskError,
     Refused.LOST: ObjectLostError,
+    Refused.NO_ENVIRONMENT: RuntimeEnvSetupError,
 }
 
 
@@ -99,9 +103,11 @@ class NodeCalls:
         reply = self._find(GetFunction(key=key))
         return None if reply is None else reply.blob
 
-    def define_class(self, resources: dict[str, float], priority: int = 0) -> int:
-        """The scheduling class of a resource shape and priority. Warns if the node cannot meet it as things are."""
-        reply = self._ask(DefineClass(resources=resources, priority=priority))
+    def define_class(
+        self, resources: dict[str, float], priority: int = 0, environment: Environment | None = None
+    ) -> int:
+        """The scheduling class of a shape, priority and environment. Warns if the node cannot meet it as things are."""
+        reply = self._ask(DefineClass(resources=resources, priority=priority, environment=environment))
         _warn(reply.warning)
         return reply.class_id
 
@@ -124,6 +130,7 @@ class NodeCalls:
         max_restarts: int,
         is_detached: bool,
         shape: ActorShape,
+        environment: Environment | None = None,
     ) -> int:
         """Reserve an actor -> its class id. Raises ActorNameTakenError; warns as `define_class`."""
         reply = self._ask(
@@ -140,6 +147,7 @@ class NodeCalls:
                 name=name,
                 namespace=namespace,
                 ticket=ticket,
+                environment=environment,
             )
         )
         _warn(reply.warning)
@@ -241,6 +249,10 @@ class NodeCalls:
     def tables(self, timeout_s: float) -> NodeTables:
         """What the daemon calls things. Raises TimeoutError."""
         return self._ask(DescribeNode(), timeout_s)
+
+    def package_folder(self) -> str:
+        """Where this node's copies of `working_dir` and `py_modules` are. Raises RuntimeEnvSetupError."""
+        return self._ask(PackageFolder()).path
 
     def cluster_resources(self) -> dict[str, float]:
         """All resources there are."""

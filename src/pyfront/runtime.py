@@ -13,14 +13,18 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from shoal._core._node import Client
+from shoal.config import package_limit
 from shoal.errors import ForkedProcessError, NotConnectedError
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
 
 if TYPE_CHECKING:
     from shoal.link import Link
+    from shoal.protocol.environment import Environment
     from shoal.protocol.messages import Welcome
     from shoal.protocol.orders import ActorOrder
+    from shoal.runtime_env.fields import RuntimeEnv
+    from shoal.runtime_env.packages import Packages
 
 
 class Closable(Protocol):
@@ -57,15 +61,32 @@ class Runtime:
             from shoal.origins import record_lines
 
             record_lines(client, link)
-        self._classes: dict[tuple[frozenset[tuple[str, float]], int], int] = {}
+        self.environment: Environment | None = None  # of this process, or of a driver's job: its calls inherit it
+        self._packages: Packages | None = None
+        self._classes: dict[tuple[frozenset[tuple[str, float]], int, str], int] = {}
 
-    def class_for(self, demands: Mapping[str, float], priority: int = 0) -> int:
+    def class_for(self, demands: Mapping[str, float], priority: int = 0, environment: Environment | None = None) -> int:
         """The scheduling class of a resource shape. Warns (InfeasibleResourcesWarning) if the node cannot meet it."""
-        shape = (frozenset(demands.items()), priority)
+        shape = (frozenset(demands.items()), priority, "" if environment is None else environment.key())
         class_id = self._classes.get(shape)
         if class_id is None:
-            class_id = self._classes[shape] = self.calls.define_class(dict(demands), priority)
+            class_id = self._classes[shape] = self.calls.define_class(dict(demands), priority, environment)
         return class_id
+
+    def environment_for(self, own: RuntimeEnv | None) -> Environment | None:
+        """The environment of a call that asks for `own`; None: for that of its caller. Raises RuntimeEnvSetupError."""
+        if own is None:
+            return self.environment
+        from shoal.runtime_env.resolve import resolve
+
+        return resolve(own, self.session, self.environment, self._package_folder)
+
+    def _package_folder(self) -> Packages:
+        if self._packages is None:
+            from shoal.runtime_env.packages import Packages
+
+            self._packages = Packages(self.calls.package_folder(), package_limit())
+        return self._packages
 
 
 connection: Runtime | None = None

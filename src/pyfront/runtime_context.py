@@ -8,6 +8,7 @@ from typing import Any
 
 from shoal.ids import actor_id, job_id, worker_id
 from shoal.runtime import Runtime, connected, current
+from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.running import running
 
 
@@ -27,6 +28,16 @@ class RuntimeContext:
         """Whether this process took over from another one of its actor (`max_restarts`)."""
         actor = self._connection.actor
         return actor is not None and actor.n_restarts > 0
+
+    @property
+    def runtime_env(self) -> RuntimeEnv:
+        """The environment of this process, in a driver that of its job: what calls inherit. Paths are of copies."""
+        found = self._connection.environment
+        if found is None:
+            return RuntimeEnv()
+        from shoal.runtime_env.resolve import described
+
+        return described(found)
 
     def get_job_id(self) -> str:
         """The job: one driver and everything it started."""

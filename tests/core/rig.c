@@ -30,7 +30,7 @@ _Noreturn void rig_fail(const char *file, int line, const char *what, uint64_t a
 
 void rig_attach(rig *r, sh_self *self, uint32_t role, int32_t class_id, uint32_t root) {
   uint32_t index, epoch;
-  EXPECT_EQ(sh_repair_register(&r->d, sh_os_pid(), -1, role, class_id, root, &index, &epoch), SH_OK);
+  EXPECT_EQ(sh_repair_register(&r->d, sh_os_pid(), -1, role, class_id, root, 0, &index, &epoch), SH_OK);
   EXPECT_EQ(sh_self_open_over(self, &r->d.seg, r->d.poke_fd, index, epoch), SH_OK);
 }
 

@@ -151,7 +151,7 @@ static bool register_until(uint32_t hook, uint32_t *index, uint32_t *epoch) {
     return false;
   }
   sh_hook_fn = jump_out;
-  EXPECT_EQ(sh_repair_register(&s.r.d, sh_os_pid(), -1, SH_ROLE_WORKER, -1, RIG_ROOT, index, epoch), SH_OK);
+  EXPECT_EQ(sh_repair_register(&s.r.d, sh_os_pid(), -1, SH_ROLE_WORKER, -1, RIG_ROOT, 0, index, epoch), SH_OK);
   sh_hook_fn = NULL;
   return true;
 }
@@ -165,7 +165,7 @@ static void test_interrupted_registration_is_begun_again(void) {
     rig_running(name);
     done = register_until(hook, &index, &epoch);
     if (!done) /* whatever is there now belongs to nobody, or to a client that never came */
-      EXPECT_EQ(sh_repair_register(&s.r.d, sh_os_pid(), -1, SH_ROLE_WORKER, -1, RIG_ROOT, &index, &epoch), SH_OK);
+      EXPECT_EQ(sh_repair_register(&s.r.d, sh_os_pid(), -1, SH_ROLE_WORKER, -1, RIG_ROOT, 0, &index, &epoch), SH_OK);
     sh_self self;
     EXPECT_EQ(sh_self_open_over(&self, &s.r.d.seg, s.r.d.poke_fd, index, epoch), SH_OK);
     EXPECT_EQ(sh_self_usable(&self), SH_OK);

@@ -105,7 +105,7 @@ static void start_worker(uint32_t i) {
   workers[i].pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
   EXPECT(workers[i].pidfd >= 0);
   ticket order;
-  EXPECT_EQ(sh_repair_register(&r.d, (uint32_t)pid, workers[i].pidfd, SH_ROLE_WORKER, -1, RIG_ROOT, &order.index,
+  EXPECT_EQ(sh_repair_register(&r.d, (uint32_t)pid, workers[i].pidfd, SH_ROLE_WORKER, -1, RIG_ROOT, 0, &order.index,
                                &order.epoch),
             SH_OK);
   EXPECT(write(orders[1], &order, sizeof order) == (ssize_t)sizeof order);

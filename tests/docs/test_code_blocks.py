@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every Python block of README.md and docs/ is a program that runs, and prints what the text block after it shows."""
 
+import os
 import re
 import subprocess
 import sys
@@ -45,8 +46,9 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 def test_a_block_runs_and_prints_what_the_page_shows(block: Block, tmp_path: Path) -> None:
     program = tmp_path / "block.py"
     program.write_text(block.source)
+    env = {**os.environ, "SHOAL_CACHE_DIR": str(tmp_path / "cache")}
     run = subprocess.run(
-        [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=env
     )
     assert run.returncode == 0, run.stderr
     if block.output is not None:

@@ -32,6 +32,7 @@ def layer(names: str, *, joint: bool = False) -> Layer:
 FRONT_LAYERS = [
     layer("errors ids config", joint=True),
     layer("serialization protocol"),
+    layer("runtime_env"),
     layer("task"),
     layer("scheduler"),
     layer("gcs"),

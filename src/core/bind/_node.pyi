@@ -32,6 +32,7 @@ ERR_DAMAGED: Final[int]
 ERR_OUT_OF_MEMORY: Final[int]
 ERR_TIMED_OUT: Final[int]
 ERR_ACTOR_UNAVAILABLE: Final[int]
+ERR_ENVIRONMENT: Final[int]
 
 # Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is coming already.
 
@@ -255,7 +256,7 @@ class Client:
     """(ERR_* code, {"client", "epoch", "pid", "status", "class_id", "function"}) -> the exception to raise.
 
     `function`: the first eight bytes of its key, little-endian; 0: unknown. `class_id`: of
-    ERR_TIMED_OUT the milliseconds.
+    ERR_TIMED_OUT the milliseconds. `epoch`: of ERR_ENVIRONMENT the attempt.
     """
     await_hook: Callable[[ObjectRef[Any]], Any]
     future_hook: Callable[[ObjectRef[Any]], Any]
@@ -408,17 +409,26 @@ class NodeCore:
     def event_fd(self) -> int: ...  # readable when drain_events has something
     def start(self) -> None: ...
     def stop(self) -> None: ...
-    def register(self, pid: int, pidfd: int, role: int, class_id: int = -1, root: int = 0) -> tuple[int, int]:
+    def register(
+        self, pid: int, pidfd: int, role: int, class_id: int = -1, root: int = 0, crew: int = 0
+    ) -> tuple[int, int]:
         """A fresh client record -> (index, epoch).
 
-        The core now owns a duplicate of pidfd. A worker serves one root for life.
+        The core now owns a duplicate of pidfd. A worker serves one root for life, and one crew of it (0: the root's).
         """
     def fence(self, index: int, epoch: int) -> None:
         """No more work for this client; it learns it by should_exit."""
     def define_class(
-        self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0, priority: int = 0
+        self,
+        *,
+        root: int,
+        cpu_milli: int,
+        demands: dict[int, int],
+        gpu_milli: int = 0,
+        priority: int = 0,
+        crew: int = 0,
     ) -> int:
-        """A scheduling class for tasks of one resource shape, priority and root. Same arguments, same id."""
+        """A scheduling class for tasks of one resource shape, priority, root and crew. Same arguments, same id."""
     def define_actor(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
         """A class with one taker. Reserve its lease with `reserve_actor` before starting its process."""
     def set_restarts(self, class_id: int, restarts: bool, incarnation: int) -> None:
@@ -433,6 +443,8 @@ class NodeCore:
         """
     def close_class(self, class_id: int, code: int, client: int, epoch: int, pid: int, status: int) -> None:
         """An actor is gone for good: its unfinished and future calls resolve to this error; resources come back."""
+    def fail_class(self, class_id: int, code: int, attempt: int) -> None:
+        """What waits in this task class resolves to this error; `attempt` comes back as its `epoch`."""
     def end_root(self, root: int) -> None:
         """A job ended: its queued tasks are dropped, its holds are released."""
     def set_capacity(self, kind: int, amount_milli: int) -> None:

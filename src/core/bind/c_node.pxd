@@ -31,7 +31,7 @@ cdef extern from "base/id.h" nogil:
 
 cdef extern from "store/payload.h" nogil:
     enum: SH_PAYLOAD_VERSION, SH_PAYLOAD_ERROR, SH_PAYLOAD_SYSTEM_ERROR
-    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY, SH_ERR_TIMED_OUT, SH_ERR_ACTOR_UNAVAILABLE
+    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY, SH_ERR_TIMED_OUT, SH_ERR_ACTOR_UNAVAILABLE, SH_ERR_ENVIRONMENT
     ctypedef struct sh_payload:
         uint8_t version, py_minor
         uint16_t flags
@@ -109,7 +109,7 @@ cdef extern from "node/repair.h" nogil:
     ctypedef struct sh_park:
         sh_a32 x_wake
     ctypedef struct sh_client:
-        sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root
+        sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root, x_crew
         sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_awaits, x_waits, x_since_ns, x_allowance, x_baseline
         sh_park park
     ctypedef struct sh_local:
@@ -262,6 +262,7 @@ cdef extern from "node/repair.h" nogil:
     ctypedef struct sh_shape:
         uint32_t root, cpu_milli, gpu_milli, n_demands
         int32_t priority
+        uint32_t crew
         uint32_t kinds[8]
         uint32_t milli[8]
     ctypedef struct sh_stats:
@@ -286,13 +287,14 @@ cdef extern from "node/repair.h" nogil:
     void sh_repair_stop(sh_repair *d)
     void sh_repair_close(sh_repair *d)
     sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
-                                 uint32_t *index, uint32_t *epoch)
+                                 uint32_t crew, uint32_t *index, uint32_t *epoch)
     void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch)
     sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id)
     sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id)
     void sh_repair_set_restarts(sh_repair *d, uint32_t class_id, cbool restarts, uint32_t incarnation)
     cbool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask)
     void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end)
+    void sh_repair_fail_class(sh_repair *d, uint32_t class_id, const sh_system_error *end)
     void sh_repair_end_root(sh_repair *d, uint32_t root)
     sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli)
     enum: SH_VERDICT_LIMIT, SH_VERDICT_PRESSURE

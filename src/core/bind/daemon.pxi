@@ -52,11 +52,11 @@ cdef class NodeCore:
         with nogil:
             sh_repair_stop(self.d)
 
-    def register(self, uint32_t pid, int pidfd, uint32_t role, int32_t class_id=-1, uint32_t root=0) -> tuple:
+    def register(self, uint32_t pid, int pidfd, uint32_t role, int32_t class_id=-1, uint32_t root=0, uint32_t crew=0) -> tuple:
         cdef uint32_t index, epoch
         cdef sh_status status
         with nogil:
-            status = sh_repair_register(self.d, pid, pidfd, role, class_id, root, &index, &epoch)
+            status = sh_repair_register(self.d, pid, pidfd, role, class_id, root, crew, &index, &epoch)
         if status != SH_OK:
             _raise(status, "all client records of the node are in use")
         return index, epoch
@@ -78,11 +78,12 @@ cdef class NodeCore:
         shape.n_demands = <uint32_t>len(demands)
         return 0
 
-    def define_class(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0, int priority=0) -> int:
+    def define_class(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0, int priority=0, uint32_t crew=0) -> int:
         cdef sh_shape shape
         cdef uint32_t class_id
         self._shape(&shape, root, cpu_milli, demands, gpu_milli)
         shape.priority = _checked_priority(priority)
+        shape.crew = crew
         cdef sh_status status = sh_repair_define_class(self.d, &shape, &class_id)
         if status != SH_OK:
             _raise(status, "no further scheduling class can be defined")
@@ -119,6 +120,16 @@ cdef class NodeCore:
         end.function = 0
         with nogil:
             sh_repair_close_class(self.d, class_id, &end)
+
+    def fail_class(self, uint32_t class_id, uint32_t code, uint32_t attempt) -> None:
+        cdef sh_system_error end
+        memset(&end, 0, sizeof(end))
+        end.code = code
+        end.epoch = attempt
+        end.wait_status = -1
+        end.class_id = class_id
+        with nogil:
+            sh_repair_fail_class(self.d, class_id, &end)
 
     def end_root(self, uint32_t root) -> None:
         with nogil:
@@ -275,6 +286,7 @@ cdef class NodeCore:
     def clients(self) -> list:
         cdef uint32_t i, high = sh_clients_high(&self.d.seg)
         cdef sh_client *c
+        cdef sh_client_view v
         out = []
         for i in range(1, high):
             c = sh_client_at(&self.d.seg, i)
@@ -283,7 +295,8 @@ cdef class NodeCore:
                     "index": i, "epoch": sh_load32_relaxed(&c.x_epoch), "pid": sh_load32_relaxed(&c.x_pid),
                     "role": sh_load32_relaxed(&c.x_role), "class_id": sh_load32_relaxed(&c.x_class),
                     "run_state": sh_load8_relaxed(sh_run_state_of(&self.d.seg, i)), "root": sh_load32_relaxed(&c.x_root), "submitted": sh_load_relaxed(&c.x_submitted),
-                    "completed": sh_load_relaxed(&c.x_completed),
+                    "completed": sh_load_relaxed(&c.x_completed), "crew": sh_load32_relaxed(&c.x_crew),
+                    "is_blocked": sh_survey_client(&self.d.seg, i, &v) and v.blocked,
                 })
         return out
 

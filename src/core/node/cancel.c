@@ -89,11 +89,7 @@ static void take_stale(sh_repair *d, uint32_t client, uint32_t class_id) {
   sh_store_release(&d->self.me->op, 0);
 }
 
-/* Work that waits for a lease is counted by its hints. Those of cancelled tasks would have resources collected for nobody, and
- * warnings written, until a worker comes to take them, which may be never. */
-static void drop_stale_hints(sh_repair *d, uint32_t class_id) {
-  if (sh_known_class(d, class_id)->kind != SH_CLASS_LEASE)
-    return;
+void sh_drop_stale_hints(sh_repair *d, uint32_t class_id) {
   sh_ring_memory memory = sh_self_ring_memory(&d->self);
   bool is_empty = true;
   for (uint32_t client = 0; client < d->clients_high; client++) {
@@ -121,7 +117,11 @@ static bool take_queued(sh_repair *d, sh_ending *e, uint64_t word) {
   sh_sweep_resolve(d, e->slot, mine, &cancelled);
   if (aside)
     tell_actor(d, class_id);
-  drop_stale_hints(d, class_id);
+  /* Work that waits for a lease, or for an environment, is counted by its hints. Those of cancelled tasks would have resources
+   * collected for nobody, and warnings written, until a worker comes to take them, which may be never. */
+  const sh_class *k = sh_known_class(d, class_id);
+  if (k->kind == SH_CLASS_LEASE || (k->kind != SH_CLASS_ACTOR && k->crew != k->root))
+    sh_drop_stale_hints(d, class_id);
   return true;
 }
 

@@ -212,12 +212,12 @@ static void lend_seat(sh_self *self) {
   sh_wake_worker(&self->seg); /* who found no seat sleeps, with work at hand */
 }
 
-/* Of one class of this job that needs no lease. */
+/* Of one class of this crew that needs no lease. */
 static bool claim_without_lease(sh_self *self, uint32_t class_id, uint32_t *slot) {
   const sh_segment *s = &self->seg;
   sh_class *c = sh_class_at(s, class_id);
   uint32_t kind = sh_load32_relaxed(&c->kind);
-  if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) || !sh_class_has_bits(s, c))
+  if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->crew) != self->crew || !class_open(c) || !sh_class_has_bits(s, c))
     return false;
   if (kind == SH_CLASS_SEAT && !sh_seat_take(self))
     return false;
@@ -228,7 +228,7 @@ static bool claim_without_lease(sh_self *self, uint32_t class_id, uint32_t *slot
   return true;
 }
 
-/* The task class of this job that comes after `last` when those of higher priority come first, and then those of lower number;
+/* The task class of this crew that comes after `last` when those of higher priority come first, and then those of lower number;
  * SH_MAX_CLASSES: before the first, and after the last. */
 static uint32_t class_after(const sh_self *self, uint32_t last) {
   const sh_segment *s = &self->seg;
@@ -241,7 +241,7 @@ static uint32_t class_after(const sh_self *self, uint32_t last) {
       const sh_class *c = sh_class_at(s, class_id);
       uint32_t priority = sh_load32_relaxed(&c->priority);
       bool is_later = priority < before || (priority == before && class_id > last);
-      if (!is_later || sh_load32_relaxed(&c->root) != self->root || (next != SH_MAX_CLASSES && priority <= best))
+      if (!is_later || sh_load32_relaxed(&c->crew) != self->crew || (next != SH_MAX_CLASSES && priority <= best))
         continue;
       next = class_id;
       best = priority;
@@ -307,7 +307,7 @@ sh_status sh_next_awaited(sh_self *self, sh_ref r, uint32_t *slot) {
     return SH_EMPTY; /* it may wait for its consumer, which would lie below it on this stack */
   sh_class *c = sh_class_at(s, class_id);
   uint32_t kind = sh_load32_relaxed(&c->kind);
-  if ((kind != SH_CLASS_SEAT && kind != SH_CLASS_FREE_RUN) || sh_load32_relaxed(&c->root) != self->root ||
+  if ((kind != SH_CLASS_SEAT && kind != SH_CLASS_FREE_RUN) || sh_load32_relaxed(&c->crew) != self->crew ||
       !class_open(c))
     return SH_EMPTY;
   sh_store_relaxed(&self->me->op, producer);
@@ -342,7 +342,7 @@ bool sh_next_possible(const sh_self *self) {
     for (; bits; bits &= bits - 1U) {
       sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
       uint32_t kind = sh_load32_relaxed(&c->kind);
-      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->root) != self->root || !class_open(c) ||
+      if (kind == SH_CLASS_LEASE || sh_load32_relaxed(&c->crew) != self->crew || !class_open(c) ||
           !sh_class_has_bits(s, c))
         continue;
       if (kind != SH_CLASS_SEAT)

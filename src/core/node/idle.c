@@ -30,23 +30,23 @@ void sh_wake_client(const sh_segment *s, uint32_t client) {
     (void)sh_park_wake(&c->park);
 }
 
-static bool serves(const sh_segment *s, uint32_t client, uint32_t root) {
+static bool serves(const sh_segment *s, uint32_t client, uint32_t crew) {
   const sh_client *c = sh_client_at(s, client);
-  return sh_load32_relaxed(&c->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&c->x_root) == root;
+  return sh_load32_relaxed(&c->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&c->x_crew) == crew;
 }
 
-bool sh_wake_worker_of(const sh_segment *s, uint32_t root, bool was_empty) {
+bool sh_wake_worker_of(const sh_segment *s, uint32_t crew, bool was_empty) {
   uint32_t words = (sh_clients_high(s) + 63U) / 64U;
   sh_fence(); /* (D) the pushed hint, then the idle and spinning bits; against the bit, then the look at the rings */
   for (uint32_t w = 0; was_empty && w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&s->header->x_spinning[w]); bits; bits &= bits - 1U)
-      if (serves(s, w * 64U + (uint32_t)__builtin_ctzll(bits), root))
+      if (serves(s, w * 64U + (uint32_t)__builtin_ctzll(bits), crew))
         return false;
   for (uint32_t w = 0; w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&s->header->x_idle[w]); bits; bits &= bits - 1U) {
       uint32_t client = w * 64U + (uint32_t)__builtin_ctzll(bits);
       uint64_t bit = 1ULL << (client % 64U);
-      if (!serves(s, client, root) || !(sh_fetch_and(&s->header->x_idle[w], ~bit) & bit))
+      if (!serves(s, client, crew) || !(sh_fetch_and(&s->header->x_idle[w], ~bit) & bit))
         continue;
       (void)sh_park_wake(&sh_client_at(s, client)->park);
       return true;
@@ -59,7 +59,7 @@ void sh_wake_worker(const sh_segment *s) {
     for (uint64_t bits = sh_load_relaxed(&s->header->x_task_classes[w]); bits; bits &= bits - 1U) {
       const sh_class *c = sh_class_at(s, w * 64U + (uint32_t)__builtin_ctzll(bits));
       if (sh_load32_relaxed(&c->kind) != SH_CLASS_LEASE && sh_class_has_bits(s, c) &&
-          sh_wake_worker_of(s, sh_load32_relaxed(&c->root), false))
+          sh_wake_worker_of(s, sh_load32_relaxed(&c->crew), false))
         return;
     }
 }

@@ -23,10 +23,10 @@ void sh_set_run_state(sh_self *self, sh_run_state state);
 
 /* Something that `client` waits for may be true now. Any process. */
 void sh_wake_client(const sh_segment *s, uint32_t client);
-/* A task class of job `root` has work: wake an idle worker of that job, unless one of them spins and will find it
+/* A task class of this crew has work: wake an idle worker of it, unless one of them spins and will find it
  * (was_empty: the ring was empty before). True if one was woken. */
-bool sh_wake_worker_of(const sh_segment *s, uint32_t root, bool was_empty);
-/* A CPU came free, or work is left: wake an idle worker of a job that has work. */
+bool sh_wake_worker_of(const sh_segment *s, uint32_t crew, bool was_empty);
+/* A CPU came free, or work is left: wake an idle worker of a crew that has work. */
 void sh_wake_worker(const sh_segment *s);
 
 /* Spin until r is closed, at most `limit_ns`. True if it is closed. Reads shared words only: with or without the lock. */

@@ -14,8 +14,8 @@ static uint32_t put32(sh_a32 *shared, const sh_a32 *known) {
 uint32_t sh_publish_client(sh_repair *d, uint32_t client) {
   sh_client *c = sh_client_at(&d->seg, client), *k = sh_known_client(d, client);
   return put32(&c->x_epoch, &k->x_epoch) + put32(&c->x_pid, &k->x_pid) + put32(&c->x_role, &k->x_role) +
-         put32(&c->x_class, &k->x_class) + put32(&c->x_root, &k->x_root) + put32(&c->x_fenced, &k->x_fenced) +
-         put32(&c->x_state, &k->x_state);
+         put32(&c->x_class, &k->x_class) + put32(&c->x_root, &k->x_root) + put32(&c->x_crew, &k->x_crew) +
+         put32(&c->x_fenced, &k->x_fenced) + put32(&c->x_state, &k->x_state);
 }
 
 uint32_t sh_publish_class(sh_repair *d, uint32_t class_id) {
@@ -24,7 +24,7 @@ uint32_t sh_publish_class(sh_repair *d, uint32_t class_id) {
                put32(&c->gpu_milli, &k->gpu_milli) + put32(&c->n_demands, &k->n_demands) +
                put32(&c->priority, &k->priority) + put32(&c->x_taker, &k->x_taker) +
                put32(&c->x_unreferenced, &k->x_unreferenced) + put32(&c->x_restarts, &k->x_restarts) +
-               put32(&c->x_incarnation, &k->x_incarnation);
+               put32(&c->x_incarnation, &k->x_incarnation) + put32(&c->crew, &k->crew) + put32(&c->spare0, &k->spare0);
   for (uint32_t i = 0; i < SH_MAX_DEMANDS; i++)
     n += put32(&c->demands[i].kind, &k->demands[i].kind) + put32(&c->demands[i].milli, &k->demands[i].milli);
   if (memcmp(&c->end, &k->end, sizeof c->end) != 0) {

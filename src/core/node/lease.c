@@ -148,8 +148,8 @@ static uint64_t work_of(sh_repair *d, uint32_t class_id) {
   return n;
 }
 
-/* An idle worker of the job, taken off the idle bits; 0 = none. */
-static uint32_t idle_worker(sh_repair *d, uint32_t root, bool take) {
+/* An idle worker of the crew, taken off the idle bits; 0 = none. */
+static uint32_t idle_worker(sh_repair *d, uint32_t crew, bool take) {
   uint32_t high = d->clients_high;
   for (uint32_t c = 1; c < high; c++) {
     const sh_client *client = sh_known_client(d, c);
@@ -157,7 +157,7 @@ static uint32_t idle_worker(sh_repair *d, uint32_t root, bool take) {
     uint64_t seen =
         sh_load_relaxed(&d->seg.header->x_idle[c / 64U]) | sh_load_relaxed(&d->seg.header->x_spinning[c / 64U]);
     if (!(seen & bit) || sh_load32_relaxed(&client->x_role) != SH_ROLE_WORKER ||
-        sh_load32_relaxed(&client->x_root) != root || d->leases[c].class_id)
+        sh_load32_relaxed(&client->x_crew) != crew || d->leases[c].class_id)
       continue;
     if (take)
       sh_fetch_and(&d->seg.header->x_idle[c / 64U], ~bit);
@@ -248,14 +248,14 @@ static bool runs_seatless(sh_repair *d, uint32_t c, uint64_t now_ns) {
   return runs && now_ns - seen->seatless_since_ns >= LACKING_NS;
 }
 
-/* Workers of a job that could take a task when their present one ends: not parked in get, not on a lease. */
-static uint32_t workers_at_hand(sh_repair *d, uint32_t root, uint64_t now_ns) {
+/* Workers of a crew that could take a task when their present one ends: not parked in get, not on a lease. */
+static uint32_t workers_at_hand(sh_repair *d, uint32_t crew, uint64_t now_ns) {
   uint32_t n = 0, high = d->clients_high;
   for (uint32_t c = 1; c < high; c++) {
     const sh_client *client = sh_known_client(d, c);
     bool blocked = (sh_load_relaxed(&d->seg.header->x_blocked[c / 64U]) >> (c % 64U)) & 1U;
     n += sh_load32_relaxed(&client->x_state) == SH_CLIENT_LIVE &&
-         sh_load32_relaxed(&client->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&client->x_root) == root &&
+         sh_load32_relaxed(&client->x_role) == SH_ROLE_WORKER && sh_load32_relaxed(&client->x_crew) == crew &&
          !blocked && !d->leases[c].class_id && !runs_seatless(d, c, now_ns);
   }
   return n;
@@ -273,23 +273,23 @@ static uint64_t taken_of(sh_repair *d, uint32_t class_id) {
 }
 
 /* Nobody idle was seen for this class at two rounds, and nobody took of it in between; not only in the moment between a wake and its claim. */
-static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t root, uint64_t now_ns) {
+static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t crew, uint64_t now_ns) {
   uint64_t *since = &d->lacking_since[class_id], taken = taken_of(d, class_id);
-  if (idle_worker(d, root, false)) {
+  if (idle_worker(d, crew, false)) {
     *since = 0;
     return false;
   }
   if (*since == 0 || d->lacking_taken[class_id] != taken)
     *since = now_ns;
   d->lacking_taken[class_id] = taken;
-  return now_ns - *since >= LACKING_NS || workers_at_hand(d, root, now_ns) == 0;
+  return now_ns - *since >= LACKING_NS || workers_at_hand(d, crew, now_ns) == 0;
 }
 
 /* Serve one class that needs resources. SH_OK: one more worker has a lease. SH_EMPTY: there is nobody to give it to, or it
  * wants no more. SH_FULL: there are no resources. */
 static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_class *c = sh_known_class(d, class_id);
-  uint32_t root = sh_load32_relaxed(&c->root), gpu_mask;
+  uint32_t root = sh_load32_relaxed(&c->root), crew = sh_load32_relaxed(&c->crew), gpu_mask;
   if (sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR) {
     if (!sh_lease_actor(d, class_id, &gpu_mask)) {
       starve(d, class_id, now_ns);
@@ -299,17 +299,17 @@ static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
     return SH_EMPTY;
   }
   sh_claims claims;
-  uint32_t client = idle_worker(d, root, false);
+  uint32_t client = idle_worker(d, crew, false);
   if (client == 0) {
-    if (lacks_workers(d, class_id, root, now_ns))
-      sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, -1, root);
+    if (lacks_workers(d, class_id, crew, now_ns))
+      sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, -1, crew);
     return SH_EMPTY;
   }
   if (!book(d, class_id, &claims)) {
     starve(d, class_id, now_ns);
     return SH_FULL;
   }
-  client = idle_worker(d, root, true);
+  client = idle_worker(d, crew, true);
   if (client == 0) {
     unbook(d, &claims);
     return SH_EMPTY;
@@ -321,21 +321,51 @@ static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   return SH_OK;
 }
 
-/* Jobs with ready one-CPU work. With several, seats go round between them tick by tick. */
+typedef struct sh_turns { /* jobs and their crews that have ready one-CPU work */
+  uint32_t roots[64], crews[64], n;
+} sh_turns;
+
+static void add_turn(sh_turns *turns, uint32_t root, uint32_t crew) {
+  for (uint32_t i = 0; i < turns->n; i++)
+    if (turns->crews[i] == crew)
+      return;
+  if (turns->n == 64U)
+    return;
+  turns->roots[turns->n] = root;
+  turns->crews[turns->n++] = crew;
+}
+
+/* Job by job, and within a job crew by crew: many environments give a job no larger share. */
+static uint32_t crew_in_turn(const sh_turns *turns, uint32_t at) {
+  uint32_t firsts[64], n_roots = 0, n_crews = 0;
+  for (uint32_t i = 0; i < turns->n; i++) {
+    bool known = false;
+    for (uint32_t j = 0; j < n_roots && !known; j++)
+      known = turns->roots[firsts[j]] == turns->roots[i];
+    if (!known)
+      firsts[n_roots++] = i;
+  }
+  uint32_t root = turns->roots[firsts[at % n_roots]];
+  for (uint32_t i = 0; i < turns->n; i++)
+    n_crews += turns->roots[i] == root;
+  uint32_t nth = at / n_roots % n_crews;
+  for (uint32_t i = 0;; i++)
+    if (turns->roots[i] == root && nth-- == 0)
+      return turns->crews[i];
+}
+
+/* With several crews that have ready one-CPU work, seats go round between them tick by tick. */
 static void take_turns(sh_repair *d) {
-  uint32_t roots[64], n = 0;
+  sh_turns turns = {.n = 0};
   for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
-      uint32_t root = sh_load32_relaxed(&sh_known_class(d, class_id)->root);
-      bool known = sh_load32_relaxed(&sh_known_class(d, class_id)->kind) != SH_CLASS_SEAT || work_of(d, class_id) == 0;
-      for (uint32_t i = 0; i < n && !known; i++)
-        known = roots[i] == root;
-      if (!known && n < 64U)
-        roots[n++] = root;
+      const sh_class *c = sh_known_class(d, class_id);
+      if (sh_load32_relaxed(&c->kind) == SH_CLASS_SEAT && work_of(d, class_id) != 0)
+        add_turn(&turns, sh_load32_relaxed(&c->root), sh_load32_relaxed(&c->crew));
     }
   sh_a32 *turn = &sh_seats_of(&d->seg)->x_turn;
-  uint32_t next = n > 1U ? roots[++d->turn_at % n] : 0;
+  uint32_t next = turns.n > 1U ? crew_in_turn(&turns, ++d->turn_at) : 0;
   if (next == sh_load32_relaxed(turn))
     return;
   sh_store32_seqcst(turn, next);
@@ -345,31 +375,31 @@ static void take_turns(sh_repair *d) {
     sh_wake_worker(&d->seg);
 }
 
-/* One worker at hand for each seat, for jobs with seat work; one more whenever zero-CPU work finds nobody idle. */
+/* One worker at hand for each seat, for crews with seat work; one more whenever zero-CPU work finds nobody idle. */
 static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
   uint32_t asked[64], n = 0, seats = d->seg.fixed.n_seats - seats_held(d);
   for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
     for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
       uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits), want = 1;
       sh_class *c = sh_known_class(d, class_id);
-      uint32_t kind = sh_load32_relaxed(&c->kind), root = sh_load32_relaxed(&c->root);
+      uint32_t kind = sh_load32_relaxed(&c->kind), crew = sh_load32_relaxed(&c->crew);
       bool skip = kind == SH_CLASS_LEASE || n == 64U;
       for (uint32_t i = 0; i < n && !skip; i++)
-        skip = asked[i] == root;
+        skip = asked[i] == crew;
       if (skip || work_of(d, class_id) == 0)
         continue;
       if (kind == SH_CLASS_SEAT) {
-        uint32_t at_hand = workers_at_hand(d, root, now_ns);
+        uint32_t at_hand = workers_at_hand(d, crew, now_ns);
         want = at_hand < seats ? seats - at_hand : 0;
-        if (want == 0 && sh_seats_unused(&d->seg) > 0 && lacks_workers(d, class_id, root, now_ns))
+        if (want == 0 && sh_seats_unused(&d->seg) > 0 && lacks_workers(d, class_id, crew, now_ns))
           want = 1; /* those at hand do not come: stopped, perhaps */
-      } else if (!lacks_workers(d, class_id, root, now_ns)) {
+      } else if (!lacks_workers(d, class_id, crew, now_ns)) {
         want = 0;
       }
       if (want == 0)
         continue;
-      asked[n++] = root;
-      sh_event_add(d, SH_EVENT_NEED_WORKERS, want, -1, root);
+      asked[n++] = crew;
+      sh_event_add(d, SH_EVENT_NEED_WORKERS, want, -1, crew);
     }
 }
 

@@ -64,7 +64,7 @@ typedef struct sh_client {
   sh_a32 x_class;  /* actor: the class it serves */
   sh_a32 x_root;   /* its job: workers serve one job for life */
   sh_a32 x_fenced; /* no more work; see sh_self_should_exit */
-  sh_a32 spare0;
+  sh_a32 x_crew;   /* worker: the crew that it is of */
   sh_a64 x_lease;
   sh_a64 x_log_counted; /* log cells below are processed: the client may reuse them */
   uint64_t pad0[10];
@@ -115,6 +115,10 @@ static inline sh_ref sh_log_ref(uint64_t e) {
 
 /* ---- scheduling classes: what may run where; an actor is a class with one taker ---- */
 
+/* A crew is the workers of one job that have one environment. A task class names the crew that takes its tasks, a worker the
+ * one that it is of, both for life: so no task runs in another environment than its own. The crew without an environment has
+ * the number of its root; the others have numbers that no root has. */
+
 #define SH_CLASS_LIVE 2U
 #define SH_CLASS_CLOSED 3U /* an actor that is gone, or a root that ended: nothing of it may be claimed */
 #define SH_MAX_DEMANDS 8U
@@ -132,6 +136,8 @@ typedef struct sh_class { /* written by the daemon, except the bits */
   sh_a32 x_unreferenced; /* actor: the last handle is gone; it ends when its calls are done */
   sh_a32 x_restarts;     /* actor: 1: when its process dies, another one follows; its calls wait for that */
   sh_a32 x_incarnation;  /* actor: processes that it had before the present one */
+  sh_a32 crew;           /* task class: who takes its tasks */
+  sh_a32 spare0;
   struct {
     sh_a32 kind, milli;
   } demands[SH_MAX_DEMANDS];
@@ -157,7 +163,7 @@ typedef struct sh_seat {
 } sh_seat;
 typedef struct sh_seats {
   sh_a32 x_wanted;      /* daemon: seats it collects for leases; finishers give theirs up */
-  sh_a32 x_turn;        /* daemon: the root whose workers may take seats now, when several want them; 0 = all */
+  sh_a32 x_turn;        /* daemon: the crew whose workers may take seats now, when several want them; 0 = all */
   sh_a32 x_lease_waits; /* daemon: 1 while work waits for a lease; whoever goes idle then pokes it */
   uint32_t pad[29];
   sh_seat seat[SH_MAX_SEATS];

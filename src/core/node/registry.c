@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Clients and classes come and go: each record is made and ended here, first in what the daemon knows of it. */
+#include "node/cancel.h"
 #include "node/known.h"
 #include "node/look.h"
 #include "node/task.h"
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
-                             uint32_t *index, uint32_t *epoch) {
+                             uint32_t crew, uint32_t *index, uint32_t *epoch) {
   int copy = pidfd >= 0 ? fcntl(pidfd, F_DUPFD_CLOEXEC, 3) : -1;
   if (pidfd >= 0 && copy < 0)
     return SH_OS;
@@ -42,7 +43,8 @@ sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t rol
                    .x_pid = pid,
                    .x_role = role,
                    .x_class = class_id >= 0 ? (uint32_t)class_id : 0U,
-                   .x_root = root};
+                   .x_root = root,
+                   .x_crew = crew ? crew : root};
   (void)sh_publish_client(d, i);
   d->damaged_logs[i] = false;
   if (i + 1U > d->clients_high)
@@ -80,10 +82,14 @@ static uint32_t stored_priority(const sh_shape *shape) {
   return (uint32_t)(shape->priority + (int32_t)SH_PRIORITY_USUAL);
 }
 
+static uint32_t crew_of(const sh_shape *shape) {
+  return shape->crew ? shape->crew : shape->root;
+}
+
 static bool same_shape(sh_class *c, const sh_shape *shape) {
-  if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli ||
-      sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli || sh_load32_relaxed(&c->n_demands) != shape->n_demands ||
-      sh_load32_relaxed(&c->priority) != stored_priority(shape))
+  if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->crew) != crew_of(shape) ||
+      sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli || sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli ||
+      sh_load32_relaxed(&c->n_demands) != shape->n_demands || sh_load32_relaxed(&c->priority) != stored_priority(shape))
     return false;
   for (uint32_t i = 0; i < shape->n_demands; i++)
     if (sh_load32_relaxed(&c->demands[i].kind) != shape->kinds[i] ||
@@ -127,7 +133,8 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
                   .cpu_milli = shape->cpu_milli,
                   .gpu_milli = shape->gpu_milli,
                   .n_demands = shape->n_demands,
-                  .priority = stored_priority(shape)};
+                  .priority = stored_priority(shape),
+                  .crew = crew_of(shape)};
   d->ranked |= shape->priority != 0;
   for (uint32_t i = 0; i < shape->n_demands; i++) {
     k->demands[i].kind = shape->kinds[i];
@@ -208,6 +215,19 @@ void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_erro
   bool actor = k->kind == SH_CLASS_ACTOR;
   sh_sweep_fail(d, of_class, class_id, actor ? sh_called_word(&d->seg, class_id, 0) : NULL, end);
   (void)sh_counts_work(&d->counts, SH_WORK_NS);
+  pthread_mutex_unlock(&d->lock);
+}
+
+void sh_repair_fail_class(sh_repair *d, uint32_t class_id, const sh_system_error *end) {
+  if (class_id >= SH_MAX_CLASSES)
+    return;
+  pthread_mutex_lock(&d->lock);
+  sh_class *k = sh_known_class(d, class_id);
+  if (sh_word_state(k->word) == SH_CLASS_LIVE && k->kind != SH_CLASS_ACTOR) {
+    sh_sweep_fail(d, of_class, class_id, false, end);
+    (void)sh_counts_work(&d->counts, SH_WORK_NS);
+    sh_drop_stale_hints(d, class_id); /* or it would look as if somebody waited */
+  }
   pthread_mutex_unlock(&d->lock);
 }
 

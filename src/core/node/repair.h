@@ -22,8 +22,8 @@
 #define SH_WORK_NS 5000000U /* for releases in one round */
 
 typedef enum sh_event_kind {
-  SH_EVENT_CLIENT_SWEPT = 1,   /* a = client, b = epoch, c = 0 */
-  SH_EVENT_NEED_WORKERS,       /* a = how many, b = class id of an actor that was granted, or -1; c = root */
+  SH_EVENT_CLIENT_SWEPT = 1, /* a = client, b = epoch, c = 0 */
+  SH_EVENT_NEED_WORKERS, /* a = how many, b = -1, c = crew; or b = class id of an actor that was granted, c = root */
   SH_EVENT_ACTOR_UNREFERENCED, /* a = class id */
   SH_EVENT_STARVED,            /* a = class id, b = milliseconds its oldest task has waited for resources */
   SH_EVENT_QUARANTINED,        /* a = pool or SH_DAMAGED_*, b = index */
@@ -129,15 +129,16 @@ sh_status sh_repair_start(sh_repair *d);
 void sh_repair_stop(sh_repair *d);
 void sh_repair_close(sh_repair *d);
 
-/* A fresh client record; the pidfd is duplicated. SH_FULL when all records are taken. */
+/* A fresh client record; the pidfd is duplicated. `crew`: of a worker, 0 = the root's. SH_FULL when all records are taken. */
 sh_status sh_repair_register(sh_repair *d, uint32_t pid, int pidfd, uint32_t role, int32_t class_id, uint32_t root,
-                             uint32_t *index, uint32_t *epoch);
+                             uint32_t crew, uint32_t *index, uint32_t *epoch);
 void sh_repair_fence(sh_repair *d, uint32_t index, uint32_t epoch);
 
 /* Classes. `demands` are pairs of kind and milli. */
 typedef struct sh_shape {
   uint32_t root, cpu_milli, gpu_milli, n_demands;
   int32_t priority; /* of task classes: higher first, within the job */
+  uint32_t crew;    /* of task classes: 0 = the root's */
   uint32_t kinds[SH_MAX_DEMANDS], milli[SH_MAX_DEMANDS];
 } sh_shape;
 sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
@@ -148,6 +149,8 @@ sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *
 void sh_repair_set_restarts(sh_repair *d, uint32_t class_id, bool restarts, uint32_t incarnation);
 bool sh_repair_reserve_actor(sh_repair *d, uint32_t class_id, uint32_t *gpu_mask);
 void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end);
+/* Resolve with `end` what waits in a task class whose workers cannot be made. The class stays open for what comes later. */
+void sh_repair_fail_class(sh_repair *d, uint32_t class_id, const sh_system_error *end);
 void sh_repair_end_root(sh_repair *d, uint32_t root);
 sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli);
 

@@ -43,6 +43,7 @@ sh_status sh_self_open_over(sh_self *self, const sh_segment *seg, int poke_fd, u
   self->epoch = epoch;
   self->role = sh_load32_relaxed(&self->me->x_role);
   self->root = sh_load32_relaxed(&self->me->x_root);
+  self->crew = sh_load32_relaxed(&self->me->x_crew);
   self->task_id = sh_id_root(self->root);
   self->poke_fd = poke_fd;
   self->wait_hook = wait_locked;

@@ -59,7 +59,7 @@ typedef struct sh_self {
   uint32_t n_overtaken, cap_overtaken;
   uint32_t *overtaken; /* entries that resolved and whose waiter serves another entry by now: to be reported (idle.c) */
   sh_id128 task_id;    /* whom this process's main thread acts for */
-  uint32_t task_counter, put_counter, depth, root;
+  uint32_t task_counter, put_counter, depth, root, crew;
   uint64_t parent; /* packed slot of that task, if it may have another attempt; 0 = it may not, or there is none */
   sh_keep *kept;
   uint32_t n_kept, cap_kept, kept_turn;

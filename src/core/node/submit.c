@@ -193,7 +193,7 @@ static sh_status push_hint(sh_self *self, uint32_t slot, uint32_t generation, ui
       sh_self_poke(self); /* leases are the daemon's to grant: it wakes whom it gives one */
     return SH_OK;
   }
-  (void)sh_wake_worker_of(&self->seg, sh_load32_relaxed(&c->root), was_empty);
+  (void)sh_wake_worker_of(&self->seg, sh_load32_relaxed(&c->crew), was_empty);
   return SH_OK;
 }
 

@@ -134,7 +134,7 @@ static bool is_idle(sh_repair *d, uint32_t client) {
 
 static bool out_of_turn(sh_repair *d, sh_class *c) {
   uint32_t turn = sh_load32_relaxed(&sh_seats_of(&d->seg)->x_turn);
-  return turn != 0 && turn != sh_load32_relaxed(&c->root);
+  return turn != 0 && turn != sh_load32_relaxed(&c->crew);
 }
 
 /* Who sleeps and is stopped would not come: wake it, for when it is continued, and count it out. */
@@ -219,7 +219,7 @@ static void help_classes(sh_repair *d) {
     if (kind == SH_CLASS_LEASE || out_of_turn(d, known))
       continue;
     count_out_stopped_sleepers(d);
-    for (uint64_t n = 0; n < waiting && sh_wake_worker_of(&d->seg, known->root, false); n++)
+    for (uint64_t n = 0; n < waiting && sh_wake_worker_of(&d->seg, known->crew, false); n++)
       d->repairs++;
   }
 }

@@ -115,6 +115,7 @@ class Actors:
             asked.meta,
             _short_record(job, asked.cls_key),
             asked.concurrency_groups,
+            environment=asked.environment,
         )
         actor = self._actors[order.class_id] = Actor(
             order, job, creator, asked.ticket, is_possible, asked.is_detached, Restarts(asked.max_restarts)
@@ -240,6 +241,8 @@ class Actors:
             return
         death = process.death(self._log_path)
         has_left = actor.is_unreferenced and process.status == 0
+        if process.failure is not None:
+            self._settle(actor)  # the next attempt would fail alike
         if actor.restarts.is_left and not has_left:
             actor.process = None
             self._restart(actor, death)

@@ -29,16 +29,19 @@ from shoal._core._node import (
     ROLE_DRIVER,
     NodeCore,
 )
-from shoal.config import log_dir, log_limit, memory_config
+from shoal.config import cache_dir, cache_limit, log_dir, log_limit, memory_config
 from shoal.memory import Meter
 from shoal.node.actors import Actors
 from shoal.node.connections import UNREGISTERED, Connection, refuse
+from shoal.node.crews import Crews
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.descriptors import OF_DRIVER, Descriptors
+from shoal.node.environments import Environments
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
 from shoal.node.output_tail import OutputTail
+from shoal.node.package_folder import PackageFolder
 from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
@@ -99,10 +102,19 @@ class Daemon:
         self._jobs = Jobs(self._core.drop, output, log_file)
         self._port = ZygotePort(zygote_sock, self._take_report, self._zygote_lost)
         self._descriptors = Descriptors()
+        self._packages = PackageFolder(cache_dir(), session.name)
+        self._environments = Environments(cache_dir(), cache_limit())
+        self._crews = Crews(self._core, self._environments, self._deaths)
         self._pool = WorkerPool(
-            self._core, self._config, self._port.send, self._connect_worker, self._process_ended, self._descriptors
+            self._core,
+            self._config,
+            self._port.send,
+            self._connect_worker,
+            self._process_ended,
+            self._descriptors,
+            self._environments,
         )
-        self._staffing = Staffing(self._core, self._pool, int(capacity[CPU]))
+        self._staffing = Staffing(self._core, self._pool, self._crews, int(capacity[CPU]))
         self._actors = Actors(
             self._core, self._deaths, self._pool.start, self._pool.kill, self._end_job, self._log_path
         )
@@ -123,9 +135,12 @@ class Daemon:
                 self._deaths,
                 self._starvation,
                 self._spiller,
-                Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors),
+                Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors, self._crews),
                 StackCollector(self._jobs, self._pool),
                 output,
+                self._crews,
+                self._packages,
+                self._staffing.crew_began,
                 self._stop,
             )
         )
@@ -259,6 +274,7 @@ class Daemon:
         # Its queue goes first, or the deaths of its workers would be taken for failures to be retried.
         self._core.end_root(job.root)
         self._actors.end_job(job)
+        self._crews.end_job(job)
         for process in self._pool.of_job(job):
             self._pool.kill(process, JOB_ENDED)
         if job.driver is not None:
@@ -277,9 +293,7 @@ class Daemon:
             elif kind == EVENT_NEED_WORKERS and b >= 0:
                 self._actors.granted(b)
             elif kind == EVENT_NEED_WORKERS:
-                job = self._jobs.get(c)
-                if job is not None and not self._stopping.is_set():
-                    self._staffing.needed(job, a)
+                self._need_workers(a, c)
             elif kind == EVENT_ACTOR_UNREFERENCED:
                 self._actors.unreferenced(a)
             elif kind == EVENT_FLUSH:
@@ -294,6 +308,12 @@ class Daemon:
                 self._kill_condemned(a, b)
         if is_measuring and not self._stopping.is_set():
             self._memory.measure()
+
+    def _need_workers(self, count: int, number: int) -> None:
+        crew = self._crews.get(number)
+        job = self._jobs.get(number) if crew is None else crew.job
+        if job is not None and not self._stopping.is_set():
+            self._staffing.needed(job, count, crew)
 
     def _client_swept(self, index: int, epoch: int) -> None:
         driver = next((job for job in self._jobs if job.driver and job.driver.key == (index, epoch)), None)
@@ -382,6 +402,7 @@ class Daemon:
             self._listener.close()
         loop.remove_reader(self._core.event_fd)
         self._spiller.close()
+        self._environments.close()
         self._core.stop()  # first: what dies from here on is the end of the node, not a failure of a task
         self._port.close()  # the zygote ends all workers, then itself
         await self._zygote_gone()
@@ -392,6 +413,7 @@ class Daemon:
         for job in self._jobs:
             job.flush()
         self._session.remove()
+        self._packages.remove()
         await self._hang_up()
 
     async def _zygote_gone(self) -> None:

@@ -18,7 +18,9 @@ from shoal.protocol.orders import StartOrder
 
 if TYPE_CHECKING:
     from shoal.link import Link
+    from shoal.protocol.environment import Environment
 
+SITE_NAMES = ("site-packages", "dist-packages")
 BROKEN = 71  # exit code of a process whose user code closed what is not its own (EX_OSERR)
 STILLBORN = 70  # exit code of a process that never got as far as its main function (EX_SOFTWARE)
 
@@ -38,18 +40,24 @@ class Birth(NamedTuple):
 
     order: StartOrder
     descriptors: list[int]  # link, stdout, stderr
+    is_fresh: bool = False  # it has executed an interpreter of its own (fresh.py), which set its module path
 
 
 def live(birth: Birth) -> NoReturn:
     """Run the worker in this forked child, from its welcome to its exit."""
-    order, (link_fd, stdout_fd, stderr_fd) = birth
+    order, (link_fd, stdout_fd, stderr_fd), is_fresh = birth
     code = STILLBORN
     try:
-        _take_streams(stdout_fd, stderr_fd)
+        take_streams(stdout_fd, stderr_fd)
         processes.set_name(f"shoal:{order.actor.class_name}" if order.actor else "shoal-worker")
         with suppress(OSError):  # a driver whose folder was deleted under it has none either
             os.chdir(order.cwd)
-        sys.path[:] = order.sys_path
+        if order.environment is not None and order.environment.working_dir:
+            os.chdir(order.environment.working_dir)
+        if order.environment is None:
+            sys.path[:] = order.sys_path
+        elif not is_fresh:
+            sys.path[:] = [entry for half in halves(order) for entry in half]
         _reseed()
         gc.enable()
 
@@ -67,6 +75,29 @@ def live(birth: Birth) -> NoReturn:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     _exit(code)
+
+
+def halves(order: StartOrder) -> tuple[list[str], list[str]]:
+    """The module path of an order's process: up to where installed packages begin, and from there on.
+
+    First what the environment brings, then the driver's path. What of that lies in the original of the working
+    directory is looked for in its copy, or an edit of the original would be seen.
+    """
+    path, environment = order.sys_path, order.environment
+    if environment is None:
+        return path, []
+    first = next((at for at, entry in enumerate(path) if os.path.basename(entry) in SITE_NAMES), len(path))
+    own = [folder for folder in (environment.working_dir, *environment.py_modules) if folder]
+    before = [*own, *(_in_copy(entry, environment) for entry in path[:first])]
+    return list(dict.fromkeys(before)), path[first:]
+
+
+def _in_copy(entry: str, environment: Environment) -> str:
+    source = environment.source_dir
+    if source and (entry == source or entry.startswith(source + os.sep)):
+        copy = environment.working_dir + entry[len(source) :]
+        return copy if os.path.isdir(copy) else entry
+    return entry
 
 
 def attach(link_fd: int, open_client: Callable[[int, int, int, int], C]) -> tuple[Link, C, Welcome]:
@@ -90,7 +121,8 @@ def _end_broken() -> None:
     os._exit(BROKEN)
 
 
-def _take_streams(stdout_fd: int, stderr_fd: int) -> None:
+def take_streams(stdout_fd: int, stderr_fd: int) -> None:
+    """Make the given pipes this process's output."""
     for given, standard in ((stdout_fd, 1), (stderr_fd, 2)):
         os.dup2(given, standard)
         os.close(given)

@@ -15,10 +15,12 @@ from shoal._core import status
 from shoal._core._node import NodeCore
 from shoal.node.actors import Actors
 from shoal.node.connections import Connection
+from shoal.node.crews import Crew, Crews
 from shoal.node.deaths import Deaths, actor_key, client_key
 from shoal.node.earlier_calls import EarlierCalls
 from shoal.node.jobs import Job, Jobs
 from shoal.node.output_tail import OutputTail
+from shoal.node.package_folder import PackageFolder
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger, Shape
 from shoal.node.spiller import Spiller
@@ -72,6 +74,9 @@ class Node:
     tables: Tables
     stacks: StackCollector
     output: OutputTail
+    crews: Crews
+    packages: PackageFolder
+    begin: Callable[[Crew], None]  # workers of a crew will be wanted
     stop: Callable[[], None]
 
 
@@ -99,6 +104,7 @@ class Requests:
             m.ImportRef: self._import_ref,
             m.RestoreObjects: self._restore_objects,
             m.DescribeShortage: self._describe_shortage,
+            m.PackageFolder: self._package_folder,
             m.ClusterResources: self._cluster_resources,
             m.AvailableResources: self._available_resources,
             m.DescribeClass: self._describe_class,
@@ -139,8 +145,13 @@ class Requests:
 
     async def _define_class(self, asker: Connection, message: m.DefineClass) -> m.Reply:
         job = _job(asker)
-        define = partial(self._node.core.define_class, priority=message.priority)
+        crew = self._node.crews.of(job, message.environment)
+        number = 0 if crew is None else crew.number
+        define = partial(self._node.core.define_class, priority=message.priority, crew=number)
         class_id = self._define(define, job, message.resources)
+        if crew is not None:
+            crew.classes.add(class_id)
+            self._node.begin(crew)
         return m.ClassId(class_id, self._warn_once(class_id, message.resources))
 
     async def _create_actor(self, asker: Connection, message: m.CreateActor) -> m.Reply:
@@ -243,6 +254,14 @@ class Requests:
 
     async def _describe_shortage(self, asker: Connection, message: m.DescribeShortage) -> m.Reply:
         return m.StoreReport(*self._node.spiller.report(message.nbytes))
+
+    # -- environments
+
+    async def _package_folder(self, asker: Connection, message: m.PackageFolder) -> m.Reply:
+        try:
+            return m.Folder(self._node.packages.path())
+        except OSError as error:
+            raise Refusal(m.Refused.NO_ENVIRONMENT, f"the node has no folder for packages: {error}") from error
 
     # -- the node
 

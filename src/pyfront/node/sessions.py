@@ -101,15 +101,15 @@ def remove_folder(path: str) -> None:
         os.rmdir(os.path.dirname(path))
 
 
-def check_private(path: str) -> None:
+def check_private(path: str, advice: str = "remove it or set XDG_RUNTIME_DIR") -> None:
     """Raises UnsafeFolderError unless `path` is a real folder of this user that nobody else may enter."""
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode):
-        raise UnsafeFolderError(f"{path} is not a folder; remove it or set XDG_RUNTIME_DIR")
+        raise UnsafeFolderError(f"{path} is not a folder; {advice}")
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
         raise UnsafeFolderError(
             f"{path} must belong to user {os.getuid()} with mode 0700, but belongs to {status.st_uid} with mode "
-            f"{stat.S_IMODE(status.st_mode):04o}; remove it or set XDG_RUNTIME_DIR"
+            f"{stat.S_IMODE(status.st_mode):04o}; {advice}"
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from shoal._core._node import NodeCore
 from shoal.node.actors import Actor, Actors, EndedActor
+from shoal.node.crews import Crews
 from shoal.node.jobs import Job, Jobs
 from shoal.node.resources import Ledger
 from shoal.node.worker_pool import WorkerPool
@@ -20,7 +21,14 @@ class Tables:
     """The tables of one node."""
 
     def __init__(
-        self, core: NodeCore, config: NodeConfig, ledger: Ledger, jobs: Jobs, pool: WorkerPool, actors: Actors
+        self,
+        core: NodeCore,
+        config: NodeConfig,
+        ledger: Ledger,
+        jobs: Jobs,
+        pool: WorkerPool,
+        actors: Actors,
+        crews: Crews,
     ) -> None:
         self._core = core
         self._config = config
@@ -28,6 +36,7 @@ class Tables:
         self._jobs = jobs
         self._pool = pool
         self._actors = actors
+        self._crews = crews
         self._started_s = time.time()
 
     def read(self, spill_counters: dict[str, int]) -> NodeTables:
@@ -53,6 +62,7 @@ class Tables:
             classes=classes,
             impossible={class_id: text for class_id, text in shortages.items() if text is not None},
             is_recording_lines=config.is_recording_lines,
+            unprepared=self._crews.waiting() | _unprepared_actors(self._pool),
         )
 
 
@@ -115,4 +125,14 @@ def _worker_rows(pool: WorkerPool) -> Iterable[WorkerRow]:
             name = process.actor.name or process.actor.class_name
         else:
             name = process.output.last_name if process.output is not None else ""
-        yield WorkerRow(process.pid, index, epoch, process.job.root, name)
+        environment = process.environment
+        described = "" if environment is None else environment.describe()
+        yield WorkerRow(process.pid, index, epoch, process.job.root, name, described)
+
+
+def _unprepared_actors(pool: WorkerPool) -> dict[int, str]:
+    return {
+        process.actor.class_id: f"It is being made ({process.environment.describe()})"
+        for process in pool
+        if process.actor is not None and process.environment is not None and process.is_unprepared
+    }

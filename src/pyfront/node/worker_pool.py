@@ -17,15 +17,19 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from shoal._core import status
 from shoal._core._node import ROLE_ACTOR, ROLE_WORKER, NodeCore
 from shoal.node.connections import UNREGISTERED, Connection
+from shoal.node.crews import Crew, setup_failure
 from shoal.node.descriptors import OF_ORDER, OF_WORKER, Descriptors
+from shoal.node.environments import Environments, Prepared
 from shoal.node.jobs import Job
 from shoal.node.logs import WorkerOutput
 from shoal.node.processes import describe_status
-from shoal.protocol.messages import Death, MemoryEnd, NodeConfig, Welcome
+from shoal.protocol.environment import Environment
+from shoal.protocol.messages import Death, MemoryEnd, NodeConfig, Retire, Welcome
 from shoal.protocol.orders import ActorOrder, StartOrder, ZygoteOrder
 
 HANG_UP_GRACE_S = 1.0  # between a worker's closing its link and being killed for it
@@ -39,6 +43,7 @@ class WorkerProcess:
     job: Job
     actor: ActorOrder | None
     is_spare: bool  # leaves by itself when there is little to do
+    crew: Crew | None = None  # of a task worker; None: it has no environment
     link: socket.socket | None = None  # None, like the pipes: there were no descriptors for it
     stdout_fd: int = -1
     stderr_fd: int = -1
@@ -53,9 +58,21 @@ class WorkerProcess:
     reason: str = ""  # why it ends, in the words of whoever ended it
     payload: bytes = b""
     memory: MemoryEnd | None = None  # that it ends for want of memory
+    failure: Death | None = None  # that its environment could not be made
+    is_retired: bool = False  # it has been asked to leave
+    is_unprepared: bool = False  # its environment is being made, and the zygote is asked then
+
+    @property
+    def environment(self) -> Environment | None:
+        """What it runs in."""
+        if self.actor is not None:
+            return self.actor.environment
+        return None if self.crew is None else self.crew.environment
 
     def death(self, log_path: str | None = None) -> Death:
         """How it ended."""
+        if self.failure is not None:
+            return self.failure
         code, signal_number = (None, None) if self.status is None else describe_status(self.status)
         return Death(
             pid=self.pid,
@@ -81,8 +98,10 @@ class WorkerPool:
         connect: Callable[[socket.socket, int], Connection],
         ended: Callable[[WorkerProcess], None],
         descriptors: Descriptors,
+        environments: Environments,
     ) -> None:
         self._core = core
+        self._environments = environments
         self._descriptors = descriptors
         self._config = config
         self._order = order
@@ -94,17 +113,53 @@ class WorkerPool:
         self._alive: dict[int, WorkerProcess] = {}  # by pid, until reaped: then the pid may have another meaning
         self._registered: dict[tuple[int, int], WorkerProcess] = {}  # by client index and epoch, until swept
 
-    def start(self, job: Job, actor: ActorOrder | None = None, *, idle_exit_s: float | None = None) -> WorkerProcess:
-        """Ask for one more worker of this job, or for an actor's process."""
+    def start(
+        self,
+        job: Job,
+        actor: ActorOrder | None = None,
+        *,
+        idle_exit_s: float | None = None,
+        crew: Crew | None = None,
+    ) -> WorkerProcess:
+        """Ask for one more worker of this job or crew, or for an actor's process, once its environment is there."""
         self._last_number += 1
-        process = WorkerProcess(self._last_number, job, actor, idle_exit_s is not None)
+        process = WorkerProcess(self._last_number, job, actor, idle_exit_s is not None, crew)
         self._ordered[process.number] = process
+        if process.environment is None:
+            return self._send(process, idle_exit_s, Prepared())
+        process.is_unprepared = True
+        take = partial(self._prepared, process, idle_exit_s)
+        self._environments.prepare(process.environment, job.hello.sys_path, take)
+        return process
+
+    def _prepared(self, process: WorkerProcess, idle_exit_s: float | None, result: Prepared) -> None:
+        if process.number not in self._ordered:
+            return  # it was killed meanwhile
+        process.is_unprepared = False
+        if not result.error:
+            self._send(process, idle_exit_s, result)
+            return
+        assert process.environment is not None
+        process.failure = setup_failure(process.environment, result)
+        self.not_started(process.number, process.failure.reason)
+
+    def _send(self, process: WorkerProcess, idle_exit_s: float | None, result: Prepared) -> WorkerProcess:
         if not self._descriptors.take(OF_ORDER):
-            asyncio.get_running_loop().call_soon(self.not_started, process.number, self._descriptors.shortage)
+            asyncio.get_running_loop().call_soon(self._break_off, process.number, self._descriptors.shortage)
             return process
         process.link, theirs = socket.socketpair()
         (process.stdout_fd, stdout_end), (process.stderr_fd, stderr_end) = os.pipe(), os.pipe()
-        order = StartOrder(process.number, job.root, job.hello.cwd, job.hello.sys_path, actor, idle_exit_s)
+        job = process.job
+        order = StartOrder(
+            process.number,
+            job.root,
+            job.hello.cwd,
+            job.hello.sys_path,
+            process.actor,
+            idle_exit_s,
+            process.environment,
+            result.prefix,
+        )
         self._order(order, [theirs.detach(), stdout_end, stderr_end])
         return process
 
@@ -115,6 +170,14 @@ class WorkerPool:
         if process.pidfd >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+        elif process.is_unprepared:
+            asyncio.get_running_loop().call_soon(self._break_off, process.number, reason)
+
+    def retire(self, process: WorkerProcess) -> None:
+        """Have a worker leave after its present task."""
+        if process.connection is not None and not process.is_retired:
+            process.is_retired = True
+            process.connection.push(Retire())
 
     def of_job(self, job: Job) -> list[WorkerProcess]:
         """All processes of a job, those not forked yet included."""
@@ -147,7 +210,8 @@ class WorkerPool:
             self._give_up(process, process.reason)
             return
         try:
-            process.key = self._core.register(pid, pidfd, role, class_id, process.job.root)
+            crew = 0 if process.crew is None else process.crew.number
+            process.key = self._core.register(pid, pidfd, role, class_id, process.job.root, crew)
         except status.StoreFull:
             self._give_up(process, "the node has no room for one more process")
             return
@@ -164,6 +228,10 @@ class WorkerPool:
             os.close(process.stderr_fd)
             self._descriptors.give(OF_ORDER)
         self._ended(process)
+
+    def _break_off(self, number: int, text: str) -> None:
+        if number in self._ordered:
+            self.not_started(number, text)
 
     def exited(self, pid: int, wait_status: int) -> None:
         """The zygote reaped a process; one that is not a worker is of no interest."""

@@ -21,7 +21,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from shoal.link import receive_descriptors
-from shoal.node import boot, newborn, processes
+from shoal.node import boot, fresh, newborn, processes
 from shoal.node.newborn import Birth
 from shoal.node.rehearsal import rehearse
 from shoal.node.sessions import remove_folder
@@ -196,6 +196,8 @@ def main(session_path: str, daemon_pid: str) -> None:
     gc.freeze()
     birth = Zygote(socket.socket(fileno=boot.INHERITED_FD)).serve()
     if birth is not None:
+        if not fresh.is_forkable(birth.order):
+            fresh.execute(birth)
         newborn.live(birth)
     processes.end_descendants(GRACE_S, LIMIT_S)
     remove_folder(session_path)

@@ -19,6 +19,7 @@ from shoal.protocol.conversation import R as R
 from shoal.protocol.conversation import Reply as Reply
 from shoal.protocol.conversation import Request as Request
 from shoal.protocol.earlier import EarlierReply, EarlierRequest
+from shoal.protocol.environment import Environment
 from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
@@ -41,6 +42,7 @@ class Refused(Reply, frozen=True):
     FULL: ClassVar[str] = "full"  # no room for one more record in the node
     OUT_OF_DISK: ClassVar[str] = "out of disk"  # the store is full, and nothing more can be spilled
     LOST: ClassVar[str] = "lost"  # an object's bytes cannot be had any more
+    NO_ENVIRONMENT: ClassVar[str] = "no environment"  # there is no folder for what it is made of
     NOT_WELCOME: ClassVar[str] = "not welcome"  # the node does not start, or does not take this client
 
 
@@ -132,6 +134,7 @@ class Death(Reply, frozen=True):
     payload: bytes = b""  # the error that an actor's constructor raised, as the worker wrote it
     memory: MemoryEnd | None = None
     earlier: list[str] = msgspec.field(default_factory=list)  # how the actor's last processes before it ended
+    is_setup: bool = False  # there was none: its environment could not be made, for `reason`
 
 
 class RefLocation(Reply, frozen=True):
@@ -139,6 +142,12 @@ class RefLocation(Reply, frozen=True):
 
     index: int
     generation: int
+
+
+class Folder(Reply, frozen=True):
+    """A folder of the node's."""
+
+    path: str
 
 
 class Amounts(Reply, frozen=True):
@@ -185,6 +194,7 @@ class Hello(Request[Welcome], frozen=True):
     namespace: str | None = None  # default: one for this driver alone
     preload: list[str] = msgspec.field(default_factory=list)  # modules that its tasks will probably want
     started: int = 0  # when it did, in clock ticks since the machine did: with its pid, who it is
+    has_environment: bool = False  # its tasks run in one: no worker without one is wanted
 
 
 class PutFunction(Request[Ok], frozen=True):
@@ -202,10 +212,11 @@ class GetFunction(Request[FunctionBlob], frozen=True):
 
 
 class DefineClass(Request[ClassId], frozen=True):
-    """The scheduling class of tasks with this resource shape and priority. Same ones, same answer."""
+    """The scheduling class of tasks with this resource shape, priority and environment. Same ones, same answer."""
 
     resources: dict[str, float]
     priority: int = 0  # within the job
+    environment: Environment | None = None
 
 
 class CreateActor(Request[ActorClass], frozen=True):
@@ -223,6 +234,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     is_detached: bool = False  # it outlives its job and its handles
     max_restarts: int = 0  # -1: without end
     concurrency_groups: dict[str, int] = msgspec.field(default_factory=dict)
+    environment: Environment | None = None
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):
@@ -327,6 +339,10 @@ class DescribeShortage(Request[StoreReport], frozen=True):
     nbytes: int
 
 
+class PackageFolder(Request[Folder], frozen=True):
+    """Where clients put copies of what environments are made of; it goes with the node. Refused with NO_ENVIRONMENT."""
+
+
 class ClusterResources(Request[Amounts], frozen=True):
     """All resources there are."""
 
@@ -380,6 +396,10 @@ class Warn(Push, frozen=True):
     text: str
 
 
+class Retire(Push, frozen=True):
+    """A worker is to leave after its present task, if it has one: room is wanted for workers of other environments."""
+
+
 class FlushReferences(Push, frozen=True):
     """The store is full: let go of what dropped references still hold, although no call of the core is due."""
 
@@ -404,6 +424,7 @@ ClientRequest = (
     | ImportRef
     | RestoreObjects
     | DescribeShortage
+    | PackageFolder
     | ClusterResources
     | AvailableResources
     | DescribeClass
@@ -424,11 +445,13 @@ DaemonMessage = (
     | ActorNames
     | Death
     | RefLocation
+    | Folder
     | StoreReport
     | Amounts
     | NodeList
     | LogLines
     | Warn
+    | Retire
     | FlushReferences
     | EarlierReply
     | TableReply

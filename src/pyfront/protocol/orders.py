@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from shoal.protocol.environment import Environment
 from shoal.protocol.messages import Decoder
 
 
@@ -26,6 +27,7 @@ class ActorOrder(msgspec.Struct, frozen=True):
     concurrency_groups: dict[str, int] = {}  # name -> calls that may overlap
     n_restarts: int = 0  # processes that this actor had before
     handle: tuple[int, int] | None = None  # of a restarted one: entry of its handle object
+    environment: Environment | None = None
 
 
 class StartOrder(msgspec.Struct, frozen=True, tag=True):
@@ -37,6 +39,8 @@ class StartOrder(msgspec.Struct, frozen=True, tag=True):
     sys_path: list[str]
     actor: ActorOrder | None = None
     idle_exit_s: float | None = None  # a worker that finds nothing to do for so long exits; None: it stays
+    environment: Environment | None = None
+    prefix: str = ""  # where the packages of its environment are installed; empty: there are none
 
 
 class Preload(msgspec.Struct, frozen=True, tag=True):

@@ -60,6 +60,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
     epoch: int
     root: int
     name: str  # of the actor, or of the task that printed last
+    environment: str = ""  # in a few words; empty: it has none
 
 
 class NodeTables(Reply, frozen=True):
@@ -80,6 +81,9 @@ class NodeTables(Reply, frozen=True):
     functions: dict[bytes, str]  # key -> name
     classes: dict[int, dict[str, float]]  # class id -> resources demanded by each task
     impossible: dict[int, str]  # classes whose demand the node can never meet -> why
+    unprepared: dict[int, str] = msgspec.field(
+        default_factory=dict
+    )  # classes and actors whose environment is being made -> which one, for how long
     is_recording_lines: bool = False  # processes know which line made which object
 
 

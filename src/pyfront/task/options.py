@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
+from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.actor_shape import NO_LIMIT, MethodShape
 from shoal.task.returns import Returns, check_items_ahead, check_num_returns
 from shoal.task.traits import Traits
@@ -41,6 +42,7 @@ class TaskOptions(NamedTuple):
     timeout: float | None = None  # seconds that an attempt may run
     priority: int = 0  # higher first, among the tasks of one job
     max_calls: int | None = None  # that one worker runs before it exits; 0: any number; None: until one used a GPU
+    runtime_env: RuntimeEnv | None = None  # put over the caller's; None: the caller's
 
     def returns(self) -> Returns:
         """What the function declares to return."""
@@ -77,6 +79,7 @@ class ActorOptions(NamedTuple):
     max_restarts: int = 0  # after the death of its process; -1: without end
     max_task_retries: int = 0  # of a call in which the process died; -1: without end
     concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
+    runtime_env: RuntimeEnv | None = None  # put over the creator's; None: the creator's
 
     def demands(self) -> dict[str, float]:
         """The resource shape that the actor holds while it lives, without zero amounts."""
@@ -96,7 +99,6 @@ LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
     "label_selector": ((None, {}), "use a custom resource"),
     "placement_group": ((None, "default"), "use `resources`"),
-    "runtime_env": ((None, {}), "workers share the driver's environment"),
     "scheduling_strategy": ((None, "DEFAULT"), "tasks run on this node"),
 }
 
@@ -190,7 +192,6 @@ LATER_OF_INIT: dict[str, tuple[object, ...]] = {
     "job_config": (None,),
     "labels": (None, {}),
     "logging_config": (None,),
-    "runtime_env": (None, {}),
 }
 
 
@@ -262,7 +263,7 @@ def _unsupported(option: str, value: object, advice: str) -> UnsupportedOptionEr
     return error
 
 
-def _check_common(known: Mapping[str, Any]) -> None:
+def _check_common(known: dict[str, Any]) -> None:
     for option in ("num_cpus", "num_gpus", "memory"):
         if option in known:
             _amount(option, known[option])
@@ -278,6 +279,8 @@ def _check_common(known: Mapping[str, Any]) -> None:
         if kind in RESERVED_RESOURCES:
             raise ValueError(f"give {kind} as {NAMED_ALREADY[kind]}=..., not in resources")
         _amount(f"resources[{kind!r}]", amount)
+    if "runtime_env" in known:
+        known["runtime_env"] = RuntimeEnv.of(known["runtime_env"])
     name = known.get("name")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string, not {type(name).__name__}")

@@ -35,6 +35,8 @@ def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None
     runtime = Runtime(client, link, welcome, is_driver=False)
     set_hooks(client, runtime.calls, runtime.functions)
     install(runtime)
+    runtime.environment = order.environment if order.actor is None else order.actor.environment
+    link.on_retire = client.leave
     accelerators = runtime.accelerators = Accelerators(int(welcome.config.resources.get("GPU", 0)))
     allowance = Allowance(client, Meter())
     gc.freeze()  # what the zygote imported lives as long as the process: collections need not look at it

@@ -68,7 +68,7 @@ class Scene:
         self._last_class = 0
 
     def start(self, job: object, order: ActorOrder) -> FakeProcess:
-        self.started.append(FakeProcess(actor=order, key=(3, 1), status=9, reason=""))
+        self.started.append(FakeProcess(actor=order, key=(3, 1), status=9, reason="", failure=None))
         return self.started[-1]
 
     def create(
@@ -320,3 +320,12 @@ def test_one_without_handles_is_replaced_only_if_it_crashed(scene: Scene) -> Non
     scene.started[1].status = 0
     scene.end(scene.started[1])
     assert len(scene.core.closed) == 1
+
+
+def test_an_actor_without_its_environment_is_not_restarted(scene: Scene) -> None:
+    class_id = scene.create(max_restarts=-1)
+    scene.actors.register_handle(class_id, 11, 2, (12, 3))
+    scene.started[0].failure = Death(is_setup=True)
+    scene.end(scene.started[0])
+    assert len(scene.started) == 1
+    assert scene.core.closed[0][0] == class_id

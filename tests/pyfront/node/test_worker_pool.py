@@ -12,8 +12,11 @@ import pytest
 
 from shoal._core import status
 from shoal.node.connections import Connection
+from shoal.node.crews import Crew
 from shoal.node.descriptors import OF_DAEMON, OF_ORDER, Descriptors
+from shoal.node.environments import Prepared
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
+from shoal.protocol.environment import Environment
 from shoal.protocol.messages import NodeConfig, Ok, Reply
 from shoal.protocol.orders import ActorOrder, StartOrder
 
@@ -31,10 +34,10 @@ class FakeCore:
         self.registered: list[tuple[int, ...]] = []
         self.is_full = False
 
-    def register(self, pid: int, pidfd: int, role: int, class_id: int, root: int) -> tuple[int, int]:
+    def register(self, pid: int, pidfd: int, role: int, class_id: int, root: int, crew: int) -> tuple[int, int]:
         if self.is_full:
             raise status.StoreFull
-        self.registered.append((pid, class_id, root))
+        self.registered.append((pid, class_id, root, crew))
         return len(self.registered), 1
 
 
@@ -51,9 +54,16 @@ class Scene:
         core: Any = self.core
         order: Any = self.take_order
         self.descriptors = Descriptors()
-        self.pool = WorkerPool(core, CONFIG, order, self.connect, self.ended.append, self.descriptors)
+        environments: Any = self
+        self.pool = WorkerPool(core, CONFIG, order, self.connect, self.ended.append, self.descriptors, environments)
+        self.orders: list[StartOrder] = []
+        self.preparing: list[Callable[[Prepared], None]] = []
+
+    def prepare(self, environment: Environment, path: list[str], then: Callable[[Prepared], None]) -> None:
+        self.preparing.append(then)
 
     def take_order(self, order: StartOrder, descriptors: list[int]) -> None:
+        self.orders.append(order)
         for fd in descriptors:
             os.close(fd)
 
@@ -101,7 +111,7 @@ def test_a_process_has_ended_when_it_is_reaped_and_swept(order: str) -> None:
     def act(scene: Scene) -> None:
         process = scene.pool.start(scene.job, ACTOR)
         child = scene.fork(process)
-        assert scene.core.registered == [(child.pid, 5, 1)]
+        assert scene.core.registered == [(child.pid, 5, 1, 0)]
         scene.pool.kill(process, "it is time")
         if order == "reaped first":
             scene.reap(child)
@@ -185,3 +195,51 @@ def test_without_descriptors_left_no_process_is_ordered_and_the_reason_says_so()
     assert "ulimit" in reasons[0]
     assert reasons[1:] == ["out of processes"] * 2
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+ENVIRONMENT = Environment(env_vars={"A": "1"})
+
+
+def crew_of(scene: Scene) -> Crew:
+    return Crew(1 << 31, scene.job, ENVIRONMENT, is_main=False)
+
+
+def test_the_zygote_is_asked_when_the_environment_is_there() -> None:
+    def act(scene: Scene) -> None:
+        process = scene.pool.start(scene.job, crew=crew_of(scene))
+        assert scene.orders == []
+        assert process.is_unprepared
+        scene.preparing[0](Prepared("/prefix"))
+        assert [(order.environment, order.prefix) for order in scene.orders] == [(ENVIRONMENT, "/prefix")]
+        child = scene.fork(process)
+        assert scene.core.registered == [(child.pid, -1, 1, 1 << 31)]
+        scene.pool.kill(process, "enough")
+        scene.reap(child)
+        scene.pool.swept(*process.key)
+
+    play(act)
+
+
+def test_a_process_whose_environment_cannot_be_made_has_ended_and_says_why() -> None:
+    def act(scene: Scene) -> None:
+        scene.pool.start(scene.job, crew=crew_of(scene))
+        scene.preparing[0](Prepared(error="no such package", lines=("last",)))
+
+    death = play(act).ended[0].death()
+    assert death.is_setup
+    assert death.stderr == ["last"]
+    assert death.reason == "the environment (env_vars: A) could not be made: no such package"
+
+
+def test_a_process_that_is_killed_before_its_environment_is_there_has_ended_at_once() -> None:
+    async def scenario() -> Scene:
+        scene = Scene()
+        process = scene.pool.start(scene.job, crew=crew_of(scene))
+        scene.pool.kill(process, "enough")
+        await asyncio.sleep(0)
+        scene.preparing[0](Prepared())
+        return scene
+
+    scene = asyncio.run(scenario())
+    assert [process.reason for process in scene.ended] == ["enough"]
+    assert scene.orders == []

@@ -59,7 +59,7 @@ def test_a_bad_task_option_is_refused_by_name(option: str, value: Any, error: ty
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("runtime_env", {"pip": ["x"]}),
+        ("label_selector", {"a": "b"}),
         ("scheduling_strategy", "SPREAD"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("scheduling_strategy", "SPREAD"), ("runtime_env", {"a": 1})],
+    [("scheduling_strategy", "SPREAD"), ("label_selector", {"a": "b"})],
 )
 def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match=option):
@@ -80,7 +80,7 @@ def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, valu
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("runtime_env", None), ("runtime_env", {}), ("scheduling_strategy", "DEFAULT")],
+    [("label_selector", None), ("label_selector", {}), ("scheduling_strategy", "DEFAULT")],
 )
 def test_a_later_option_that_asks_for_nothing_is_accepted(option: str, value: Any) -> None:
     assert merge_task(TaskOptions(), {option: value}) == TaskOptions()
@@ -115,7 +115,7 @@ def test_method_takes_its_options_only() -> None:
 
 
 def test_init_refuses_unknown_options_and_accepts_idle_ones() -> None:
-    check_init({"include_dashboard": False, "runtime_env": None}, 2, None, None, None, None)
+    check_init({"include_dashboard": False, "job_config": None}, 2, None, None, None, None)
     with pytest.raises(TypeError, match="num_cpu"):
         check_init({"num_cpu": 1}, None, None, None, None, None)
     with pytest.raises(UnsupportedOptionError, match="include_dashboard"):

@@ -32,7 +32,7 @@ class Reason(msgspec.Struct, frozen=True):
     """One thing, why it does not move, and what that hangs on."""
 
     kind: str
-    """process, task, object, actor, resources, store, circle, or more (what was left out)."""
+    """process, task, object, actor, resources, environment, store, circle, or more (what was left out)."""
     subject: str
     """The thing, with its name and the beginning of its id."""
     text: str
@@ -281,12 +281,19 @@ class _Walk:
         impossible = self._impossible(class_id)
         if impossible:
             return f"waits for {demand}", (impossible,)
+        unprepared = self._unprepared(class_id)
+        if unprepared is not None:
+            return "waits for its environment", (unprepared,)
         holders = self._all(self._holders(class_id))
         return f"is queued for {demand}, held by" if holders else f"is queued for {demand}", holders
 
     def _impossible(self, class_id: int) -> Reason | None:
         text = None if self._s.tables is None else self._s.tables.impossible.get(class_id)
         return None if text is None else Reason("resources", "The node", f"has not enough, ever. {text}")
+
+    def _unprepared(self, class_id: int) -> Reason | None:
+        text = None if self._s.tables is None else self._s.tables.unprepared.get(class_id)
+        return None if text is None else Reason("environment", "The environment", f"is not there yet. {text}")
 
     def _holders(self, class_id: int) -> Iterator[Key]:
         """Who holds what this class demands: processes that run a task of a like demand, and actors."""
@@ -326,6 +333,9 @@ class _Walk:
             impossible = self._impossible(class_id)
             if impossible:
                 return f"waits for {demand}", (impossible,)
+            unprepared = self._unprepared(class_id)
+            if unprepared is not None:
+                return "waits for its environment", (unprepared,)
             if row.pid or not demand:
                 return "waits for its process, which is starting", ()
             return f"waits for {demand}, held by", self._all(self._holders(class_id))

@@ -33,6 +33,8 @@ class WorkerState(Record, frozen=True, kw_only=True):
     actor_id: str | None
     name: str | None
     """Of its actor, or of the task that printed last."""
+    environment: str | None = None
+    """What its `runtime_env` is, in a few words; None: it has none."""
     task_name: str | None
     """What it runs now."""
     n_completed: int
@@ -61,6 +63,7 @@ def worker_rows(snapshot: Snapshot) -> Iterator[WorkerState]:
             job_id=job_id(client.root) if client.root else None,
             actor_id=actor_id(client.root, client.class_id) if client.role == core.ROLE_ACTOR else None,
             name=row.name or None if row is not None and is_worker else None,
+            environment=row.environment or None if row is not None else None,
             task_name=", ".join(snapshot.task_name(task) or "?" for task in held) or None,
             n_completed=client.completed,
             busy_s=client.busy_ns / 1e9,
@@ -80,6 +83,7 @@ def worker_rows(snapshot: Snapshot) -> Iterator[WorkerState]:
                 job_id=job_id(row.root),
                 actor_id=None,
                 name=row.name or None,
+                environment=row.environment or None,
                 task_name=None,
                 n_completed=0,
                 busy_s=0.0,
