@@ -67,8 +67,8 @@ def init(
     SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
     taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
     print, default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING. `record_lines`:
-    remember which line made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks and actors, a
-    `shoal.runtime_env.RuntimeEnv` or a dict like it.
+    remember which line made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES. `runtime_env`: the
+    environment of all tasks and actors, a `shoal.runtime_env.RuntimeEnv` or a dict like it.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
