@@ -3,7 +3,7 @@
 
 `import shoal` imports this package and nothing below it: each name is loaded when it is first used, because most
 programs use none. Other parts are imported by their own names: `shoal.util.queue`, `multiprocessing`, `joblib`, `dask`,
-`state`."""
+`state`, `metrics`, `collective`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,28 @@ if TYPE_CHECKING:
     from shoal.util.completion import map_unordered as map_unordered
     from shoal.util.inspection import inspect_serializability as inspect_serializability
     from shoal.util.named_actors import list_named_actors as list_named_actors
+    from shoal.util.serialization import deregister_serializer as deregister_serializer
+    from shoal.util.serialization import register_serializer as register_serializer
 
 _HOMES = {
     "ActorPool": "actor_pool",
     "as_completed": "completion",
+    "deregister_serializer": "serialization",
     "inspect_serializability": "inspection",
     "list_named_actors": "named_actors",
     "map_unordered": "completion",
+    "register_serializer": "serialization",
 }
 """Public name -> the module of this package that has it."""
 
 __all__ = [
     "ActorPool",
     "as_completed",
+    "deregister_serializer",
     "inspect_serializability",
     "list_named_actors",
     "map_unordered",
+    "register_serializer",
 ]
 
 
