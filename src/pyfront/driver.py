@@ -104,6 +104,8 @@ def disconnect() -> None:
         _connection = None
         return
     try:
+        for prepare in ended.before_end:
+            prepare()
         connection.close()
     finally:  # a signal's handler may have interrupted it: then the connection has been given up
         _forget()

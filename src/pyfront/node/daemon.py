@@ -35,6 +35,7 @@ from shoal.node.actors import Actors
 from shoal.node.connections import UNREGISTERED, Connection, refuse
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.descriptors import OF_DRIVER, Descriptors
+from shoal.node.groups import Groups
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
@@ -117,6 +118,7 @@ class Daemon:
                 Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors),
                 StackCollector(self._jobs, self._pool),
                 output,
+                Groups(self._core.hold, self._core.drop),
                 self._stop,
             )
         )

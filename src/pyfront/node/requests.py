@@ -16,6 +16,7 @@ from shoal._core._node import NodeCore
 from shoal.node.actors import Actors
 from shoal.node.connections import Connection
 from shoal.node.deaths import Deaths, actor_key, client_key
+from shoal.node.groups import Declaration, Groups
 from shoal.node.jobs import Job, Jobs
 from shoal.node.output_tail import OutputTail
 from shoal.node.refusal import Refusal
@@ -25,6 +26,7 @@ from shoal.node.stack_collector import StackCollector
 from shoal.node.starvation import Starvation
 from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool
+from shoal.protocol import groups as g
 from shoal.protocol import messages as m
 from shoal.protocol.tables import (
     CollectStacks,
@@ -69,6 +71,7 @@ class Node:
     tables: Tables
     stacks: StackCollector
     output: OutputTail
+    groups: Groups
     stop: Callable[[], None]
 
 
@@ -107,6 +110,11 @@ class Requests:
             CollectStacks: self._collect_stacks,
             StacksDumped: self._stacks_dumped,
             ReadOutput: self._read_output,
+            g.OpenGroup: self._open_group,
+            g.JoinGroup: self._join_group,
+            g.CloseGroup: self._close_group,
+            g.DeclareGroup: self._declare_group,
+            g.FindGroup: self._find_group,
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
@@ -229,6 +237,35 @@ class Requests:
         entry = self._node.jobs.exported(message.object_id)
         self._lend(asker, entry, f"object {message.object_id.hex()} is gone")
         return m.RefLocation(*entry)
+
+    # -- collective groups
+
+    async def _open_group(self, asker: Connection, message: g.OpenGroup) -> m.Reply:
+        key, entry = (_job(asker).namespace, message.name), (message.index, message.generation)
+        self._node.groups.open(asker, key, message.world_size, entry)
+        return g.GroupOpened()
+
+    async def _join_group(self, asker: Connection, message: g.JoinGroup) -> m.Reply:
+        key = (_job(asker).namespace, message.name)
+        lend = partial(self._lend, asker, text=f"the memory of group {message.name!r} is gone")
+        entry = await self._node.groups.join(asker, key, message.world_size, message.rank, message.wait_s, lend)
+        return g.GroupMemory(*entry)
+
+    async def _close_group(self, asker: Connection, message: g.CloseGroup) -> m.Reply:
+        job = _job(asker)
+        self._node.groups.close(asker, (job.namespace, message.name), job.root)
+        return g.GroupClosed()
+
+    async def _declare_group(self, asker: Connection, message: g.DeclareGroup) -> m.Reply:
+        job = _job(asker)
+        declaration = Declaration(job.root, message.ranks, message.timeout_s)
+        self._node.groups.declare(
+            (job.namespace, message.name), declaration, lambda root: self._node.jobs.get(root) is not None
+        )
+        return g.GroupDeclared()
+
+    async def _find_group(self, asker: Connection, message: g.FindGroup) -> m.Reply:
+        return self._node.groups.role((_job(asker).namespace, message.name), message.class_id)
 
     # -- the store
 

@@ -18,6 +18,7 @@ from shoal.protocol.conversation import Push as Push
 from shoal.protocol.conversation import R as R
 from shoal.protocol.conversation import Reply as Reply
 from shoal.protocol.conversation import Request as Request
+from shoal.protocol.groups import GroupReply, GroupRequest
 from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
@@ -39,6 +40,7 @@ class Refused(Reply, frozen=True):
     STOPPING: ClassVar[str] = "stopping"
     FULL: ClassVar[str] = "full"  # no room for one more record in the node
     OUT_OF_DISK: ClassVar[str] = "out of disk"  # the store is full, and nothing more can be spilled
+    TIMED_OUT: ClassVar[str] = "timed out"  # who was waited for did not come
     LOST: ClassVar[str] = "lost"  # an object's bytes cannot be had any more
     NOT_WELCOME: ClassVar[str] = "not welcome"  # the node does not start, or does not take this client
 
@@ -407,6 +409,7 @@ ClientRequest = (
     | NodeCounters
     | ListNodes
     | Shutdown
+    | GroupRequest
     | TableRequest
 )
 DaemonMessage = (
@@ -426,6 +429,7 @@ DaemonMessage = (
     | LogLines
     | Warn
     | FlushReferences
+    | GroupReply
     | TableReply
 )
 M = TypeVar("M")
