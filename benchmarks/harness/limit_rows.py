@@ -13,6 +13,8 @@ DISK_READ = "disk, direct reads"
 LIMIT_OF: dict[str, str] = {
     "single client put gigabytes": COPY,
     "multi client put gigabytes": COPY,
+    "collective allreduce gigabytes": COPY,
+    "collective broadcast gigabytes": COPY_ONE_THREAD,
     "spilled put gigabytes": DISK_WRITE,
     "spilled get gigabytes": DISK_READ,
     "single client tasks sync": SYNC,

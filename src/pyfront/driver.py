@@ -37,6 +37,7 @@ class NodeOptions(NamedTuple):
     tracing: bool | None = None
     record_lines: bool | None = None
     runtime_env: RuntimeEnv | None = None  # of the job
+    metrics_export_port: int | None = None  # 0: any that is free; None: no endpoint
 
 
 _connection: Connection | None = None
@@ -82,6 +83,7 @@ def _connect(options: NodeOptions) -> Runtime:
             memory=options.memory,
             tracing=config.is_tracing if options.tracing is None else options.tracing,
             record_lines=config.is_recording_lines if options.record_lines is None else options.record_lines,
+            metrics_export_port=options.metrics_export_port,
         )
     else:
         _refuse_node_options(options, address)
@@ -114,6 +116,8 @@ def disconnect() -> None:
         _connection = None
         return
     try:
+        for prepare in ended.before_end:
+            prepare()
         connection.close()
     finally:  # a signal's handler may have interrupted it: then the connection has been given up
         _forget()
@@ -145,6 +149,7 @@ def _refuse_node_options(options: NodeOptions, address: str) -> None:
         "memory",
         "tracing",
         "record_lines",
+        "metrics_export_port",
     ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "

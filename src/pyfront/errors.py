@@ -196,6 +196,38 @@ class OutOfDiskError(ObjectStoreFullError):
     """The store is full, and its objects cannot be spilled: the disk is full, fails, or its limit is reached."""
 
 
+# -- collective groups
+
+
+class CollectiveError(ShoalError):
+    """A collective operation cannot be done: there is no such group here, or a rank has left it."""
+
+    group_name: str = ""
+
+
+class CollectiveMismatchError(CollectiveError, ValueError):
+    """The ranks of a group called different operations, or with different shapes or types. No data was changed."""
+
+    ranks: tuple[int, ...] = ()
+    """Those that called something else than this one."""
+
+
+class CollectiveRankDiedError(CollectiveError):
+    """The process of a rank died. The group is of no further use: destroy it, and make another one."""
+
+    rank: int = -1
+    actor_name: str = ""
+    """Of the actor that was this rank; empty if it was a task or a driver."""
+    pid: int = 0
+
+
+class CollectiveTimeoutError(CollectiveError, TimeoutError):
+    """Some ranks did not come within the group's timeout."""
+
+    ranks: tuple[int, ...] = ()
+    """Those that were waited for."""
+
+
 # -- the connection
 
 

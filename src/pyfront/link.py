@@ -37,6 +37,7 @@ from shoal.protocol.messages import (
     decode_daemon,
     encode,
 )
+from shoal.protocol.metrics import CollectMetrics
 from shoal.protocol.tables import DumpStacks, StacksDumped
 from shoal.stacks import dump_stacks
 
@@ -80,6 +81,7 @@ class Link:
         self.on_lost = on_lost
         self.tell_lines: Callable[[], str] | None = None  # which line made which object, if that is recorded
         self.on_retire: Callable[[], None] | None = None  # on the reader thread: a worker is to leave
+        self.on_collect: Callable[[int], None] | None = None  # for a `CollectMetrics`, on the reader thread
         self.on_broken: Callable[[], None] | None = None  # before `on_lost`, when user code has closed our descriptor
         self._pid = os.getpid()
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
@@ -294,6 +296,10 @@ class Link:
         if isinstance(message, DumpStacks):
             text = dump_stacks() if not message.is_of_lines else "" if self.tell_lines is None else self.tell_lines()
             self.tell(StacksDumped(message.number, text))
+            return
+        if isinstance(message, CollectMetrics):
+            if self.on_collect is not None:
+                self.on_collect(message.number)
             return
         if isinstance(message, Push):
             if self.on_push is not None:

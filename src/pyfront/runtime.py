@@ -52,6 +52,7 @@ class Runtime:
         self.is_driver = is_driver
         self.actor: ActorOrder | None = None  # which actor this process is
         self.accelerators: Accelerators | None = None  # of a worker
+        self.before_end: list[Callable[[], None]] = []  # what a driver does first when it disconnects; must not raise
         self.bridge: Closable | None = None  # the event loops' share of the connection, made when one is first used
         if welcome.config.is_tracing:
             from shoal.tracing import start_tracing

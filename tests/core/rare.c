@@ -2,6 +2,7 @@
 #include "rare.h"
 
 #include "base/os.h"
+#include "node/board.h"
 
 static void nothing(stage *s) {
   (void)s;
@@ -35,6 +36,27 @@ static void work(stage *s) {
 
 static void submit_one(stage *s) {
   (void)stage_submit(s, s->victim, &(rig_call){.addend = 1});
+}
+
+/* ---- a party sleeps until the other one has told it something ---- */
+
+static _Alignas(128) uint8_t board_lines[2 * 128];
+
+static sh_board board_of(uint32_t me) {
+  return (sh_board){.lines = board_lines, .n_parties = 2, .n_words = 2, .me = me};
+}
+
+static void party_that_sleeps(stage *s) {
+  memset(board_lines, 0, sizeof board_lines);
+  sh_board b = board_of(1);
+  sh_board_join(&s->r.driver, &b);
+  stage_sleep(s, &s->r.driver);
+}
+
+static void join_and_tell(stage *s) {
+  sh_board b = board_of(0);
+  sh_board_join(s->victim, &b);
+  sh_board_tell(s->victim, &b, 1, 3);
 }
 
 /* ---- reports of what was resolved ---- */
@@ -314,6 +336,7 @@ static void calls_hinted_twice(stage *s) {
 
 const scenario rare_scenarios[] = {
     {"work for a sleeper", STAGE_WORKER, task_of_a_sleeper, work},
+    {"join and tell a sleeping party", STAGE_WORKER, party_that_sleeps, join_and_tell},
     {"submit to sleepers", STAGE_DRIVER, sleeping_workers, submit_one},
     {"read reports", STAGE_DRIVER, unread_report, read_reports},
     {"watch before reading reports", STAGE_DRIVER, unread_report, watch_before_reading},

@@ -323,10 +323,10 @@ class Client:
         """Whether this object has a value or an error, or had one and is gone. Takes no reference."""
     def create(self, nbytes: int) -> Any:
         """An unsealed object of nbytes: a Buffer with writable `.view` (memoryview in the segment)."""
-    def seal_array(self, buffer: Any, describe: tuple[Any, ...]) -> ObjectRef[Any]:
+    def seal_array(self, buffer: Any, describe: tuple[Any, ...], stays_writable: bool = False) -> ObjectRef[Any]:
         """Seal a created buffer in place; `describe` is (dtype str, shape, order).
 
-        get() returns a read-only ndarray.
+        get() returns a read-only ndarray. `stays_writable`: to this process, for a `Board`.
         """
     # -- workers
     def next_task(self, timeout_s: float | None = None) -> Task | None:
@@ -396,6 +396,39 @@ class Client:
     # -- introspection
     def counters(self) -> dict[str, int]: ...
     def close(self) -> None: ...
+
+class Board:
+    """A share in an object that several clients, its parties, write to; and words that tell how far each of them is.
+
+    The object was sealed with `stays_writable`, and began with `board_bytes` zeros. A party writes its own words only,
+    and they only grow. While a Board lives its object is held and stays in memory.
+    """
+
+    def __init__(self, client: Client, ref: ObjectRef[Any], n_parties: int, me: int, n_words: int) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...  # of the whole object; writable
+    def join(self) -> None:
+        """Take our place: others can wait for us from now on, and are told when this process dies."""
+    def tell(self, word: int, value: int) -> None:
+        """Set our own word and wake those who wait. What was written before is seen by whoever sees the word."""
+    def behind(self, first: int, last: int, word: int, least: int) -> int:
+        """The first party of `range(first, last)` whose word is below `least`; `last` if there is none."""
+    def wait(self, first: int, last: int, word: int, least: int) -> int:
+        """The same, after a wait of some 200 ms (of drivers 50 ms) at most if somebody is behind.
+
+        Spins, then parks; a worker gives its CPU up meanwhile. Signals interrupt it."""
+    def word_of(self, party: int, word: int) -> int: ...
+    def who(self, party: int) -> tuple[int, int]:
+        """A party's client record and its epoch; (0, 0) if it has not joined."""
+    def is_gone(self, party: int) -> bool:
+        """Has this party joined, and has its process died?"""
+
+def blocked_in(client: Client, function: Callable[..., T], *args: Any) -> T:
+    """Call `function`, which waits for other processes: a worker gives its CPU up meanwhile."""
+
+def board_bytes(n_parties: int, n_words: int) -> int:
+    """Bytes that the words of a board take."""
 
 class NodeCore:
     """The daemon's side of a segment: creates it, and runs the repair thread."""
@@ -475,6 +508,8 @@ class NodeCore:
         """Who holds which shared object: (client, object as `Survey` names it, references)."""
     def available(self) -> dict[int, int]: ...  # kind -> milli; -1 = cpu
     def clients(self) -> list[dict[str, int]]: ...
+    def task_states(self) -> dict[int, int]:
+        """How many tasks are in each state (TASK_*)."""
     def classes(self) -> list[dict[str, int]]: ...
     def counters(self) -> dict[str, int]:
         """tasks_completed, live_entries, live_slots, live_nodes, live_bytes, repairs, sweeps, quarantined, free_seats,
@@ -597,6 +632,9 @@ def trace_span(client: Client, name: bytes, begin_ns: int, end_ns: int) -> None:
 
 def is_tracing(client: Client) -> bool:
     """Whether `start_trace` was called."""
+
+def use_dumps(dumps: Callable[..., bytes] | None) -> None:
+    """Pickle values by this function, which takes what `pickle.dumps` takes; None: by that one again."""
 
 def address_of(buffer: memoryview) -> int:
     """Where a buffer's bytes begin."""

@@ -4,7 +4,7 @@
 
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
-waiting.pxi (get and wait), buffer.pxi (objects filled in place),
+waiting.pxi (get and wait), buffer.pxi (objects filled in place), board.pxi (objects that several write to),
 worker.pxi (Task and the claiming side), adopt.pxi (calls that an earlier attempt made), ending.pxi (how one ends there),
 stream.pxi (what generators yield), daemon.pxi (NodeCore), room.pxi (a full store; objects on disk),
 survey.pxi (what there is, for people), trace.pxi (what was when).
@@ -140,6 +140,7 @@ include "codec.pxi"
 include "client.pxi"
 include "waiting.pxi"
 include "buffer.pxi"
+include "board.pxi"
 include "stream.pxi"
 include "adopt.pxi"
 include "worker.pxi"

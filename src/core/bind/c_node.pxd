@@ -391,6 +391,8 @@ cdef extern from "node/survey.h" nogil:
         uint32_t kinds[8]
         uint32_t milli[8]
     uint32_t sh_survey_end(const sh_segment *s, uint32_t pool)
+    enum: SH_TASK_LAST
+    void sh_survey_count_tasks(const sh_segment *s, uint64_t *counts)
     cbool sh_survey_task(const sh_segment *s, uint32_t slot, sh_task_view *out)
     cbool sh_survey_object(const sh_segment *s, uint32_t entry, sh_object_view *out)
     cbool sh_survey_waiter(const sh_segment *s, uint32_t waiter, sh_waiter_view *out)
@@ -403,6 +405,23 @@ cdef extern from "node/survey.h" nogil:
     void sh_segment_detach(sh_segment *s)
     uint64_t sh_store_limit(const sh_segment *s)
     uint64_t sh_store_claimed(const sh_segment *s)
+
+cdef extern from "node/board.h" nogil:
+    enum: SH_BOARD_MOST_PARTIES
+    ctypedef struct sh_line:
+        sh_a64 x_who
+        sh_a64 x_words[1]
+    ctypedef struct sh_board:
+        uint8_t *lines
+        uint32_t n_parties, n_words, me
+    uint64_t sh_board_line_bytes(uint32_t n_words)
+    sh_line *sh_board_line(const sh_board *b, uint32_t party)
+    void sh_board_join(sh_self *self, const sh_board *b)
+    void sh_board_tell(sh_self *self, const sh_board *b, uint32_t word, uint64_t value)
+    uint32_t sh_board_behind(const sh_board *b, uint32_t first, uint32_t last, uint32_t word, uint64_t least)
+    uint32_t sh_board_spin(sh_self *self, const sh_board *b, uint32_t first, uint32_t last, uint32_t word, uint64_t least, uint64_t limit_ns)
+    sh_status sh_board_park(sh_self *self, const sh_board *b, uint32_t first, uint32_t last, uint32_t word, uint64_t least, uint64_t slice_ns)
+    cbool sh_board_is_gone(const sh_segment *s, const sh_board *b, uint32_t party)
 
 cdef extern from "bind/listener.h" nogil:
     ctypedef struct sh_listener:

@@ -249,7 +249,7 @@ cdef class Client:
             self._unprotect(b.p.data, PAGE + nbytes)
         return b
 
-    def seal_array(self, Buffer buffer not None, tuple describe) -> ObjectRef:
+    def seal_array(self, Buffer buffer not None, tuple describe, bint stays_writable=False) -> ObjectRef:
         cdef bytes inband = _dumps(describe, 5)
         cdef sh_payload *p
         cdef sh_extent *extent
@@ -269,7 +269,7 @@ cdef class Client:
         extent.offset = PAGE
         extent.bytes = buffer.nbytes
         memcpy(buffer.p.data + sizeof(sh_payload) + sizeof(sh_extent), PyBytes_AS_STRING(inband), len(inband))
-        if buffer.nbytes >= (1 << 20):
+        if buffer.nbytes >= (1 << 20) and not stays_writable:
             # The creator's own view becomes read-only too. Smaller ones are not worth a mapping each.
             if sh_os_protect(buffer.p.data + PAGE, buffer.nbytes & ~<uint64_t>(PAGE - 1), False) == 0:
                 self.protected[<size_t>(buffer.p.data + PAGE)] = buffer.nbytes & ~<uint64_t>(PAGE - 1)

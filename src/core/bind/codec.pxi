@@ -19,6 +19,14 @@ cdef extern from "Python.h":
 cdef bytes _PICKLED_NONE = _dumps(None, 5), _PICKLED_TRUE = _dumps(True, 5), _PICKLED_FALSE = _dumps(False, 5)
 cdef list _PICKLED_BYTES = [_dumps(i, 5) for i in range(256)]
 
+cdef object _dumps_value = _dumps
+
+
+def use_dumps(dumps) -> None:
+    """Pickle values by this function, which takes what `pickle.dumps` takes; None: by that one again."""
+    global _dumps_value
+    _dumps_value = _dumps if dumps is None else dumps
+
 
 @cython.final
 @cython.freelist(64)
@@ -92,7 +100,7 @@ cdef Encoded _encode(Client client, object value, list rows):
             sh_context.rows = <void *>rows
             try:
                 try:
-                    e.inband = _dumps(value, 5, buffer_callback=buffers.append)
+                    e.inband = _dumps_value(value, 5, buffer_callback=buffers.append)
                     error = None
                 except (KeyboardInterrupt, SystemExit):
                     raise

@@ -300,6 +300,13 @@ cdef class NodeCore:
                 })
         return out
 
+    def task_states(self) -> dict:
+        cdef uint64_t counts[SH_TASK_LAST + 1]
+        cdef uint32_t state
+        with nogil:
+            sh_survey_count_tasks(&self.d.seg, counts)
+        return {state: counts[state] for state in range(SH_TASK_LAST + 1) if counts[state]}
+
     def counters(self) -> dict:
         cdef sh_stats s
         with nogil:

@@ -4,6 +4,8 @@
 #include "node/look.h"
 #include "node/task.h"
 
+#include <string.h>
+
 #define ATTEMPTS 8U /* a record that changes as often as that while it is copied is left out */
 
 uint32_t sh_survey_end(const sh_segment *s, sh_pool_id pool) {
@@ -72,6 +74,15 @@ bool sh_survey_task(const sh_segment *s, uint32_t slot, sh_task_view *out) {
     }
   }
   return false;
+}
+
+void sh_survey_count_tasks(const sh_segment *s, uint64_t counts[SH_TASK_LAST + 1]) {
+  memset(counts, 0, (SH_TASK_LAST + 1U) * sizeof *counts);
+  for (uint32_t slot = 0, end = sh_survey_end(s, SH_POOL_SLOT); slot < end; slot++) {
+    uint32_t state = sh_word_state(sh_load_relaxed(&sh_slot_at(s, slot)->word));
+    if (state >= SH_TASK_READY && state <= SH_TASK_LAST)
+      counts[state]++;
+  }
 }
 
 bool sh_survey_object(const sh_segment *s, uint32_t entry, sh_object_view *out) {

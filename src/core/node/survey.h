@@ -70,6 +70,9 @@ bool sh_survey_waiter(const sh_segment *s, uint32_t waiter, sh_waiter_view *out)
 bool sh_survey_client(const sh_segment *s, uint32_t client, sh_client_view *out);
 bool sh_survey_class(const sh_segment *s, uint32_t class_id, sh_class_view *out);
 
+/* How many tasks are in each state: counts[SH_TASK_*]. Millions take milliseconds. */
+void sh_survey_count_tasks(const sh_segment *s, uint64_t counts[SH_TASK_LAST + 1]);
+
 /* The objects that a task's arguments name, dependencies first, or that a value names: at most `most`. -> how many; 0 also when
  * it is gone, or its bytes are on disk. */
 uint32_t sh_survey_arguments(const sh_segment *s, sh_ref task, sh_ref *out, uint32_t most);

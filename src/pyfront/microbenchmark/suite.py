@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from .actor_rows import EXTRA_ACTOR_ROWS, RAY_ACTOR_ROWS
 from .bench import Bench
+from .collective_rows import COLLECTIVE_ROWS
 from .object_rows import EXTRA_OBJECT_ROWS, RAY_OBJECT_ROWS
 from .process_rows import IDLE_ROWS, START_UP_ROWS
 from .row import Measurement, Row, RowSkipped
@@ -27,6 +28,7 @@ ALL_ROWS: tuple[Row, ...] = (
     + SPILL_ROWS
     + EXTRA_ACTOR_ROWS
     + EXTRA_TASK_ROWS
+    + COLLECTIVE_ROWS
 )
 
 

@@ -37,9 +37,11 @@ from shoal.node.crews import Crews
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.descriptors import OF_DRIVER, Descriptors
 from shoal.node.environments import Environments
+from shoal.node.groups import Groups
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
+from shoal.node.metrics_reader import MetricsReader
 from shoal.node.output_tail import OutputTail
 from shoal.node.package_folder import PackageFolder
 from shoal.node.peers import Peer, is_same, peer_of
@@ -84,6 +86,7 @@ class Daemon:
         self._core = NodeCore(cpus=int(capacity[CPU]), store_bytes=store_bytes)
         for kind, milli in self._ledger.capacities().items():
             self._core.set_capacity(kind, milli)
+        self._metrics = MetricsReader(self._core, self._ledger, store_bytes, settings.metrics_export_port)
         self._config = NodeConfig(
             session.name,
             session.name,
@@ -93,6 +96,7 @@ class Daemon:
             store_bytes,
             settings.tracing,
             settings.record_lines,
+            self._metrics.port,
         )
         self._deaths = Deaths()
         folder = log_dir()
@@ -141,6 +145,9 @@ class Daemon:
                 self._crews,
                 self._packages,
                 self._staffing.crew_began,
+                Groups(self._core.hold, self._core.drop),
+                self._metrics.collector,
+                self._metrics.read,
                 self._stop,
             )
         )
@@ -159,6 +166,7 @@ class Daemon:
         loop.add_reader(self._core.event_fd, self._drain_events)
         self._port.open()
         self._spiller.start()
+        self._metrics.start(self._spiller.counters)
         self._memory.start()
         if starter is not None:
             self._descriptors.take(OF_DRIVER)
@@ -397,6 +405,7 @@ class Daemon:
     async def _end(self) -> None:
         loop = asyncio.get_running_loop()
         self._memory.stop()
+        self._metrics.close()
         if self._listener is not None:
             loop.remove_reader(self._listener)
             self._listener.close()

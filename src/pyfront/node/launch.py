@@ -147,6 +147,7 @@ def start_node(
     memory: int | None = None,
     tracing: bool = False,
     record_lines: bool = False,
+    metrics_export_port: int | None = None,
 ) -> Connection:
     """Start a node that ends with this driver. None: as the machine has it; the store takes 30 % of memory.
 
@@ -162,6 +163,7 @@ def start_node(
         memory=memory,
         tracing=tracing,
         record_lines=record_lines,
+        metrics_export_port=metrics_export_port,
     )
     try:
         ours, daemon = _execute_daemon(settings)

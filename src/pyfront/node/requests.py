@@ -18,7 +18,9 @@ from shoal.node.connections import Connection
 from shoal.node.crews import Crew, Crews
 from shoal.node.deaths import Deaths, actor_key, client_key
 from shoal.node.earlier_calls import EarlierCalls
+from shoal.node.groups import Declaration, Groups
 from shoal.node.jobs import Job, Jobs
+from shoal.node.metrics import MetricCollector
 from shoal.node.output_tail import OutputTail
 from shoal.node.package_folder import PackageFolder
 from shoal.node.refusal import Refusal
@@ -28,7 +30,9 @@ from shoal.node.stack_collector import StackCollector
 from shoal.node.starvation import Starvation
 from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool
+from shoal.protocol import groups as g
 from shoal.protocol import messages as m
+from shoal.protocol import metrics as mt
 from shoal.protocol.tables import (
     CollectStacks,
     DescribeHoldings,
@@ -53,6 +57,7 @@ FOR_OBSERVERS = (
     DescribeHoldings,
     CollectStacks,
     ReadOutput,
+    mt.ReadMetrics,
 )
 
 T = TypeVar("T")
@@ -77,6 +82,9 @@ class Node:
     crews: Crews
     packages: PackageFolder
     begin: Callable[[Crew], None]  # workers of a crew will be wanted
+    groups: Groups
+    metrics: MetricCollector
+    read_metrics: Callable[[], Awaitable[list[mt.Family]]]
     stop: Callable[[], None]
 
 
@@ -118,6 +126,13 @@ class Requests:
             StacksDumped: self._stacks_dumped,
             ReadOutput: self._read_output,
             JudgeDemand: self._judge_demand,
+            g.OpenGroup: self._open_group,
+            g.JoinGroup: self._join_group,
+            g.CloseGroup: self._close_group,
+            g.DeclareGroup: self._declare_group,
+            g.FindGroup: self._find_group,
+            mt.ReportMetrics: self._report_metrics,
+            mt.ReadMetrics: self._read_metrics,
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
@@ -246,6 +261,35 @@ class Requests:
         self._lend(asker, entry, f"object {message.object_id.hex()} is gone")
         return m.RefLocation(*entry)
 
+    # -- collective groups
+
+    async def _open_group(self, asker: Connection, message: g.OpenGroup) -> m.Reply:
+        key, entry = (_job(asker).namespace, message.name), (message.index, message.generation)
+        self._node.groups.open(asker, key, message.world_size, entry)
+        return g.GroupOpened()
+
+    async def _join_group(self, asker: Connection, message: g.JoinGroup) -> m.Reply:
+        key = (_job(asker).namespace, message.name)
+        lend = partial(self._lend, asker, text=f"the memory of group {message.name!r} is gone")
+        entry = await self._node.groups.join(asker, key, message.world_size, message.rank, message.wait_s, lend)
+        return g.GroupMemory(*entry)
+
+    async def _close_group(self, asker: Connection, message: g.CloseGroup) -> m.Reply:
+        job = _job(asker)
+        self._node.groups.close(asker, (job.namespace, message.name), job.root)
+        return g.GroupClosed()
+
+    async def _declare_group(self, asker: Connection, message: g.DeclareGroup) -> m.Reply:
+        job = _job(asker)
+        declaration = Declaration(job.root, message.ranks, message.timeout_s)
+        self._node.groups.declare(
+            (job.namespace, message.name), declaration, lambda root: self._node.jobs.get(root) is not None
+        )
+        return g.GroupDeclared()
+
+    async def _find_group(self, asker: Connection, message: g.FindGroup) -> m.Reply:
+        return self._node.groups.role((_job(asker).namespace, message.name), message.class_id)
+
     # -- the store
 
     async def _restore_objects(self, asker: Connection, message: m.RestoreObjects) -> m.Reply:
@@ -319,6 +363,13 @@ class Requests:
         job = self._node.jobs.of_class(message.class_id)
         resources = {} if job is None else job.classes[message.class_id]
         return Judgement(self._node.ledger.shortage(resources) or "")
+
+    async def _report_metrics(self, asker: Connection, message: mt.ReportMetrics) -> m.Reply:
+        self._node.metrics.take(asker, message.reports, message.number)
+        return mt.MetricsTaken()
+
+    async def _read_metrics(self, asker: Connection, message: mt.ReadMetrics) -> m.Reply:
+        return mt.Metrics(await self._node.read_metrics())
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
         job = _job(asker)

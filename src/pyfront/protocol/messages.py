@@ -20,6 +20,8 @@ from shoal.protocol.conversation import Reply as Reply
 from shoal.protocol.conversation import Request as Request
 from shoal.protocol.earlier import EarlierReply, EarlierRequest
 from shoal.protocol.environment import Environment
+from shoal.protocol.groups import GroupReply, GroupRequest
+from shoal.protocol.metrics import MetricReply, MetricRequest
 from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
@@ -41,6 +43,7 @@ class Refused(Reply, frozen=True):
     STOPPING: ClassVar[str] = "stopping"
     FULL: ClassVar[str] = "full"  # no room for one more record in the node
     OUT_OF_DISK: ClassVar[str] = "out of disk"  # the store is full, and nothing more can be spilled
+    TIMED_OUT: ClassVar[str] = "timed out"  # who was waited for did not come
     LOST: ClassVar[str] = "lost"  # an object's bytes cannot be had any more
     NO_ENVIRONMENT: ClassVar[str] = "no environment"  # there is no folder for what it is made of
     NOT_WELCOME: ClassVar[str] = "not welcome"  # the node does not start, or does not take this client
@@ -57,6 +60,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     store_bytes: int
     is_tracing: bool = False  # every client writes down what it does (shoal.tracing)
     is_recording_lines: bool = False  # every client remembers which line made which object (shoal.origins)
+    metrics_port: int = 0  # where Prometheus finds the node; 0: nowhere
 
 
 class Welcome(Reply, frozen=True):
@@ -432,6 +436,8 @@ ClientRequest = (
     | ListNodes
     | Shutdown
     | EarlierRequest
+    | GroupRequest
+    | MetricRequest
     | TableRequest
 )
 DaemonMessage = (
@@ -454,6 +460,8 @@ DaemonMessage = (
     | Retire
     | FlushReferences
     | EarlierReply
+    | GroupReply
+    | MetricReply
     | TableReply
 )
 M = TypeVar("M")

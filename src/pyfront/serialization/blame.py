@@ -199,4 +199,7 @@ def _reason_text(culprit: object, reason: Exception) -> str:
 def _advice(culprit: object) -> str:
     if isinstance(culprit, types.GeneratorType):
         return "pass a list, or make the generator on the worker"
-    return "create it where it is used (in the task or in the actor's constructor), or leave it out with __getstate__"
+    return (
+        "create it where it is used (in the task or in the actor's constructor), leave it out with __getstate__, or "
+        "say how it is shipped with shoal.util.register_serializer"
+    )

@@ -48,12 +48,14 @@ def _own_copy(file_name: str) -> str:
     return "".join(list(file_name))
 
 
+own_reductions: dict[type, Callable[[Any], Any]] = {CodeType: _reduce}
+"""Reductions that go before cloudpickle's: ours, and those that users registered (`custom`)."""
+
+
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no types
     """Writes one value to `file`, an object with `write`."""
 
-    dispatch_table: Mapping[type, Callable[[Any], Any]] = ChainMap(
-        {CodeType: _reduce}, cloudpickle.Pickler.dispatch_table
-    )
+    dispatch_table: Mapping[type, Callable[[Any], Any]] = ChainMap(own_reductions, cloudpickle.Pickler.dispatch_table)
 
     def __init__(self, file: Any, buffer_callback: Callable[[PickleBuffer], object] | None = None) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.protocol import conversation, earlier, messages, tables
+from shoal.protocol import conversation, earlier, groups, messages, metrics, tables
 from shoal.protocol.messages import (
     ClientRequest,
     DaemonMessage,
@@ -47,6 +47,8 @@ def values(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
     match typing.get_origin(hint):
         case builtins.list:
             return st.lists(values(parts[0]), max_size=2)
+        case builtins.tuple if parts[-1] is ...:
+            return st.lists(values(parts[0]), max_size=2).map(tuple)
         case builtins.tuple:
             return st.tuples(*map(values, parts))
         case builtins.dict:
@@ -91,7 +93,8 @@ def test_a_wrong_field_type_is_refused() -> None:
 
 def test_every_request_and_reply_of_the_module_is_in_its_conversation() -> None:
     def subclasses(base: type) -> set[type]:
-        kinds = [*vars(messages).values(), *vars(earlier).values(), *vars(tables).values()]
+        modules = (messages, earlier, tables, groups, metrics)
+        kinds = [kind for module in modules for kind in vars(module).values()]
         return {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, base)} - {base}
 
     assert subclasses(conversation.Request) == set(typing.get_args(ClientRequest))
