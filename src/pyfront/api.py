@@ -70,9 +70,9 @@ def init(
     taken for it. `metrics_export_port`: where Prometheus finds the node's metrics, on the loopback interface, 0 for any
     port that is free (`Context.metrics_url` has it); default no endpoint. `namespace`: of named actors, default one of
     this driver's own. `log_to_driver`: print what workers print, default yes. `tracing`: keep what `timeline` shows,
-    default no or SHOAL_TRACING. `record_lines`: remember which line made which object, for `shoal memory`, default no or
-    SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks and actors, a `shoal.runtime_env.RuntimeEnv` or a
-    dict like it.
+    default no or SHOAL_TRACING. `record_lines`: remember which line made which object, for `shoal memory`, default no
+    or SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks and actors, a `shoal.runtime_env.RuntimeEnv` or
+    a dict like it.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;

@@ -92,7 +92,7 @@ cdef class Board:
         if client.blocked == 0:
             sh_block(&client.s)
         client.blocked += 1
-        _tell_what_for(client, SH_AWAITS_SEVERAL)
+        _tell_what_for(client, SH_AWAITS_SEVERAL, 0)
         try:
             with nogil:
                 status = sh_board_park(&client.s, &self.b, at, last, word, least,
@@ -100,7 +100,7 @@ cdef class Board:
         finally:
             client.blocked -= 1
             if client.blocked == 0:
-                _tell_what_for(client, SH_AWAITS_NOTHING)
+                _tell_of_end(client)
                 sh_unblock(&client.s)
         if status == SH_FENCED:
             _raise(status, "the node has stopped, or this process was removed from it")

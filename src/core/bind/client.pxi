@@ -151,7 +151,8 @@ cdef class Client:
 
     def flush(self) -> None:
         """Let go of what this process's dropped references still hold. Every other call does it first, too."""
-        self.check()
+        if not self.closed:  # the daemon may ask for it while the driver leaves
+            self.check()
 
     @property
     def full_wait_s(self):
