@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks and actors find their environment: variables, files, modules, installed packages; and no one else's."""
 
+import ctypes
 import os
+import signal
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from shoal.runtime_env import RuntimeEnv
 from shoal.util.state import list_workers, why
 
 LIMIT_S = 60.0
+PR_GET_PDEATHSIG = 2
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +175,24 @@ def test_a_jobs_environment_is_the_default(init: Callable[..., ModuleType]) -> N
     assert shoal.get_runtime_context().runtime_env == {"env_vars": {"A": "1", "B": "2"}}
     rows = [row for row in list_workers() if row.worker_type == "WORKER"]
     assert all(row.environment for row in rows)
+
+
+def test_a_fresh_interpreter_dies_with_its_node_and_is_replaced(
+    init: Callable[..., ModuleType], tmp_path: Path
+) -> None:
+    init()
+    mark = tmp_path / "mark"
+
+    @shoal.remote
+    def die_once() -> tuple[str | None, int]:
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        death_signal = ctypes.c_int()
+        ctypes.CDLL(None).prctl(PR_GET_PDEATHSIG, ctypes.byref(death_signal))
+        return os.environ.get("A"), death_signal.value
+
+    assert shoal.get(with_variables(die_once, A="1").remote(), timeout=LIMIT_S) == ("1", signal.SIGKILL)
 
 
 def test_leases_and_free_tasks_run_in_their_environment(init: Callable[..., ModuleType]) -> None:

@@ -44,9 +44,9 @@ def system_error(code: int, info: Mapping[str, int], describe: Describe, name: s
         return worker_crashed(death)
     if code == _node.ERR_ACTOR_DIED:
         death = _ask(describe, info, info.get("class_id", -1))
-        return setup_failed(death) if death.is_setup else actor_died(death)
+        return setup_failed(death, "create a new one to try again") if death.is_setup else actor_died(death)
     if code == _node.ERR_ENVIRONMENT:
-        return setup_failed(_ask(describe, info, -1))
+        return setup_failed(_ask(describe, info, -1), "later tasks try again")
     if code == _node.ERR_ACTOR_UNAVAILABLE:
         return actor_unavailable(_ask(describe, info, -1))
     if code == _node.ERR_CANCELLED:
@@ -81,12 +81,12 @@ def _timed_out(name: str, timeout_s: float) -> TaskTimeoutError:
     return error
 
 
-def setup_failed(death: Death) -> RuntimeEnvSetupError:
+def setup_failed(death: Death, advice: str) -> RuntimeEnvSetupError:
     """The error for a call whose environment could not be made."""
     lines = "".join(f"\n  {line}" for line in death.stderr)
     shown = f"\nthe installer's last lines:{lines}" if lines else ""
     reason = death.reason or "its environment could not be made"
-    error = RuntimeEnvSetupError(f"{reason}; later calls try again{shown}")
+    error = RuntimeEnvSetupError(f"{reason}; {advice}{shown}")
     error.output = tuple(death.stderr)
     return error
 

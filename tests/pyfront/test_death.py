@@ -15,6 +15,7 @@ from shoal.errors import (
     NodeDiedError,
     ObjectStoreFullError,
     OutOfMemoryError,
+    RuntimeEnvSetupError,
     ShoalError,
     TaskCancelledError,
     TaskTimeoutError,
@@ -124,3 +125,19 @@ def test_without_the_daemon_an_end_for_want_of_memory_keeps_its_class() -> None:
 )
 def test_every_code_has_a_typed_error(code: int, kind: type[ShoalError]) -> None:
     assert isinstance(system_error(code, INFO, without_daemon), kind)
+
+
+def test_an_environment_that_could_not_be_made_is_told_with_the_installers_lines() -> None:
+    death = Death(is_setup=True, reason="the environment (pip: a) could not be made: no", stderr=["one", "two"])
+    advices = {_node.ERR_ENVIRONMENT: "later tasks try again", _node.ERR_ACTOR_DIED: "create a new one to try again"}
+    for code, advice in advices.items():
+        error = system_error(code, {"client": 0, "epoch": 3, "class_id": 4}, answering(death))
+        assert type(error) is RuntimeEnvSetupError
+        assert str(error).startswith(f"the environment (pip: a) could not be made: no; {advice}\n")
+        assert str(error).endswith("one\n  two")
+        assert error.output == ("one", "two")
+
+
+def test_without_the_daemon_a_missing_environment_is_told_all_the_same() -> None:
+    error = system_error(_node.ERR_ENVIRONMENT, {"client": 0, "epoch": 3}, without_daemon)
+    assert "environment could not be made" in str(error)

@@ -7,6 +7,7 @@ Paths are of copies in the node's folder of packages, or of what an installer ne
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 
 import msgspec
@@ -26,8 +27,9 @@ class Install(msgspec.Struct, frozen=True):
     local: list[str] = []  # what local paths in the text held when it was read
 
     def describe(self) -> str:
-        """In a few words."""
-        names = [line for line in self.requirements.splitlines() if line.strip() and not line.startswith(("-", "#"))]
+        """In a few words, without options, and without the names and passwords of addresses."""
+        lines = re.sub(r"//[^/@\s]*@", "//", self.requirements).splitlines()
+        names = [line for line in lines if line.strip() and not line.startswith(("-", "#"))]
         return f"{self.installer}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
 
 
