@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which line of the program made which object. Recorded only if the node is started so: it costs each put and call half a
-microsecond.
+"""Which line of the program made which object. Recorded only if the node is started so: it costs each put and call
+half a microsecond.
 
 Each process remembers its own, and tells them when it is asked. What was freed is forgotten when there is twice as much
 as there was after the last look.
