@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
+from tests.pyfront.cli.conftest import run
 
 import shoal
 from shoal import origins, runtime
 from shoal.origins import parse, shown
-from shoal.util.state import list_held_objects
+from shoal.util.state import list_held_objects, list_nodes
 
 
 @pytest.fixture
@@ -41,6 +42,9 @@ def test_puts_and_calls_of_each_process(recording_node: ModuleType) -> None:
     assert places[value.hex()] == line_of("the put")
     assert places[call.hex()] == line_of("the call")
     assert str(places[made.hex()]).startswith("tests/pyfront/test_origins.py:")
+    printed = run("memory", "--address", list_nodes(detail=True)[0].runtime_dir or "").output
+    assert "made at" in printed
+    assert line_of("the put") in printed
 
 
 def test_what_is_freed_is_forgotten(recording_node: ModuleType) -> None:
