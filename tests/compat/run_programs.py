@@ -14,7 +14,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS_FOLDER = Path(__file__).with_name("programs")
 ENVIRONMENTS = ROOT / ".venv" / "compat"
-TIMEOUT_S = 300
+TIMEOUT_S = 900  # compilers run in some, on a machine that may be busy
 OLDEST_PYTHON = (3, 11)  # of the pinned versions
 
 
