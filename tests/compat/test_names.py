@@ -122,6 +122,22 @@ def test_the_context() -> None:
     assert isinstance(context, ray.runtime_context.RuntimeContext)
 
 
+def test_an_actor_s_handle_to_itself() -> None:
+    @ray.remote(max_concurrency=2)
+    class Selfish:
+        def ask_myself(self) -> int:
+            return int(ray.get(ray.get_runtime_context().current_actor.answer.remote()))
+
+        def answer(self) -> int:
+            return 42
+
+    assert ray.get(Selfish.options(name="selfish").remote().ask_myself.remote()) == 42
+    with pytest.raises(RuntimeError, match="without a name"):
+        ray.get(Selfish.remote().ask_myself.remote())
+    with pytest.raises(RuntimeError, match="no actor does"):
+        _ = ray.get_runtime_context().current_actor
+
+
 def test_ids() -> None:
     one = ray.ActorID.from_hex("0a0b")
     assert (one.hex(), one.binary(), repr(one)) == ("0a0b", b"\n\x0b", "ActorID(0a0b)")

@@ -25,6 +25,12 @@ from shoal.task.options import ActorOptions, TaskOptions, merge_actor, merge_met
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming-from-ray.md"
 RECORDED = json.loads(Path(__file__).with_name("ray_signatures.json").read_text())
+TO_COME = {  # of the runtime context, with placement groups and environments
+    "get_node_labels",
+    "get_placement_group_id",
+    "runtime_env",
+    "should_capture_child_tasks_in_placement_group",
+}
 VERDICTS = ("same", "different", "absent")
 NEW_OF_INIT = {"address", "job_config", "local_mode", "_memory", "_object_spilling_directory", *IN_VAIN}
 
@@ -75,6 +81,8 @@ def find(name: str) -> Any:
                     raise
                 pytest.skip(str(error))
             for member in parts[length:]:
+                if member in TO_COME and not hasattr(value, member):
+                    pytest.skip(f"{name} is not there yet")
                 value = getattr(value, member)
             return value
     return import_module(f"{ROOT}.{'.'.join(parts)}")
@@ -128,7 +136,6 @@ def test_every_name_of_the_table_is_on_the_page() -> None:
     again = ("ray.util.state.api.", "ray.util.collective.collective.", "ray.util.placement_group.", "ray.util.debug.")
     missing = {name for name in there - on_page if not name.startswith(again)}
     assert missing == {
-        "ray.runtime_env.RuntimeEnvConfig",
         "ray.util.collective.types.Backend",
         "ray.util.collective.types.ReduceOp",
         "ray.util.multiprocessing.pool.TimeoutError",
@@ -152,7 +159,10 @@ def test_an_option_is_taken_or_refused(row: Row) -> None:
             with pytest.raises((UnsupportedOptionError, TypeError), match=row.name):
                 merge(base, {row.name: "something"})  # type: ignore[operator] # each with its own base
     elif row.name not in known:
-        pytest.skip(f"{row.name} is not there yet")
+        try:
+            merge_task(TaskOptions(), {row.name: None})
+        except TypeError:
+            pytest.skip(f"{row.name} is not there yet")
 
 
 @pytest.mark.parametrize("row", ARGUMENTS, ids=lambda row: row.name)

@@ -27,5 +27,5 @@ def test_every_program_is_one_of_ray() -> None:
     for name in used:
         text = (PROGRAMS_FOLDER / name).read_text()
         assert "shoal" not in text
-        assert re.search(r"^(import|from) (ray|ray_map|ray_ease)\b", text, re.MULTILINE)
+        assert re.search(r"^(import|from) (ray|ray_map|ray_ease|rayorch)\b", text, re.MULTILINE)
     assert all("==" in each for program in PROGRAMS for each in (program.library, *program.with_it))
