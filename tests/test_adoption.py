@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 
 import shoal
@@ -37,6 +36,12 @@ def mark(folder: Path, name: str) -> int:
             n += 1
         else:
             return n
+
+
+def array(n: int, value: float = 0.0) -> Any:
+    import numpy as np  # here: no worker that is about to run out of time should import it
+
+    return np.full(n, value)
 
 
 def crash() -> None:
@@ -70,7 +75,7 @@ class Counter:
 
     def add_large(self) -> Any:
         self.n += 1
-        return np.full(1 << 18, self.n)
+        return array(1 << 18, self.n)
 
     def add_pair(self) -> tuple[int, int]:
         self.n += 1
@@ -90,6 +95,12 @@ class Counter:
         self.n += 1
         yield self.n
 
+    def pid(self) -> int:
+        return os.getpid()
+
+
+@shoal.remote
+class Empty:
     def pid(self) -> int:
         return os.getpid()
 
@@ -255,7 +266,7 @@ def test_another_call_in_the_same_place_is_refused_by_name(shoal_node: ModuleTyp
     assert marks(tmp_path, "parent") == 2
 
 
-@pytest.mark.parametrize("change", ["ref", "returns", "method", "actor"])
+@pytest.mark.parametrize("change", ["ref", "returns", "method", "actor", "class"])
 def test_what_makes_a_call_another_one(counter: Any, tmp_path: Path, change: str) -> None:
     other = Counter.remote()
 
@@ -269,8 +280,11 @@ def test_what_makes_a_call_another_one(counter: Any, tmp_path: Path, change: str
             second.options(num_returns=1 if n == 0 else 2).remote(1)
         elif change == "method":
             (here.add if n == 0 else here.pid).remote()
-        else:
+        elif change == "actor":
             (here if n == 0 else there).add.remote()
+        else:
+            actor = (Counter if n == 0 else Empty).remote()
+            shoal.get(actor.pid.remote())  # it is there
         if n == 0:
             crash()
 
@@ -288,8 +302,8 @@ def test_functions_made_in_the_task_and_what_it_puts_are_no_divergence(counter: 
             mark(tmp_path, "inner")
             return int(a.sum()) + b + 0 * n  # which is pickled with it
 
-        total = shoal.get(inner.remote(np.ones(1 << 17), n))
-        total += shoal.get(inner.remote(shoal.put(np.ones(3)), 0))
+        total = shoal.get(inner.remote(array(1 << 17, 1), n))
+        total += shoal.get(inner.remote(shoal.put(array(3, 1)), 0))
         shoal.get(handle.add.remote())
         if n == 0:
             crash()
@@ -434,7 +448,7 @@ def test_nothing_is_held_when_the_task_is_over(counter: Any, tmp_path: Path, fin
     @repeated(max_retries=2)
     def parent(handle: Any) -> None:
         n = mark(tmp_path, "parent")
-        refs = [handle.add.remote(), *(child.remote(tmp_path, np.zeros(1000)) for _ in range(5))]
+        refs = [handle.add.remote(), *(child.remote(tmp_path, array(1000)) for _ in range(5))]
         shoal.get([child.remote(tmp_path, i) for i in range(5)])
         shoal.get(refs)
         if n == 0:
@@ -473,7 +487,7 @@ def test_a_time_out_takes_unfinished_children_with_it(counter: Any, tmp_path: Pa
             pass
         return mark(tmp_path, "stuck")
 
-    @shoal.remote(timeout=0.75, retry_exceptions=[shoal.TaskTimeoutError])
+    @shoal.remote(timeout=2.0, retry_exceptions=[shoal.TaskTimeoutError])
     def parent(handle: Any) -> tuple[int, int]:
         value = shoal.get(handle.add.remote())
         ref = stuck.remote()

@@ -175,7 +175,7 @@ static void test_a_live_process_hands_its_children_over(void) {
     uint64_t task = parent();
     sh_ref kept = call(0, r.class_id, 1, NULL), held = call(1, r.class_id, 1, NULL);
     sh_ref_drop(&r.worker[0], kept);
-    sh_children_hand_over(&r.worker[0], slot, true, failed != 0);
+    sh_children_hand_over(&r.worker[0], slot, SH_HAND_ALL, failed != 0);
     EXPECT(sh_retry(&r.worker[0], slot));
     sh_ref_drop(&r.worker[0], held);
     sh_children_end(&r.worker[0], task);
@@ -197,7 +197,7 @@ static void test_a_death_in_the_handing_over_changes_nothing(void) {
   sh_child found[4];
   begin(2);
   (void)call(0, r.class_id, 1, NULL);
-  sh_children_hand_over(&r.worker[0], slot, true, true);
+  sh_children_hand_over(&r.worker[0], slot, SH_HAND_ALL, true);
   die();
   EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_made), 0);
   EXPECT_EQ(children(found, 4), 1);

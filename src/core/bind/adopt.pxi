@@ -95,6 +95,10 @@ cdef object _adopt(CallTemplate t, Encoded e):
     if call.digest != _digest(client, &t.call, e) or (call.fn_lo != t.call.fn_lo and not client.earlier_calls.is_same(
             _earlier_name(client, call), _name_of(&t.call))):
         raise _diverged(t, call)
+    if t.call.flags & SH_SLOT_CREATES_ACTOR:  # what could be adopted has been
+        if _lives(client, call) and not client.earlier_calls.is_same(_earlier_name(client, call), _name_of(&t.call)):
+            raise _diverged(t, call)
+        return NotImplemented
     if is_actor_call and not _lives(client, call) and _is_open(client, t.call.class_id):
         return NotImplemented  # the actor of then is gone, and this is another one in its place
     if is_actor_call and call.class_id != t.call.class_id:

@@ -23,13 +23,19 @@ cdef bint _surrender(Client client, Task task) except -1:
     if not task.over and task.num_returns == _RETURNS_STREAM:
         _no_more_items(client, task)
     if not task.over and task.parent and _is_repeated_when_overdue(client, task):
-        sh_children_hand_over(&client.s, task.slot, False, True)
+        _hand_over(client, task, SH_HAND_RESOLVED)
     if not task.over and sh_surrender(&client.s, task.slot):
         task.over = True
         sh_children_end(&client.s, task.parent)
         if client.trace != NULL:
             _trace_ran(client, task, SH_TRACE_CANCELLED)
     return task.over
+
+
+cdef void _hand_over(Client client, Task task, sh_handed which) noexcept:
+    # One that has called nothing has nothing to look for.
+    cdef uint32_t n_calls = sh_context.counter if sh_context.task == <void *>task else task.counter
+    sh_children_hand_over(&client.s, task.slot, which if n_calls else SH_HAND_NONE, True)
 
 
 cdef bint _is_repeated_when_overdue(Client client, Task task):
@@ -59,7 +65,7 @@ cdef bint _retry(Client client, Task task) except -1:
     task.over = True  # if not put back, then it was to be ended
     if client.trace != NULL:
         _trace_ran(client, task, SH_TRACE_RETRIED)
-    sh_children_hand_over(&client.s, task.slot, True, True)
+    _hand_over(client, task, SH_HAND_ALL)
     again = sh_retry(&client.s, task.slot)
     sh_children_end(&client.s, task.parent)
     return again

@@ -136,7 +136,7 @@ bool sh_child_keep(sh_self *self, sh_ref r) {
   return false;
 }
 
-void sh_children_hand_over(sh_self *self, uint32_t slot, bool all, bool failed) {
+void sh_children_hand_over(sh_self *self, uint32_t slot, sh_handed which, bool failed) {
   const sh_segment *s = &self->seg;
   sh_slot *t = sh_slot_at(s, slot);
   uint64_t word = sh_load_relaxed(&t->word);
@@ -146,13 +146,13 @@ void sh_children_hand_over(sh_self *self, uint32_t slot, bool all, bool failed) 
   uint32_t made = sh_load32_relaxed(&t->x_made) & SH_MADE_BELOW;
   sh_store32_relaxed(&t->x_made, made | (failed ? SH_MADE_FAILED : 0U));
   uint32_t end = sh_pool_used_chunks(s, SH_POOL_ENTRY) * sh_pool_of(s, SH_POOL_ENTRY)->chunk_records;
-  for (uint32_t i = 0; i < end; i++) {
+  for (uint32_t i = 0; which != SH_HAND_NONE && i < end; i++) {
     const sh_local *l = &self->local[i];
     sh_ref r = {.index = i, .generation = l->generation};
     if (l->count == 0 || !(l->flags & SH_LOCAL_OWNED))
       continue;
     const sh_origin *o = sh_origin_of(s, r);
-    if (!o || o->parent != parent || !(all || sh_entry_is_closed(sh_entry_at(s, i), r.generation)))
+    if (!o || o->parent != parent || !(which == SH_HAND_ALL || sh_entry_is_closed(sh_entry_at(s, i), r.generation)))
       continue;
     sh_ref_share(self, r);
     sh_log_append(self, SH_LOG_KEEP, r);

@@ -41,9 +41,10 @@ void sh_child_made(sh_self *self, uint32_t slot, const sh_ref *returns);
 /* The last reference in this process of a return of such a call is gone. True: it is kept until the task is over. */
 bool sh_child_keep(sh_self *self, sh_ref r);
 
-/* The attempt is over: hand over its children before the slot is given up, if there is another attempt. `all`: those that
- * are not resolved, too. `failed`: it ended in an exception. */
-void sh_children_hand_over(sh_self *self, uint32_t slot, bool all, bool failed);
+/* The attempt is over: hand over its children before the slot is given up, if there is another attempt. `failed`: it ended in
+ * an exception, or ran too long. */
+typedef enum sh_handed { SH_HAND_NONE, SH_HAND_RESOLVED, SH_HAND_ALL } sh_handed;
+void sh_children_hand_over(sh_self *self, uint32_t slot, sh_handed which, bool failed);
 
 /* This process has done with the task: let go of what it keeps for it. */
 void sh_children_end(sh_self *self, uint64_t parent);
