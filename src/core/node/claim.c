@@ -358,17 +358,20 @@ bool sh_next_possible(const sh_self *self) {
   return false;
 }
 
-bool sh_is_ending(const sh_self *self, uint32_t slot) {
-  uint64_t word = sh_load_acquire(&sh_slot_at(&self->seg, slot)->word);
+static bool says_to_end(uint64_t word, uint32_t client) {
   uint32_t state = sh_word_state(word);
-  return (state == SH_TASK_CANCELLED || state == SH_TASK_OVERDUE) && sh_word_who(word) == self->index;
+  return (state == SH_TASK_CANCELLED || state == SH_TASK_OVERDUE) && sh_word_who(word) == client;
+}
+
+bool sh_is_ending(const sh_self *self, uint32_t slot) {
+  return says_to_end(sh_load_acquire(&sh_slot_at(&self->seg, slot)->word), self->index);
 }
 
 bool sh_surrender(sh_self *self, uint32_t slot) {
-  if (!sh_is_ending(self, slot))
-    return false;
   sh_slot *t = sh_slot_at(&self->seg, slot);
-  uint64_t word = sh_load_relaxed(&t->word);
+  uint64_t word = sh_load_acquire(&t->word); /* once: condemned since, it is not ours to give away */
+  if (!says_to_end(word, self->index))
+    return false;
   /* (O) what we filled and logged, then the daemon's name; pairs with the acquire in cancel.c. */
   uint64_t theirs = sh_word(sh_word_generation(word), sh_word_state(word), 0, sh_word_tag(word));
   if (!sh_cas(&t->word, &word, theirs))
