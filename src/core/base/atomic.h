@@ -50,6 +50,12 @@ static inline uint64_t sh_load_acquire(const sh_a64 *p) {
 static inline uint64_t sh_load_seqcst(const sh_a64 *p) {
   return atomic_load_explicit((sh_a64 *)p, memory_order_seq_cst);
 }
+/* A number in a record that may become another's at this very moment. Whoever has the record stores it plainly, before the word
+ * that publishes it; who reads behind his back does so by this verb: one relaxed load of an aligned number, neither torn nor
+ * repeated. What it says is anything, and its bounds are checked before it is used; it is the record's own only if the
+ * record's word is still the same after an acquire fence, against the release fence of whoever takes the record next (G). */
+#define sh_peek(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+
 static inline void sh_store_relaxed(sh_a64 *p, uint64_t v) {
   SH_HOOK(p);
   atomic_store_explicit(p, v, memory_order_relaxed);

@@ -13,7 +13,8 @@
 
 #define TRIES 64U /* against a word that moves under us; then the next round goes on */
 
-/* The list's line for a task, made if there is none. NULL: no memory. */
+/* The list's line for a task, made if there is none. NULL: no memory. The task may be over by now, and its id that of another
+ * one: then the line is struck when it is first looked at, and nothing was done in its name. */
 static sh_ending *line_of(sh_repair *d, sh_ref task) {
   for (uint32_t i = 0; i < d->n_endings; i++)
     if (d->endings[i].slot == task.index && d->endings[i].generation == task.generation)
@@ -24,7 +25,7 @@ static sh_ending *line_of(sh_repair *d, sh_ref task) {
   sh_ending *e = &d->endings[d->n_endings++];
   *e = (sh_ending){.slot = task.index,
                    .generation = task.generation,
-                   .id = {.lo = t->id_lo, .hi = t->id_hi},
+                   .id = {.lo = sh_peek(&t->id_lo), .hi = sh_peek(&t->id_hi)},
                    .kill_ns = SH_NEVER_NS};
   return e;
 }
@@ -34,7 +35,7 @@ static bool begin(sh_repair *d, sh_ref task, bool force, bool recursive) {
   if (!e)
     return false;
   e->cancelled = true;
-  if (force && !(sh_slot_at(&d->seg, task.index)->flags & SH_SLOT_ACTOR_CALL))
+  if (force && !(sh_peek(&sh_slot_at(&d->seg, task.index)->flags) & SH_SLOT_ACTOR_CALL))
     e->kill_ns = 0;
   e->recursive |= recursive;
   return true;
@@ -47,11 +48,12 @@ static void begin_children(sh_repair *d, sh_id128 parent, bool force) {
     sh_slot *t = sh_slot_at(&d->seg, i);
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word);
-    if (state < SH_TASK_READY || state > SH_TASK_LAST || state == SH_TASK_COMMITTED || t->parent_lo != parent.lo ||
-        t->parent_hi != parent.hi || (t->flags & SH_SLOT_CREATES_ACTOR))
+    if (state < SH_TASK_READY || state > SH_TASK_LAST || state == SH_TASK_COMMITTED ||
+        sh_peek(&t->parent_lo) != parent.lo || sh_peek(&t->parent_hi) != parent.hi ||
+        (sh_peek(&t->flags) & SH_SLOT_CREATES_ACTOR))
       continue;
-    sh_fence_acquire();
-    if (sh_word_generation(sh_load_relaxed(&t->word)) == sh_word_generation(word)) /* it was the task's own parent */
+    sh_fence_acquire(); /* (G) it was the task's own parent */
+    if (sh_word_generation(sh_load_relaxed(&t->word)) == sh_word_generation(word))
       (void)begin(d, (sh_ref){.index = i, .generation = sh_word_generation(word)}, force, true);
   }
 }

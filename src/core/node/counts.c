@@ -77,7 +77,7 @@ static void release(sh_counts *c, sh_ref r) {
   const sh_row *rows = NULL;
   uint32_t n = count && count->contains ? sh_counts_rows(c, r, &rows) : 0;
   for (uint32_t i = 0; i < n; i++)
-    later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+    later(c, sh_look_at_row(&rows[i]));
   if (sh_entry_is_actor(e) && c->unreferenced)
     c->unreferenced(c->context, e->number & ~SH_NUMBER_ACTOR);
   (void)sh_entry_release(s, &c->self->heap, &c->self->mags[SH_POOL_ENTRY], c->self->index, r);
@@ -178,7 +178,7 @@ static void count_increment(sh_counts *c, uint32_t client, uint64_t event) {
     return;
   }
   for (uint32_t i = 0; i < n; i++)
-    increment(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+    increment(c, sh_look_at_row(&rows[i]));
 }
 
 static void count_decrement(sh_counts *c, uint32_t client, uint64_t event) {
@@ -265,7 +265,7 @@ void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word) {
     const sh_row *rows = NULL;
     uint32_t n = rows_of_slot(c, t, &rows);
     for (uint32_t i = 0; i < n; i++)
-      later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+      later(c, sh_look_at_row(&rows[i]));
   }
   uint64_t loc = sh_load_relaxed(&t->loc);
   if (sh_loc_in_heap(loc))
@@ -280,7 +280,7 @@ void sh_counts_unfill(sh_counts *c, sh_ref r) {
     uint32_t n = sh_counts_rows(c, r, &rows);
     count->contains = 0;
     for (uint32_t i = 0; i < n; i++)
-      later(c, (sh_ref){.index = rows[i].index, .generation = rows[i].generation});
+      later(c, sh_look_at_row(&rows[i]));
   }
   if (sh_entry_checked(&c->self->seg, r))
     sh_entry_unfill(&c->self->seg, &c->self->heap, c->self->index, r);

@@ -59,7 +59,7 @@ static bool is_awaited(sh_repair *d, sh_slot *t, const sh_call_view *call) {
   uint32_t at = sh_load32_relaxed(&t->x_cursor);
   if (at >= call->n_rows)
     return false;
-  sh_ref r = {.index = call->rows[at].index, .generation = call->rows[at].generation};
+  sh_ref r = sh_look_at_row(&call->rows[at]);
   sh_entry *e = sh_entry_checked(&d->seg, r);
   return e && !sh_entry_is_closed(e, r.generation);
 }

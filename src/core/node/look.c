@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/look.h"
 
-#define ONCE(field) (*(const volatile __typeof__(field) *)&(field))
-
 /* The rows of a payload that fills `bytes`. False when there cannot be as many as it says. */
 static bool look_at_payload(const sh_payload *p, uint64_t bytes, const sh_row **rows, uint32_t *n_rows) {
   *n_rows = 0;
   if (bytes < sizeof *p)
     return bytes == 0;
-  uint32_t n = ONCE(p->n_rows);
+  uint32_t n = sh_peek(&p->n_rows);
   if (n > (bytes - sizeof *p) / sizeof(sh_row))
     return false;
   *rows = sh_payload_rows(p);
@@ -17,8 +15,8 @@ static bool look_at_payload(const sh_payload *p, uint64_t bytes, const sh_row **
 }
 
 bool sh_look_at_call(const sh_segment *s, sh_slot *t, sh_call_view *view) {
-  uint64_t loc = sh_load_relaxed(&t->loc), bytes = ONCE(t->spec_bytes);
-  uint32_t n_returns = ONCE(t->n_returns), n_rows;
+  uint64_t loc = sh_load_relaxed(&t->loc), bytes = sh_peek(&t->spec_bytes);
+  uint32_t n_returns = sh_peek(&t->n_returns), n_rows;
   bool in_slot = sh_loc_kind_of(loc) == SH_LOC_INLINE;
   uint8_t *spec = in_slot ? t->inline_bytes : loc == SH_LOC_NONE ? NULL : sh_heap_at(s, loc);
   uint64_t room = in_slot ? SH_SPEC_INLINE : spec ? sh_heap_capacity(s, loc) : 0;
@@ -28,11 +26,11 @@ bool sh_look_at_call(const sh_segment *s, sh_slot *t, sh_call_view *view) {
     return false;
   const sh_row *rows = NULL;
   if (!look_at_payload((const sh_payload *)(const void *)(spec + head), bytes - head, &rows, &n_rows) ||
-      ONCE(t->n_deps) > n_rows)
+      sh_peek(&t->n_deps) > n_rows)
     return false;
   *view = (sh_call_view){.n_returns = n_returns,
                          .n_rows = n_rows,
-                         .single = ONCE(t->returns),
+                         .single = sh_peek(&t->returns),
                          .returns = (sh_a64 *)(void *)spec,
                          .rows = rows};
   return true;

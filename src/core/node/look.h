@@ -24,6 +24,11 @@ static inline sh_ref sh_view_return(const sh_call_view *view, uint32_t i) {
   return sh_ref_unpack(view->n_returns == 1U ? view->single : sh_load_relaxed(&view->returns[i]));
 }
 
+/* What a row names, which may be anything. */
+static inline sh_ref sh_look_at_row(const sh_row *row) {
+  return (sh_ref){.index = sh_peek(&row->index), .generation = sh_peek(&row->generation)};
+}
+
 /* The rows of a value that names other objects. -> how many; 0 when its numbers cannot be right. */
 uint32_t sh_look_at_rows(const sh_segment *s, sh_entry *e, const sh_row **rows);
 

@@ -52,12 +52,15 @@ static bool find(sh_self *self, uint32_t class_id, lost_calls *all) {
   for (uint32_t i = 0; i < end; i++) {
     sh_slot *t = sh_slot_at(s, i);
     uint64_t word = sh_load_acquire(&t->word); /* (R) */
-    uint32_t state = sh_word_state(word), caller = t->submitter;
-    if ((state != SH_TASK_READY && state != SH_TASK_WAITING) || sh_word_who(word) != class_id ||
-        caller >= SH_MAX_CLIENTS || !was_taken(s, caller, class_id, t->order))
+    uint32_t state = sh_word_state(word);
+    if ((state != SH_TASK_READY && state != SH_TASK_WAITING) || sh_word_who(word) != class_id)
+      continue;
+    /* Cancelled meanwhile, it may be another call with another place: then its hint is in the ring, and this one is stale. */
+    uint32_t caller = sh_peek(&t->submitter), order = sh_peek(&t->order);
+    if (caller >= SH_MAX_CLIENTS || !was_taken(s, caller, class_id, order))
       continue;
     sh_ref r = {.index = i, .generation = sh_word_generation(word)};
-    if (!add(all, (lost_call){.hint = sh_ref_pack(r), .caller = caller, .order = t->order}))
+    if (!add(all, (lost_call){.hint = sh_ref_pack(r), .caller = caller, .order = order}))
       return false;
     if (state == SH_TASK_WAITING)
       make_ready(t, word);

@@ -2,6 +2,7 @@
  *
  * What to spill, and what to read ahead. One look at the heap finds out of each arena, and of each chunk of blocks, whether all
  * of it could go and when it was last used; a second one collects what lies in the chosen ones. */
+#include "node/look.h"
 #include "node/repair.h"
 
 #include <stdlib.h>
@@ -297,23 +298,7 @@ uint32_t sh_spill_choose(sh_repair *d, uint64_t largest, uint64_t total, sh_vict
   return l.n;
 }
 
-/* The rows of a task's arguments. The slot may become another's while we look, so each field is read once and bounds what comes
- * after it; what the rows say is no more than a hint. */
-static uint32_t peek_rows(const sh_segment *s, sh_slot *t, const sh_row **rows) {
-  uint64_t loc = sh_load_relaxed(&t->loc), bytes = *(volatile uint64_t *)&t->spec_bytes;
-  uint64_t skip = *(volatile uint32_t *)&t->n_returns;
-  uint64_t room = sh_loc_kind_of(loc) == SH_LOC_INLINE ? SH_SPEC_INLINE : sh_heap_capacity(s, loc);
-  const uint8_t *spec = sh_loc_kind_of(loc) == SH_LOC_INLINE ? t->inline_bytes : sh_heap_at(s, loc);
-  skip = skip > 1U ? 8U * skip : 0U;
-  if (!spec || bytes > room || skip > bytes || bytes - skip < sizeof(sh_payload))
-    return 0;
-  const sh_payload *p = (const sh_payload *)(const void *)(spec + skip);
-  uint64_t most = (bytes - skip - sizeof *p) / sizeof(sh_row), n = *(const volatile uint32_t *)&p->n_rows;
-  *rows = sh_payload_rows(p);
-  return (uint32_t)(n < most ? n : most);
-}
-
-/* Add the arguments of `slot` that are away. */
+/* Add the arguments of `slot` that are away. It may become another's while we look: what comes of it is no more than a hint. */
 static uint32_t add_arguments(sh_repair *d, sh_ref slot, sh_ref *out, uint32_t n, uint32_t max) {
   if (slot.index >= sh_pool_capacity(sh_pool_of(&d->seg, SH_POOL_SLOT)))
     return n;
@@ -321,10 +306,11 @@ static uint32_t add_arguments(sh_repair *d, sh_ref slot, sh_ref *out, uint32_t n
   uint64_t word = sh_load_acquire(&t->word);
   if (sh_word_generation(word) != slot.generation || sh_word_state(word) != SH_TASK_READY)
     return n;
-  const sh_row *rows = NULL;
-  uint32_t n_rows = peek_rows(&d->seg, t, &rows), n_deps = *(volatile uint32_t *)&t->n_deps;
-  for (uint32_t i = 0; i < n_rows && i < n_deps && i < PEEK_ROWS && n < max; i++) {
-    sh_ref r = {.index = rows[i].index, .generation = rows[i].generation};
+  sh_call_view call;
+  (void)sh_look_at_call(&d->seg, t, &call);
+  uint32_t n_deps = sh_peek(&t->n_deps);
+  for (uint32_t i = 0; i < call.n_rows && i < n_deps && i < PEEK_ROWS && n < max; i++) {
+    sh_ref r = sh_look_at_row(&call.rows[i]);
     sh_entry *e = sh_entry_checked(&d->seg, r);
     if (e && sh_load_relaxed(&e->loc) == sh_loc_spilled(r.generation))
       out[n++] = r;

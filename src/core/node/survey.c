@@ -5,7 +5,6 @@
 #include "node/task.h"
 
 #define ATTEMPTS 8U /* a record that changes as often as that while it is copied is left out */
-#define ONCE(field) (*(const volatile __typeof__(field) *)&(field))
 
 uint32_t sh_survey_end(const sh_segment *s, sh_pool_id pool) {
   return sh_pool_used_chunks(s, pool) * sh_pool_of(s, pool)->chunk_records;
@@ -19,7 +18,7 @@ static bool is_still(const sh_a64 *word, uint64_t before) {
 
 static void copy_rows(const sh_row *rows, uint32_t n, sh_ref *out) {
   for (uint32_t i = 0; i < n; i++)
-    out[i] = (sh_ref){.index = ONCE(rows[i].index), .generation = ONCE(rows[i].generation)};
+    out[i] = sh_look_at_row(&rows[i]);
 }
 
 /* Up to `most` rows of the call in slot `t`, beginning with the one at `first`; the caller checks that it kept still. */
@@ -51,18 +50,18 @@ bool sh_survey_task(const sh_segment *s, uint32_t slot, sh_task_view *out) {
                       .state = state,
                       .who = sh_word_who(word),
                       .class_id = sh_slot_class(t),
-                      .submitter = ONCE(t->submitter),
-                      .depth = ONCE(t->depth),
-                      .flags = ONCE(t->flags),
+                      .submitter = sh_peek(&t->submitter),
+                      .depth = sh_peek(&t->depth),
+                      .flags = sh_peek(&t->flags),
                       .attempt = sh_load32_relaxed(&t->x_attempt),
-                      .max_retries = ONCE(t->max_retries),
-                      .root = ONCE(t->root),
-                      .n_returns = ONCE(t->n_returns),
-                      .n_deps = ONCE(t->n_deps),
-                      .id = {.lo = ONCE(t->id_lo), .hi = ONCE(t->id_hi)},
-                      .parent = {.lo = ONCE(t->parent_lo), .hi = ONCE(t->parent_hi)},
-                      .function = {.lo = ONCE(t->fn_lo), .hi = ONCE(t->fn_hi)},
-                      .spec_bytes = ONCE(t->spec_bytes)};
+                      .max_retries = sh_peek(&t->max_retries),
+                      .root = sh_peek(&t->root),
+                      .n_returns = sh_peek(&t->n_returns),
+                      .n_deps = sh_peek(&t->n_deps),
+                      .id = {.lo = sh_peek(&t->id_lo), .hi = sh_peek(&t->id_hi)},
+                      .parent = {.lo = sh_peek(&t->parent_lo), .hi = sh_peek(&t->parent_hi)},
+                      .function = {.lo = sh_peek(&t->fn_lo), .hi = sh_peek(&t->fn_hi)},
+                      .spec_bytes = sh_peek(&t->spec_bytes)};
     if (state == SH_TASK_WAITING)
       (void)rows_of_call(s, t, sh_load32_relaxed(&t->x_cursor), &v.awaits, 1);
     if (!spec_is_still(s, t, v.task))
@@ -86,8 +85,8 @@ bool sh_survey_object(const sh_segment *s, uint32_t entry, sh_object_view *out) 
     uint64_t head = sh_load_acquire(&e->head); /* (C) before the value */
     uint64_t size = sh_load_relaxed(&e->size_flags), producer = sh_load_relaxed(&e->producer);
     sh_object_view v = {.object = {.index = entry, .generation = sh_word_generation(word)},
-                        .id = {.lo = ONCE(e->id_lo), .hi = ONCE(e->id_hi)},
-                        .number = ONCE(e->number),
+                        .id = {.lo = sh_peek(&e->id_lo), .hi = sh_peek(&e->id_hi)},
+                        .number = sh_peek(&e->number),
                         .owner = sh_word_who(word),
                         .owner_flags = sh_load32_relaxed(&e->x_owner_flags),
                         .closed = (head & SH_HEAD_CLOSED) != 0,

@@ -159,7 +159,7 @@ static void find_writers(const sh_repair *d, uint64_t writers[SH_CLIENT_WORDS]) 
     }
     for (uint32_t i = chunk * p->chunk_records; i < (chunk + 1U) * p->chunk_records; i++) {
       const sh_ring *ring = sh_ring_at(&d->seg, i);
-      uint32_t writer = *(const volatile uint32_t *)&ring->writer; /* once: a peer may write over it */
+      uint32_t writer = sh_peek(&ring->writer);
       if (sh_word_state(sh_load_acquire(&ring->word)) != SH_FREE && writer < SH_MAX_CLIENTS)
         writers[writer / 64U] |= 1ULL << (writer % 64U);
     }

@@ -63,11 +63,12 @@ _Static_assert(sizeof(sh_entry) == 128, "layout is an ABI: bump SH_LAYOUT_VERSIO
 static inline sh_entry *sh_entry_at(const sh_segment *s, uint32_t index) {
   return (sh_entry *)sh_pool_record(s, sh_pool_of(s, SH_POOL_ENTRY), index);
 }
+/* What kind of object: also of an entry that may be another's by now, as far as it is asked about the same one afterwards (G). */
 static inline bool sh_entry_is_actor(const sh_entry *e) {
-  return (e->number & (SH_NUMBER_PUT | SH_NUMBER_ACTOR)) == SH_NUMBER_ACTOR;
+  return (sh_peek(&e->number) & (SH_NUMBER_PUT | SH_NUMBER_ACTOR)) == SH_NUMBER_ACTOR;
 }
 static inline bool sh_entry_is_item(const sh_entry *e) {
-  return (e->number & (SH_NUMBER_PUT | SH_NUMBER_ACTOR | SH_NUMBER_ITEM)) == SH_NUMBER_ITEM;
+  return (sh_peek(&e->number) & (SH_NUMBER_PUT | SH_NUMBER_ACTOR | SH_NUMBER_ITEM)) == SH_NUMBER_ITEM;
 }
 
 /* What an item leads to: packed references, 0 = none. Lies beside the entries, for few of them are items. Written by the
