@@ -13,6 +13,7 @@ Exits with 1 when a survivor is not in that list. A full run takes hours; `make 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -55,6 +56,11 @@ ORDERED = [
     "node/sweep.c",
     "node/tick.c",
     "node/lease.c",
+    "node/cancel.c",
+    "node/recover.c",
+    "node/stream.c",
+    "node/spill.c",
+    "node/survey.c",
 ]
 GUARDED = [
     "store/pool.c",
@@ -71,10 +77,14 @@ GUARDED = [
     "node/counts.c",
     "node/refs.c",
     "node/tick.c",
+    "node/cancel.c",
+    "node/recover.c",
+    "node/stream.c",
 ]
 
 WEAKER = {
     "sh_load_acquire": ["sh_load_relaxed"],
+    "sh_load_seqcst": ["sh_load_acquire"],
     "sh_load32_acquire": ["sh_load32_relaxed"],
     "sh_load32_seqcst": ["sh_load32_acquire"],
     "sh_store_release": ["sh_store_relaxed"],
@@ -100,7 +110,8 @@ PROTOCOL = re.compile(
     r"holds|covered|named|taken|bit\b|bits|_checked|kind\b|promise|waiter|shared|SHARED|counted|count\b|passed|first\b|cell"
 )
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
-QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority"]
+QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
+QUICK_PROGRAMS += ["survey", "spill", "spill_races"]
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 
 
@@ -391,8 +402,14 @@ def percent(part: int, whole: int) -> str:
     return f"{100.0 * part / whole:.1f} %" if whole else "-"
 
 
-def report(rows: list[tuple[Mutant, str | None]], path: Path) -> list[Mutant]:
-    """Write the table; `None` means not tried, `""` that no check caught it. Returns the survivors without a reason."""
+def text_of(file: str) -> str:
+    """A name of what the file says now."""
+    return hashlib.sha256((CORE / file).read_bytes()).hexdigest()[:12]
+
+
+def report(rows: list[tuple[Mutant, str | None]], texts: dict[str, str], path: Path) -> list[Mutant]:
+    """Write the table; `None` means not tried, `""` that no check caught it. `texts`: by file, what it said when its
+    mutants were tried. Returns the survivors without a reason."""
     lines = [
         "# Mutants of the core",
         "",
@@ -412,6 +429,12 @@ def report(rows: list[tuple[Mutant, str | None]], path: Path) -> list[Mutant]:
         unknown += survive
         rate = percent(caught, caught + len(survive))
         lines.append(f"| {kind} | {len(mine)} | {caught} | {equal} | {len(survive)} | {untried} | {rate} |")
+    lines += ["", "What each file said when its mutants were tried, by the first digits of its SHA-256:", ""]
+    lines += ["| file | mutants | text | since then |", "|---|---|---|---|"]
+    for file in dict.fromkeys(m.file for m, _ in rows):
+        text, n = texts.get(file, ""), sum(m.file == file for m, _ in rows)
+        since = "unchanged" if text == text_of(file) else "changed" if text else "-"
+        lines.append(f"| {file} | {n} | {text or 'not tried'} | {since} |")
     lines += ["", "| line | in | mutant | caught by |", "|---|---|---|---|"]
     for m, by in rows:
         what = m.what.replace("|", "\\|")
@@ -424,6 +447,12 @@ def report(rows: list[tuple[Mutant, str | None]], path: Path) -> list[Mutant]:
 
 
 ROW = re.compile(r"\| ([\w./]+):\d+ \| `(\w*)` \| `(.*)` \| (.*) \|")
+TEXT_ROW = re.compile(r"\| ([\w./]+) \| \d+ \| ([0-9a-f]+) \| \w+ \|")
+
+
+def texts_before(path: Path) -> dict[str, str]:
+    """What an earlier report says of the text that its mutants were made of, by file."""
+    return dict(row.groups() for row in map(TEXT_ROW.fullmatch, path.read_text().splitlines()) if row)
 
 
 def found_before(path: Path) -> dict[str, str]:
@@ -466,7 +495,9 @@ def main() -> int:
         return 0
     WORK.mkdir(parents=True, exist_ok=True)
     results: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for earlier in options.resume:
+        texts |= texts_before(earlier)
         results |= {key: by for key, by in found_before(earlier).items() if by or key not in results}
     keys = [f"{m.name} #{sum(1 for other in chosen[:i] if other.name == m.name)}" for i, m in enumerate(chosen)]
     if not options.no_run:
@@ -480,10 +511,11 @@ def main() -> int:
             begin = time.monotonic()
             by = catch(mutant, covered, options.thorough) or ""
             results[key] = by
-            report([(m, results.get(k)) for k, m in zip(keys, chosen, strict=True)], options.report)
+            texts[mutant.file] = text_of(mutant.file)
+            report([(m, results.get(k)) for k, m in zip(keys, chosen, strict=True)], texts, options.report)
             seconds = time.monotonic() - begin
             print(f"{mutant.file}:{mutant.line} {mutant.what}: {by or 'SURVIVES'} ({seconds:.1f} s)", flush=True)
-    unknown = report([(m, results.get(k)) for k, m in zip(keys, chosen, strict=True)], options.report)
+    unknown = report([(m, results.get(k)) for k, m in zip(keys, chosen, strict=True)], texts, options.report)
     for mutant in unknown:
         print("survives:", json.dumps(asdict(mutant)))
     return 1 if unknown else 0

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +66,7 @@ static void arm(void) {}
 static _Noreturn void serve(int orders) {
   ticket mine;
   sh_self self;
+  EXPECT(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* none outlives a test that fails, and keeps its output open */
   arm();
   EXPECT(read(orders, &mine, sizeof mine) == (ssize_t)sizeof mine);
   EXPECT_EQ(sh_self_open_over(&self, &r.d.seg, r.d.poke_fd, mine.index, mine.epoch), SH_OK);
@@ -170,9 +172,40 @@ static uint32_t open_descriptors(void) {
   return n;
 }
 
+/* Nanoseconds for which a process could have run and had no CPU: meanwhile it looks like one that is stopped. */
+static uint64_t waited_for_cpu(pid_t pid) {
+  char path[64];
+  unsigned long long ran, waited = 0;
+  (void)snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+  FILE *file = fopen(path, "r");
+  if (!file)
+    return 0;
+  EXPECT(fscanf(file, "%llu %llu", &ran, &waited) == 2);
+  fclose(file);
+  return waited;
+}
+
+/* The same for all at once, where the machine itself is a guest. */
+static uint64_t stolen(void) {
+  unsigned long long ticks = 0;
+  FILE *file = fopen("/proc/stat", "r");
+  EXPECT(file && fscanf(file, "cpu %*u %*u %*u %*u %*u %*u %*u %llu", &ticks) == 1);
+  fclose(file);
+  return ticks * (1000000000U / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
+static uint64_t held_up(void) {
+  uint64_t ns = waited_for_cpu(getpid()) + stolen();
+  for (uint32_t i = 0; i < WORKERS; i++)
+    ns += waited_for_cpu(workers[i].pid);
+  return ns;
+}
+
 static void stream_with_kills(uint32_t kills, uint32_t tasks) {
   rig_open_sized(&r, 0, 2, 512ULL << 20);
   started = swept = 0;
+  memset(workers, 0, sizeof workers);
+  uint64_t held_up_before = held_up();
   with_faults = kills != 0;
   uint32_t descriptors = open_descriptors(), per_kill = kills ? tasks / kills : UINT32_MAX;
   EXPECT_EQ(sh_repair_start(&r.d), SH_OK);
@@ -217,7 +250,8 @@ static void stream_with_kills(uint32_t kills, uint32_t tasks) {
   }
   sh_stats stats;
   sh_repair_stats(&r.d, &stats);
-  if (kills == 0)
+  /* Somebody who does not move from one tick to the next is helped; on a loaded machine that takes no fault. */
+  if (kills == 0 && held_up() - held_up_before < SH_TICK_NS)
     EXPECT_EQ(stats.repairs, 0);
   if (getenv("SHOAL_TEST_VERBOSE"))
     fprintf(stderr, "%u workers, %u tasks: %llu repairs\n", started, tasks, (unsigned long long)stats.repairs);

@@ -213,3 +213,129 @@ const xp_scenario ending_of_stalled_call = {
     .check = later_done,
     .quiet = next_round,
 };
+
+/* ---- by force: its worker is killed for it, or not at all ---- */
+
+static void setup_two(void) {
+  setup_ready();
+  stage->later[0] = rig_submit_one(node, 6, NULL, 0);
+}
+static void run_both(void) {
+  run_it();
+  run_it();
+}
+static void cancel_by_force(void) {
+  (void)sh_repair_cancel(&node->d, rig_task_of(node, stage->out), true, false);
+}
+static void killed_for_it_alone(void) {
+  bool killing = rig_state_of(node, stage->out) == SH_TASK_KILLING && !rig_is_closed(&node->driver, stage->out);
+  uint32_t condemned = rig_condemned(node);
+  XP_EQUAL(condemned, killing ? node->worker[0].index : 0);
+  if (killing) {
+    XP_CHECK(!rig_is_closed(&node->driver, stage->later[0])); /* it took no other */
+    rig_replace(node, &node->worker[0]);
+  }
+  while (rig_work(&node->worker[0])) {
+  }
+  XP_EQUAL(rig_value(&node->driver, stage->later[0]), 6);
+  value_or_error();
+}
+const xp_scenario ending_by_force = {
+    .name = "O task: it is cancelled by force while a worker claims, runs and commits it",
+    .setup = setup_two,
+    .run = {run_both, cancel_by_force},
+    .check = killed_for_it_alone,
+};
+
+/* ---- with what it submits: none of its children is left when it was cancelled, and none was touched when not ---- */
+
+static void setup_claimed(void) {
+  setup_ready();
+  XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
+}
+static void submit_and_commit(void) {
+  sh_ref r = rig_submit_child(node, &node->worker[0], stage->slot);
+  stage->inside = r;
+  rig_fill(&node->worker[0], stage->slot, 8);
+  (void)sh_commit(&node->worker[0], stage->slot);
+}
+static void cancel_all(void) {
+  (void)rig_cancel(node, stage->out);
+}
+static void all_or_none(void) {
+  finish();
+  bool cancelled = rig_error(&node->driver, stage->out) == SH_ERR_CANCELLED;
+  XP_EQUAL(rig_is_closed(&node->worker[0], stage->inside), cancelled);
+  while (rig_work(&node->worker[0])) {
+  }
+  if (cancelled)
+    XP_EQUAL(rig_error(&node->worker[0], stage->inside), SH_ERR_CANCELLED);
+  else
+    XP_EQUAL(rig_value(&node->worker[0], stage->inside), 0);
+  value_or_error();
+}
+const xp_scenario ending_with_children = {
+    .name = "O R task: it is cancelled with its children while it submits one and commits",
+    .setup = setup_claimed,
+    .run = {submit_and_commit, cancel_all},
+    .check = all_or_none,
+};
+
+/* ---- while it waits for an argument that comes ---- */
+
+static void setup_waiting(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  stage->inside = rig_submit_one(node, 3, NULL, 0);
+  XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
+  rig_fill(&node->worker[0], stage->slot, 8);
+  stage->out = rig_submit_one(node, 2, &stage->inside, 1);
+  (void)sh_counts_read(&node->d.counts);
+}
+static void commit_argument(void) {
+  XP_EQUAL(sh_commit(&node->worker[0], stage->slot), SH_OK);
+}
+static void waiting_gone(void) {
+  XP_EQUAL(rig_value(&node->driver, stage->inside), 3);
+  XP_EQUAL(rig_error(&node->driver, stage->out), SH_ERR_CANCELLED);
+  XP_CHECK(!rig_work(&node->worker[0]));
+  XP_EQUAL(node_live(SH_POOL_WAITER), 0);
+  sh_ref_drop(&node->driver, stage->inside);
+  nothing_left();
+}
+const xp_scenario ending_while_waiting = {
+    .name = "T W task: it is cancelled while the argument comes that it waits for",
+    .setup = setup_waiting,
+    .run = {commit_argument, cancel},
+    .check = waiting_gone,
+};
+
+/* ---- of work that waits for a lease: the hints of those that are not cancelled stay ---- */
+
+static void setup_leased(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  uint32_t class_id = rig_define(node, 500, 0);
+  stage->out = rig_submit_to(node, class_id);
+  stage->later[0] = rig_submit_to(node, class_id);
+  sh_idle_announce(&node->worker[0]);
+  rig_rounds(node, 1);
+  sh_idle_withdraw(&node->worker[0]);
+  XP_EQUAL(sh_lease_state(sh_load_relaxed(&node->worker[0].me->x_lease)), SH_LEASE_GRANTED);
+}
+static void later_done_under_lease(void) {
+  for (uint32_t i = 0; i < 3; i++) /* the lease may have been given back, and is granted again */
+    rig_work_all(node);
+  XP_EQUAL(rig_value(&node->driver, stage->later[0]), 0);
+  finish();
+  uint32_t code = rig_error(&node->driver, stage->out);
+  XP_CHECK(code == 0 || code == SH_ERR_CANCELLED);
+  sh_ref_drop(&node->driver, stage->later[0]);
+  nothing_left();
+}
+const xp_scenario ending_under_lease = {
+    .name = "B P task: one of two that wait for a lease is cancelled while a worker takes them",
+    .setup = setup_leased,
+    .run = {run_both, cancel},
+    .check = later_done_under_lease,
+};

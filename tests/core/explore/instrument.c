@@ -147,6 +147,14 @@ void *__wrap_memset(void *to, int value, size_t bytes) {
   return __real_memset(to, value, bytes);
 }
 
+/* What it moves is one process's own. */
+void __real_qsort(void *base, size_t n, size_t bytes, int (*compare)(const void *, const void *));
+EXPORT void __wrap_qsort(void *base, size_t n, size_t bytes, int (*compare)(const void *, const void *));
+void __wrap_qsort(void *base, size_t n, size_t bytes, int (*compare)(const void *, const void *)) {
+  xp_plain(base, n * bytes, true, PC);
+  __real_qsort(base, n, bytes, compare);
+}
+
 /* ---- atomic operations ---- */
 
 static uint64_t change_exchange(uint64_t before, uint64_t v) {
@@ -191,6 +199,7 @@ static uint64_t change_fetch_and(uint64_t before, uint64_t v) {
   CHANGE(bits, fetch_or)                                                                                     \
   CHANGE(bits, fetch_and)
 ATOMIC(8)
+ATOMIC(16)
 ATOMIC(32)
 ATOMIC(64)
 

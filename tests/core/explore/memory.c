@@ -62,6 +62,8 @@ static void look_for_overlap(const volatile void *at, uint32_t bytes, bool write
 
 uint64_t xp_load(const volatile void *at, uint32_t bytes, int order, const void *pc) {
   look_for_overlap(at, bytes, false, pc);
+  if (xp_in_world(at) && !xp_is_atomic(at)) /* sh_peek: what others write is plain */
+    xp_plain(at, bytes, false, pc);
   if (!xp_in_world(at) || !xp_is_shared(at, false) || xp_me() == XP_EVERYBODY)
     return read_own(at, bytes);
   xp_point(XP_LOAD, at, pc);

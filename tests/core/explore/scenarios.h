@@ -62,11 +62,31 @@ extern const xp_scenario ending_beside_retry;
 extern const xp_scenario ending_in_time;
 extern const xp_scenario ending_of_container;
 extern const xp_scenario ending_of_stalled_call;
+extern const xp_scenario ending_by_force;
+extern const xp_scenario ending_with_children;
+extern const xp_scenario ending_while_waiting;
+extern const xp_scenario ending_under_lease;
+/* restarts.c */
+extern const xp_scenario restart_beside_call;
+extern const xp_scenario restart_beside_argument;
+extern const xp_scenario restart_beside_cancel;
+extern const xp_scenario restart_beside_end;
+extern const xp_scenario restart_killed_running;
+extern const xp_scenario restart_killed_stalled;
+extern const xp_scenario restart_killed_caller;
 /* streams.c */
 extern const xp_scenario stream_taken;
 extern const xp_scenario stream_dropped;
 extern const xp_scenario stream_killed_producer;
 extern const xp_scenario stream_dropped_and_killed;
+extern const xp_scenario stream_bounded;
+extern const xp_scenario stream_bounded_dropped;
+extern const xp_scenario stream_bounded_killed_producer;
+extern const xp_scenario stream_bounded_killed_consumer;
+/* pins.c */
+extern const xp_scenario pin_beside_eviction;
+extern const xp_scenario pin_beside_restore;
+extern const xp_scenario pin_kept;
 /* logs.c */
 extern const xp_scenario log_hands;
 extern const xp_scenario log_three_hands;
@@ -85,5 +105,9 @@ extern const xp_scenario tick_beside_inline;
 extern const xp_scenario tick_beside_run;
 extern const xp_scenario tick_beside_put;
 extern const xp_scenario tick_and_reader;
+/* looking.c */
+extern const xp_scenario look_at_task;
+extern const xp_scenario look_at_object;
+extern const xp_scenario look_for_children;
 
 #endif

@@ -20,6 +20,10 @@ static void remember_met(size_t i) {
   met[n_met++] = (uint32_t)i;
 }
 
+bool xp_is_atomic(const volatile void *at) {
+  return writers[xp_offset(at)] != 0;
+}
+
 static bool is_one(uint8_t mask) {
   return (mask & (mask - 1U)) == 0;
 }

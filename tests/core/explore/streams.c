@@ -9,16 +9,23 @@ static struct {
   uint32_t slot;
 } *stage;
 
-static void setup(void) {
+static void setup_with(uint32_t ahead) {
   sh_ref out[2];
   node_open(1, 1);
   stage = xp_room(sizeof *stage);
   rig_call call = {.class_id = node->class_id, .n_returns = 2, .flags = SH_SLOT_STREAM, .addend = 5};
+  call.ahead = ahead;
   rig_submit(&node->driver, &call, out);
   stage->cell = out[SH_STREAM_TAIL];
   stage->done = out[SH_STREAM_DONE];
   XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
   (void)sh_counts_read(&node->d.counts);
+}
+static void setup(void) {
+  setup_with(0);
+}
+static void setup_bounded(void) {
+  setup_with(1);
 }
 
 static void producer(void) {
@@ -27,14 +34,47 @@ static void producer(void) {
   rig_end_stream(&node->worker[0], stage->slot);
 }
 
+static void await(sh_self *self, sh_ref r) {
+  sh_status status = sh_watch(self, r);
+  XP_CHECK(status == SH_OK || status == SH_EMPTY);
+  if (status == SH_OK)
+    XP_EQUAL(sh_park_closed(self, r, NULL, SH_NO_DEADLINE, SH_NO_DEADLINE), SH_OK);
+}
+
+/* One item ahead: the next one is made when the last one was taken, or freed. */
+static void bounded_producer(void) {
+  sh_self *self = &node->worker[0];
+  sh_ref permit = {0};
+  for (uint32_t i = 0; i < 2; i++) {
+    if (permit.generation) {
+      await(self, permit);
+      sh_ref_drop(self, permit);
+      permit = (sh_ref){0};
+    }
+    sh_ref tail = sh_slot_return(&self->seg, sh_slot_at(&self->seg, stage->slot), SH_STREAM_TAIL);
+    uint64_t value = 7;
+    uint8_t *data;
+    sh_status status = sh_stream_begin(self, stage->slot, &permit);
+    XP_CHECK(status == SH_OK || status == SH_EMPTY);
+    if (status == SH_EMPTY)
+      break;
+    XP_EQUAL(sh_fill(self, tail, sizeof value, 0, &data), SH_OK);
+    memcpy(data, &value, sizeof value);
+    sh_stream_seal(self, stage->slot);
+  }
+  sh_stream_withdraw(self, stage->slot);
+  if (permit.generation) {
+    sh_seal(self, permit);
+    sh_ref_drop(self, permit);
+  }
+  rig_end_stream(self, stage->slot);
+}
+
 static void consumer(void) {
   sh_self *self = &node->driver;
   for (sh_status taken = SH_OK; taken == SH_OK;) {
     sh_ref next;
-    sh_status status = sh_watch(self, stage->cell);
-    XP_CHECK(status == SH_OK || status == SH_EMPTY);
-    if (status == SH_OK)
-      XP_EQUAL(sh_park_closed(self, stage->cell, NULL, SH_NO_DEADLINE, SH_NO_DEADLINE), SH_OK);
+    await(self, stage->cell);
     taken = sh_stream_take(self, stage->cell, &next);
     XP_CHECK(taken != SH_LOST || (rig_error(self, stage->cell) == SH_ERR_WORKER_DIED && xp_playing()->crashes));
     if (taken == SH_OK) {
@@ -54,9 +94,7 @@ static void sweeper(void) {
   node_sweep_dead(2U);
 }
 
-static void all_gone(void) {
-  XP_CHECK(rig_is_closed(&node->driver, stage->done));
-  sh_ref_drop(&node->driver, stage->done);
+static void nothing_left(void) {
   rig_rounds(node, 2);
   (void)sh_counts_work(&node->d.counts, SH_COUNTS_ALL);
   rig_look_at_everything(node); /* a list that the dead one had detached and not freed */
@@ -64,6 +102,11 @@ static void all_gone(void) {
   XP_EQUAL(node_live(SH_POOL_SLOT), 0);
   XP_EQUAL(node_live(SH_POOL_WAITER), 0);
   node_check_valid();
+}
+static void all_gone(void) {
+  XP_CHECK(rig_is_closed(&node->driver, stage->done));
+  sh_ref_drop(&node->driver, stage->done);
+  nothing_left();
 }
 
 const xp_scenario stream_taken = {
@@ -98,4 +141,51 @@ const xp_scenario stream_dropped_and_killed = {
     .mortal = 2U,
     .crashes = 1,
     .preemptions = 4,
+};
+
+/* ---- with back-pressure: nobody sleeps for ever ---- */
+
+const xp_scenario stream_bounded = {
+    .name = "C D stream: bounded, its producer waits until items are taken",
+    .setup = setup_bounded,
+    .run = {consumer, bounded_producer},
+    .check = all_gone,
+    .preemptions = 4,
+};
+const xp_scenario stream_bounded_dropped = {
+    .name = "C D stream: bounded, it is dropped as its producer waits",
+    .setup = setup_bounded,
+    .run = {dropper, bounded_producer},
+    .check = all_gone,
+};
+const xp_scenario stream_bounded_killed_producer = {
+    .name = "C D stream: bounded, the producer is killed anywhere, and swept",
+    .setup = setup_bounded,
+    .run = {consumer, bounded_producer, sweeper},
+    .check = all_gone,
+    .quiet = node_tick,
+    .mortal = 2U,
+    .crashes = 1,
+    .preemptions = 3,
+};
+
+static void consumer_sweeper(void) {
+  node_sweep_dead(1U);
+  (void)sh_counts_work(&node->d.counts, SH_COUNTS_ALL);
+}
+static void all_gone_but_the_driver(void) {
+  if (xp_has_died(0))
+    nothing_left();
+  else
+    all_gone();
+}
+const xp_scenario stream_bounded_killed_consumer = {
+    .name = "C D stream: bounded, the consumer is killed anywhere, and swept",
+    .setup = setup_bounded,
+    .run = {consumer, bounded_producer, consumer_sweeper},
+    .check = all_gone_but_the_driver,
+    .quiet = node_tick,
+    .mortal = 1U,
+    .crashes = 1,
+    .preemptions = 3,
 };

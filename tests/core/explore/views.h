@@ -82,6 +82,7 @@ uint64_t xp_views_hash(void);
 #define XP_GRAIN 4U /* bytes of plain memory that are looked at together */
 bool xp_is_shared(const volatile void *at, bool write);
 bool xp_is_known_shared(const volatile void *at);
+bool xp_is_atomic(const volatile void *at); /* some process has written to it by an atomic operation */
 bool xp_is_shared_grain(size_t grain, bool write);
 
 /* plain.c */
