@@ -40,9 +40,11 @@ void sh_event_add(sh_repair *d, sh_event_kind kind, int64_t a, int64_t b, int64_
 uint32_t sh_repair_events(sh_repair *d, sh_event *out, uint32_t max) {
   lock(d);
   uint32_t n = d->n_events < max ? d->n_events : max;
-  memcpy(out, d->events, n * sizeof *out);
-  memmove(d->events, d->events + n, (d->n_events - n) * sizeof *out);
-  d->n_events -= n;
+  if (n) { /* there may never have been one, nor memory for them */
+    memcpy(out, d->events, n * sizeof *out);
+    memmove(d->events, d->events + n, (d->n_events - n) * sizeof *out);
+    d->n_events -= n;
+  }
   if (d->n_events == 0)
     (void)sh_os_eventfd_drain(d->event_fd);
   unlock(d);
