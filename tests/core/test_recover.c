@@ -179,6 +179,38 @@ static void test_the_creating_call_is_repeated_until_it_returns(void) {
   end();
 }
 
+/* The same caller's calls of another actor are not touched, though their places look as if they had been taken. */
+static void test_calls_of_another_actor_are_left_alone(void) {
+  begin();
+  sh_self second;
+  uint32_t slot;
+  sh_ref missing = rig_submit_one(&r, 100, NULL, 0), out[2], theirs;
+  rig_call waits = {.class_id = rig_actor(&r, &second), .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL, .addend = 1};
+  waits.deps = &missing;
+  waits.n_deps = 1;
+  rig_submit(&r.driver, &waits, &theirs);
+  EXPECT_EQ(sh_next_try(&second, &slot), SH_EMPTY);
+  for (uint32_t i = 0; i < 2; i++)
+    out[i] = call(&r.driver, i, NULL, 1);
+  for (uint32_t i = 0; i < 2; i++)
+    (void)claim(out[i]);
+  restart(1);
+  for (uint32_t i = 0; i < 2; i++) {
+    rig_finish(&actor, claim(out[i]));
+    sh_ref_drop(&r.driver, out[i]);
+  }
+  EXPECT_EQ(rig_state_of(&r, theirs), SH_TASK_WAITING);
+  EXPECT(rig_work(&r.worker[0]));
+  EXPECT(rig_work(&second));
+  EXPECT_EQ(rig_value(&r.driver, theirs), 101);
+  sh_ref_drop(&r.driver, theirs);
+  sh_ref_drop(&r.driver, missing);
+  sh_system_error gone = {.code = SH_ERR_ACTOR_DIED, .class_id = waits.class_id, .wait_status = -1};
+  rig_detach(&r, &second);
+  sh_repair_close_class(&r.d, waits.class_id, &gone);
+  end();
+}
+
 /* The place of a call in its caller's ring wraps round. */
 static void test_order_survives_the_end_of_the_count(void) {
   begin();
@@ -207,6 +239,7 @@ int main(void) {
   RUN(test_stalled_calls_keep_their_order);
   RUN(test_calls_wait_while_there_is_no_process);
   RUN(test_the_creating_call_is_repeated_until_it_returns);
+  RUN(test_calls_of_another_actor_are_left_alone);
   RUN(test_order_survives_the_end_of_the_count);
   return 0;
 }
