@@ -113,6 +113,7 @@ QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "or
 QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
 QUICK_PROGRAMS += ["survey", "spill", "spill_races"]
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
+LONG_SECONDS = 300  # they end within one minute, if the machine does nothing else
 
 
 @dataclass(frozen=True)
@@ -370,7 +371,7 @@ def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool)
         if not by and mutant.ordering and thorough:
             by = run_programs("tsan", ["stress"], 120)
         if not by and not mutant.ordering:
-            by = run_programs("hooks", LONG_PROGRAMS, 60)
+            by = run_programs("hooks", LONG_PROGRAMS, LONG_SECONDS)
         return by
     finally:
         target.write_text(text)

@@ -55,6 +55,14 @@ static void setup_running(void) {
   restart();
 }
 
+static void setup_one(void) {
+  uint32_t slot;
+  open();
+  call(NULL);
+  XP_EQUAL(sh_next_try(&stage->actor, &slot), SH_OK);
+  restart();
+}
+
 /* One waited for its argument, and the one behind it had been put aside: its hint is gone. */
 static void setup_stalled(void) {
   uint32_t slot;
@@ -106,6 +114,10 @@ static void serve_all(void) {
   serve(&stage->actor, UINT32_MAX);
 }
 static void call_again(void) {
+  call(NULL);
+}
+static void call_twice(void) {
+  call(NULL);
   call(NULL);
 }
 static void commit_argument(void) {
@@ -173,6 +185,13 @@ const xp_scenario restart_beside_call = {
     .setup = setup_running,
     .run = {call_again, serve_three},
     .check = all_done,
+};
+const xp_scenario restart_beside_calls = {
+    .name = "R B D restart: it takes over while a caller makes two calls",
+    .setup = setup_one,
+    .run = {call_twice, serve_three},
+    .check = all_done,
+    .preemptions = 4,
 };
 const xp_scenario restart_beside_argument = {
     .name = "T W restart: it takes a stalled call over while the argument comes",

@@ -55,6 +55,7 @@ const xp_scenario *const xp_scenarios[] = {
     &ending_while_waiting,
     &ending_under_lease,
     &restart_beside_call,
+    &restart_beside_calls,
     &restart_beside_argument,
     &restart_beside_cancel,
     &restart_beside_end,

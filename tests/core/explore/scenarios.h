@@ -68,6 +68,7 @@ extern const xp_scenario ending_while_waiting;
 extern const xp_scenario ending_under_lease;
 /* restarts.c */
 extern const xp_scenario restart_beside_call;
+extern const xp_scenario restart_beside_calls;
 extern const xp_scenario restart_beside_argument;
 extern const xp_scenario restart_beside_cancel;
 extern const xp_scenario restart_beside_end;
