@@ -57,6 +57,7 @@ static void test_running_task_cannot_commit_and_its_worker_takes_the_next(void) 
   EXPECT(!sh_is_ending(&r.worker[0], slot));
   EXPECT_EQ(rig_cancel(&r, refs[0]), SH_OK);
   EXPECT_EQ(rig_cancel(&r, refs[0]), SH_OK);
+  EXPECT_EQ(r.d.n_endings, 1);
   EXPECT(sh_is_ending(&r.worker[0], slot));
   EXPECT(!rig_is_closed(&r.driver, refs[0]));
   rig_fill(&r.worker[0], slot, 100000);
@@ -136,6 +137,77 @@ static void test_hints_of_cancelled_tasks_want_no_lease(void) {
   for (uint32_t i = 0; i < 4; i++)
     EXPECT_EQ(rig_error(&r.driver, refs[i]), SH_ERR_CANCELLED);
   rig_close_empty(&r, refs, 4);
+}
+
+/* The next slot that the driver allocates is the one that is freed next. */
+static void use_up_slots(void) {
+  sh_magazine *m = &r.driver.mags[SH_POOL_SLOT];
+  m->n = 0;
+  m->fresh = m->fresh_end;
+}
+
+/* The slot of a cancelled task is another's by the time that its hint is looked at. */
+static void test_hint_of_a_slot_that_was_used_again_wants_no_lease(void) {
+  rig_open(&r, 1, 1);
+  sh_shape shape = {.root = RIG_ROOT, .n_demands = 1, .kinds = {5}, .milli = {1000}};
+  uint32_t class_id;
+  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &class_id), SH_OK);
+  sh_ref refs[3];
+  for (uint32_t i = 0; i < 2; i++)
+    refs[i] = rig_submit_to(&r, class_id);
+  use_up_slots();
+  uint32_t slot = rig_task_of(&r, refs[1]).index;
+  EXPECT_EQ(rig_cancel(&r, refs[1]), SH_OK);
+  refs[2] = rig_submit_one(&r, 7, NULL, 0);
+  EXPECT_EQ(rig_task_of(&r, refs[2]).index, slot);
+  EXPECT_EQ(rig_cancel(&r, refs[0]), SH_OK);
+  EXPECT_EQ(sh_ring_length(sh_ring_named(&r.d.seg, r.driver.index, class_id)), 0);
+  EXPECT(rig_work(&r.worker[0]));
+  EXPECT_EQ(rig_value(&r.driver, refs[2]), 7);
+  rig_close_empty(&r, refs, 3);
+}
+
+/* The list still has a line for a task that is over, and whose slot is another's: it is about nothing, and is no line of the
+ * other one. */
+static void test_line_of_a_task_that_is_over_is_about_no_other(void) {
+  for (uint32_t i = 0; i < 2; i++) {
+    rig_open(&r, 2, 2);
+    sh_ref first = rig_submit_one(&r, 1, NULL, 0);
+    uint32_t slot = rig_claim(&r.worker[0]);
+    EXPECT_EQ(rig_cancel(&r, first), SH_OK);
+    use_up_slots();
+    sh_sweep_client(&r.d, r.worker[0].index);
+    EXPECT_EQ(rig_error(&r.driver, first), SH_ERR_CANCELLED);
+    EXPECT_EQ(r.d.n_endings, 1);
+    sh_ref second = rig_submit_one(&r, 2, NULL, 0);
+    EXPECT_EQ(rig_task_of(&r, second).index, slot);
+    if (i == 0)
+      rig_rounds(&r, 1);
+    else
+      EXPECT_EQ(rig_cancel(&r, second), SH_OK);
+    EXPECT_EQ(r.d.n_endings, 0);
+    EXPECT_EQ(rig_work(&r.worker[1]), i == 0);
+    EXPECT_EQ(rig_error(&r.driver, second), i == 0 ? 0 : SH_ERR_CANCELLED);
+    sh_self_close(&r.worker[0]);
+    rig_attach(&r, &r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
+    rig_close_empty(&r, (sh_ref[]){first, second}, 2);
+  }
+}
+
+/* An attempt that ran too long may cost a retry; a cancel does not. */
+static void test_cancelled_task_is_not_repeated_though_it_would_be_if_it_were_overdue(void) {
+  rig_open(&r, 1, 1);
+  sh_ref out;
+  rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = 3, .flags = SH_SLOT_RETRY_OVERDUE};
+  call.timeout_ns = 1ULL << 40;
+  rig_submit(&r.driver, &call, &out);
+  uint32_t slot = rig_claim(&r.worker[0]);
+  EXPECT_EQ(rig_cancel(&r, out), SH_OK);
+  EXPECT(sh_surrender(&r.worker[0], slot));
+  rig_rounds(&r, 1);
+  EXPECT_EQ(rig_error(&r.driver, out), SH_ERR_CANCELLED);
+  EXPECT(!rig_work(&r.worker[0]));
+  rig_close_empty(&r, &out, 1);
 }
 
 static void test_put_back_task_is_ended_in_the_queue(void) {
@@ -353,6 +425,9 @@ int main(void) {
   RUN(test_value_that_holds_references_is_thrown_away_with_its_counts);
   RUN(test_claimed_task_is_ended_in_whatever_comes_next);
   RUN(test_hints_of_cancelled_tasks_want_no_lease);
+  RUN(test_hint_of_a_slot_that_was_used_again_wants_no_lease);
+  RUN(test_line_of_a_task_that_is_over_is_about_no_other);
+  RUN(test_cancelled_task_is_not_repeated_though_it_would_be_if_it_were_overdue);
   RUN(test_put_back_task_is_ended_in_the_queue);
   RUN(test_repeated_attempt_is_ended_in_the_queue_or_while_it_runs);
   RUN(test_death_of_the_worker_resolves_its_cancelled_task_without_a_retry);

@@ -116,6 +116,26 @@ static void test_a_stream_that_is_dropped_while_an_item_is_made(void) {
   end();
 }
 
+/* A peer may have written over what the task names as its tail. */
+static void test_a_damaged_tail_is_left_alone(void) {
+  begin(0, 1);
+  sh_slot *t = sh_slot_at(&r.d.seg, slot);
+  sh_a64 *tail = (sh_a64 *)(void *)(sh_slot_spec(&r.d.seg, t)) + SH_STREAM_TAIL;
+  uint64_t right = sh_load_relaxed(tail);
+  sh_store_relaxed(tail, sh_ref_pack((sh_ref){.index = UINT32_MAX, .generation = 1}));
+  EXPECT(!sh_stream_is_wanted(&r.worker[0], slot));
+  EXPECT_EQ(sh_stream_delivered(&r.worker[0], slot), 0);
+  sh_stream_seal(&r.worker[0], slot);
+  sh_stream_withdraw(&r.worker[0], slot);
+  sh_stream_fill_end(&r.worker[0], slot);
+  sh_store_relaxed(tail, right);
+  EXPECT(rig_yield(&r.worker[0], slot, 3, 8));
+  expect_item(&r.driver, 3);
+  rig_end_stream(&r.worker[0], slot);
+  expect_end(&r.driver);
+  end();
+}
+
 static void test_a_permit_is_closed_by_who_takes_the_item(void) {
   begin(0, 1);
   sh_ref permit, tail = cell;
@@ -287,6 +307,7 @@ int main(void) {
   RUN(test_what_was_made_ahead_is_taken_back_at_the_end);
   RUN(test_the_items_of_a_dropped_stream_are_freed_and_its_producer_is_told);
   RUN(test_a_stream_that_is_dropped_while_an_item_is_made);
+  RUN(test_a_damaged_tail_is_left_alone);
   RUN(test_a_permit_is_closed_by_who_takes_the_item);
   RUN(test_the_next_attempt_goes_on_at_the_tail);
   RUN(test_without_retries_the_death_of_the_producer_is_the_last_item);

@@ -66,6 +66,7 @@ extern const xp_scenario ending_by_force;
 extern const xp_scenario ending_with_children;
 extern const xp_scenario ending_while_waiting;
 extern const xp_scenario ending_under_lease;
+extern const xp_scenario ending_of_queued_call;
 /* restarts.c */
 extern const xp_scenario restart_beside_call;
 extern const xp_scenario restart_beside_calls;
@@ -84,6 +85,7 @@ extern const xp_scenario stream_bounded;
 extern const xp_scenario stream_bounded_dropped;
 extern const xp_scenario stream_bounded_killed_producer;
 extern const xp_scenario stream_bounded_killed_consumer;
+extern const xp_scenario stream_freed_twice;
 /* pins.c */
 extern const xp_scenario pin_beside_eviction;
 extern const xp_scenario pin_beside_restore;

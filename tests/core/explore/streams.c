@@ -6,7 +6,8 @@
 
 static struct {
   sh_ref cell, done;
-  uint32_t slot;
+  sh_ref other_cell, other_done; /* another stream's */
+  uint32_t slot, other_slot;
 } *stage;
 
 static void setup_with(uint32_t ahead) {
@@ -187,5 +188,58 @@ const xp_scenario stream_bounded_killed_consumer = {
     .quiet = node_tick,
     .mortal = 1U,
     .crashes = 1,
+    .preemptions = 3,
+};
+
+/* ---- an item that its consumer frees while the sweep of its producer looks at it, and that is another stream's at once ---- */
+
+/* The producer died as it had closed its first item. */
+static void setup_closed(void) {
+  sh_ref permit;
+  uint8_t *data;
+  setup();
+  sh_seat_leave(&node->worker[0]);
+  rig_attach(node, &node->worker[1], SH_ROLE_WORKER, -1, RIG_ROOT);
+  node->n_workers = 2;
+  XP_EQUAL(sh_stream_begin(&node->worker[0], stage->slot, &permit), SH_OK);
+  XP_EQUAL(sh_fill(&node->worker[0], stage->cell, 8, 0, &data), SH_OK);
+  (void)sh_entry_close(sh_entry_at(&node->d.seg, stage->cell.index), stage->cell.generation);
+  sh_magazine *m = &node->driver.mags[SH_POOL_ENTRY];
+  m->n = 0;
+  m->fresh = m->fresh_end;
+}
+static void drop_and_stream_again(void) {
+  sh_ref out[2], permit;
+  sh_ref_drop(&node->driver, stage->cell);
+  rig_call call = {.class_id = node->class_id, .n_returns = 2, .flags = SH_SLOT_STREAM, .addend = 5};
+  rig_submit(&node->driver, &call, out);
+  stage->other_cell = out[SH_STREAM_TAIL];
+  stage->other_done = out[SH_STREAM_DONE];
+  uint32_t slot;
+  XP_EQUAL(sh_next_try(&node->worker[1], &slot), SH_OK);
+  stage->other_slot = slot;
+  XP_EQUAL(sh_stream_begin(&node->worker[1], slot, &permit), SH_OK);
+}
+static void sweep_producer(void) {
+  sh_sweep_client(&node->d, node->worker[0].index);
+}
+static void other_is_whole(void) {
+  sh_ref next;
+  XP_CHECK(rig_yield(&node->worker[1], stage->other_slot, 9, 8));
+  rig_end_stream(&node->worker[1], stage->other_slot);
+  XP_EQUAL(sh_stream_take(&node->driver, stage->other_cell, &next), SH_OK);
+  XP_EQUAL(rig_value(&node->driver, stage->other_cell), 9);
+  sh_ref_drop(&node->driver, stage->other_cell);
+  XP_EQUAL(sh_stream_take(&node->driver, next, &stage->cell), SH_EMPTY);
+  sh_ref_drop(&node->driver, next);
+  sh_ref_drop(&node->driver, stage->other_done);
+  all_gone();
+}
+const xp_scenario stream_freed_twice = {
+    .name = "G stream: a dropped item is another stream's as its producer is swept",
+    .setup = setup_closed,
+    .run = {drop_and_stream_again, sweep_producer},
+    .check = other_is_whole,
+    .may_read_behind = true,
     .preemptions = 3,
 };
