@@ -124,6 +124,48 @@ const xp_scenario look_at_object = {
     .may_read_behind = true,
 };
 
+/* ---- views of what is just being made: nothing of it is seen before its word says that it is there ---- */
+
+static void setup_new(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  sh_ref r = submit(FIRST, 1, NULL);
+  stage->out = r;
+}
+
+static void make_one(void) {
+  sh_ref r = submit(SECOND, 2, NULL);
+  stage->later = r;
+  XP_CHECK(sh_watch(&node->driver, stage->out) == SH_OK);
+  XP_CHECK(rig_work(&node->worker[0]));
+}
+
+static void view_all(void) {
+  const sh_segment *s = &node->d.seg;
+  sh_task_view task;
+  sh_object_view object;
+  sh_waiter_view waiter;
+  if (sh_survey_task(s, 1, &task))
+    XP_EQUAL(task.function.lo, SECOND);
+  if (sh_survey_object(s, stage->out.index, &object) && object.closed)
+    XP_EQUAL(object.size, 8U);
+  if (sh_survey_waiter(s, 0, &waiter))
+    XP_EQUAL(sh_ref_pack(waiter.object), sh_ref_pack(stage->out));
+}
+
+static void made(void) {
+  XP_EQUAL(rig_value(&node->driver, stage->out), 0);
+  XP_EQUAL(rig_task_of(node, stage->later).index, 1U);
+  node_check_valid();
+}
+
+const xp_scenario look_at_new = {
+    .name = "C E R W survey: a task, a value and a waiter are viewed as they are made",
+    .setup = setup_new,
+    .run = {make_one, view_all},
+    .check = made,
+};
+
 /* ---- the children of a task that is cancelled ---- */
 
 /* The first task is nobody's child; the second one, in the same slot, is. */

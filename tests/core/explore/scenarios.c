@@ -55,6 +55,7 @@ const xp_scenario *const xp_scenarios[] = {
     &ending_while_waiting,
     &ending_under_lease,
     &ending_of_queued_call,
+    &ending_too_late,
     &restart_beside_call,
     &restart_beside_calls,
     &restart_beside_argument,
@@ -75,6 +76,7 @@ const xp_scenario *const xp_scenarios[] = {
     &pin_beside_eviction,
     &pin_beside_restore,
     &pin_kept,
+    &pin_copy,
     &log_hands,
     &log_three_hands,
     &log_argument,
@@ -92,6 +94,7 @@ const xp_scenario *const xp_scenarios[] = {
     &tick_and_reader,
     &look_at_task,
     &look_at_object,
+    &look_at_new,
     &look_for_children,
     NULL,
 };

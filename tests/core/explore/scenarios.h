@@ -67,6 +67,7 @@ extern const xp_scenario ending_with_children;
 extern const xp_scenario ending_while_waiting;
 extern const xp_scenario ending_under_lease;
 extern const xp_scenario ending_of_queued_call;
+extern const xp_scenario ending_too_late;
 /* restarts.c */
 extern const xp_scenario restart_beside_call;
 extern const xp_scenario restart_beside_calls;
@@ -90,6 +91,7 @@ extern const xp_scenario stream_freed_twice;
 extern const xp_scenario pin_beside_eviction;
 extern const xp_scenario pin_beside_restore;
 extern const xp_scenario pin_kept;
+extern const xp_scenario pin_copy;
 /* logs.c */
 extern const xp_scenario log_hands;
 extern const xp_scenario log_three_hands;
@@ -111,6 +113,7 @@ extern const xp_scenario tick_and_reader;
 /* looking.c */
 extern const xp_scenario look_at_task;
 extern const xp_scenario look_at_object;
+extern const xp_scenario look_at_new;
 extern const xp_scenario look_for_children;
 
 #endif
