@@ -43,6 +43,7 @@ const xp_scenario *const xp_scenarios[] = {
     &task_killed_submitter,
     &task_closed_class,
     &task_closed_class_claimed,
+    &task_closed_actor,
     &task_bits,
     &ending_beside_run,
     &ending_beside_death,

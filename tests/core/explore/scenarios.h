@@ -54,6 +54,7 @@ extern const xp_scenario task_stopped_worker;
 extern const xp_scenario task_killed_submitter;
 extern const xp_scenario task_closed_class;
 extern const xp_scenario task_closed_class_claimed;
+extern const xp_scenario task_closed_actor;
 extern const xp_scenario task_bits;
 /* ending.c */
 extern const xp_scenario ending_beside_run;
