@@ -74,6 +74,7 @@ const xp_scenario *const xp_scenarios[] = {
     &stream_bounded_killed_producer,
     &stream_bounded_killed_consumer,
     &stream_freed_twice,
+    &stream_passed_on,
     &pin_beside_eviction,
     &pin_beside_restore,
     &pin_kept,

@@ -88,6 +88,7 @@ extern const xp_scenario stream_bounded_dropped;
 extern const xp_scenario stream_bounded_killed_producer;
 extern const xp_scenario stream_bounded_killed_consumer;
 extern const xp_scenario stream_freed_twice;
+extern const xp_scenario stream_passed_on;
 /* pins.c */
 extern const xp_scenario pin_beside_eviction;
 extern const xp_scenario pin_beside_restore;
