@@ -97,6 +97,7 @@ const xp_scenario *const xp_scenarios[] = {
     &look_at_task,
     &look_at_object,
     &look_at_new,
+    &look_at_registry,
     &look_for_children,
     NULL,
 };

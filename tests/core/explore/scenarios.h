@@ -116,6 +116,7 @@ extern const xp_scenario tick_and_reader;
 extern const xp_scenario look_at_task;
 extern const xp_scenario look_at_object;
 extern const xp_scenario look_at_new;
+extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
 
 #endif
