@@ -56,6 +56,26 @@ static void test_task_in_time_is_let_alone(void) {
   rig_close_empty(&r, &out, 1);
 }
 
+/* What a worker is said to run may be what it ran before: another task in that slot, or another worker's by now. */
+static void test_task_is_not_overdue_for_what_is_said_of_another(void) {
+  rig_open(&r, 2, 2);
+  sh_ref out = submit_limited(0, 0);
+  uint32_t slot = rig_claim(&r.worker[0]);
+  sh_ref task = rig_task_of(&r, out);
+  sh_ref before = {.index = task.index, .generation = task.generation - 1U};
+  sh_store_relaxed(&r.worker[0].me->x_current, sh_ref_pack(before));
+  look(&r.worker[0], 2 * LIMIT_NS);
+  EXPECT_EQ(rig_state_of(&r, out), SH_TASK_RUNNING);
+  sh_store_relaxed(&r.worker[0].me->x_current, sh_ref_pack(task));
+  sh_unclaim(&r.worker[0], slot);
+  EXPECT_EQ(rig_claim(&r.worker[1]), slot);
+  look(&r.worker[0], 2 * LIMIT_NS);
+  EXPECT_EQ(rig_state_of(&r, out), SH_TASK_RUNNING);
+  rig_finish(&r.worker[1], slot);
+  EXPECT_EQ(rig_value(&r.driver, out), 5);
+  rig_close_empty(&r, &out, 1);
+}
+
 static void test_overdue_attempt_is_repeated_if_it_may(void) {
   rig_open(&r, 1, 1);
   sh_ref out = submit_limited(SH_SLOT_RETRY_OVERDUE, 1);
@@ -162,6 +182,7 @@ static void test_outer_task_goes_on_where_its_time_was(void) {
 int main(void) {
   RUN(test_attempt_is_ended_when_its_time_is_over_and_not_before);
   RUN(test_task_in_time_is_let_alone);
+  RUN(test_task_is_not_overdue_for_what_is_said_of_another);
   RUN(test_overdue_attempt_is_repeated_if_it_may);
   RUN(test_next_attempt_keeps_its_children);
   RUN(test_who_does_not_end_in_the_grace_time_is_condemned);

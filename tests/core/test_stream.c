@@ -203,6 +203,30 @@ static void expect_cancelled(void) {
 }
 
 /* It has begun an item, and lets go of the task. Or it is killed before it does. */
+/* Two returns, made by the client that runs the task itself: they look like a tail and what was made ahead. */
+static void test_returns_of_a_task_that_its_caller_ran_are_no_items(void) {
+  rig_open(&r, 2, 2);
+  sh_ref outer = rig_submit_one(&r, 1, NULL, 0), out[2];
+  uint32_t inner;
+  claim(&r.worker[0]);
+  rig_call call = {.class_id = r.class_id, .n_returns = 2, .addend = 5, .max_retries = 1};
+  rig_submit(&r.worker[0], &call, out);
+  for (uint32_t i = 0; i < 2; i++) {
+    sh_ref_share(&r.worker[0], out[i]);
+    EXPECT_EQ(sh_ref_take(&r.driver, out[i]), SH_OK);
+  }
+  EXPECT_EQ(sh_next_awaited(&r.worker[0], out[0], &inner), SH_OK);
+  kill_worker(0);
+  EXPECT_EQ(rig_error(&r.driver, outer), SH_ERR_WORKER_DIED);
+  EXPECT(rig_work(&r.worker[1]));
+  for (uint32_t i = 0; i < 2; i++) {
+    EXPECT_EQ(rig_value(&r.driver, out[i]), 5 + i);
+    sh_ref_drop(&r.driver, out[i]);
+  }
+  sh_ref_drop(&r.driver, outer);
+  end();
+}
+
 static void test_the_cancel_of_a_running_stream_is_its_last_item(void) {
   for (uint32_t killed = 0; killed < 2; killed++) {
     sh_ref permit;
@@ -311,6 +335,7 @@ int main(void) {
   RUN(test_a_permit_is_closed_by_who_takes_the_item);
   RUN(test_the_next_attempt_goes_on_at_the_tail);
   RUN(test_without_retries_the_death_of_the_producer_is_the_last_item);
+  RUN(test_returns_of_a_task_that_its_caller_ran_are_no_items);
   RUN(test_the_cancel_of_a_running_stream_is_its_last_item);
   RUN(test_the_retry_of_a_stream_by_its_worker_goes_on_at_the_tail);
   RUN(test_items_made_for_a_dead_consumer_are_freed);

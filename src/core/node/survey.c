@@ -33,8 +33,9 @@ static uint32_t rows_of_call(const sh_segment *s, sh_slot *t, uint32_t first, sh
   return n;
 }
 
-/* The bytes of a spec outside of its slot have a word of their own. */
+/* (G) The bytes of a spec outside of its slot have a word of their own. */
 static bool spec_is_still(const sh_segment *s, sh_slot *t, sh_ref task) {
+  sh_fence_acquire();
   uint64_t loc = sh_load_relaxed(&t->loc);
   return !sh_loc_in_heap(loc) || sh_heap_holds(s, loc, sh_tag(SH_TAG_SLOT, task));
 }
@@ -205,7 +206,6 @@ uint32_t sh_survey_arguments(const sh_segment *s, sh_ref task, sh_ref *out, uint
   uint32_t n = rows_of_call(s, t, 0, out, most);
   if (!spec_is_still(s, t, task))
     return 0;
-  sh_fence_acquire();
   word = sh_load_relaxed(&t->word); /* its state may have changed: the arguments do not */
   return sh_word_generation(word) == task.generation && sh_word_state(word) != SH_FREE ? n : 0;
 }
@@ -219,9 +219,9 @@ uint32_t sh_survey_contents(const sh_segment *s, sh_ref object, sh_ref *out, uin
   uint32_t n = sh_look_at_rows(s, e, &rows);
   n = n < most ? n : most;
   copy_rows(rows, n, out);
+  sh_fence_acquire(); /* (G) what was copied, then the words of the bytes and of the entry */
   if (sh_loc_in_heap(loc) && !sh_heap_holds(s, loc, sh_tag(SH_TAG_ENTRY, object)))
     return 0;
-  sh_fence_acquire();
   return sh_entry_checked(s, object) ? n : 0;
 }
 

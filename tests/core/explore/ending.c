@@ -386,3 +386,38 @@ const xp_scenario ending_of_queued_call = {
     .run = {serve_what_is_there, cancel},
     .check = queue_done,
 };
+
+/* ---- its time is up as it commits: what it submitted is ended with it, or not at all ---- */
+
+static void setup_overdue(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  rig_call call = {.class_id = node->class_id, .n_returns = 1, .addend = 5, .timeout_ns = LIMIT_NS};
+  rig_submit(&node->driver, &call, &stage->out);
+  XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
+  sh_ref r = rig_submit_child(node, &node->worker[0], stage->slot);
+  stage->inside = r;
+}
+static void fill_and_commit(void) {
+  rig_fill(&node->worker[0], stage->slot, 8);
+  (void)sh_commit(&node->worker[0], stage->slot);
+}
+static void time_is_up(void) {
+  sh_cancel_overdue(&node->d, node->worker[0].index, LIMIT_NS + 1U);
+}
+static void late_with_its_child(void) {
+  finish();
+  uint32_t code = rig_error(&node->driver, stage->out);
+  XP_CHECK(code == 0 || code == SH_ERR_TIMED_OUT);
+  XP_EQUAL(rig_is_closed(&node->worker[0], stage->inside), code != 0);
+  while (rig_work(&node->worker[0])) {
+  }
+  XP_EQUAL(rig_error(&node->worker[0], stage->inside), code ? SH_ERR_CANCELLED : 0);
+  node_check_valid();
+}
+const xp_scenario ending_too_late = {
+    .name = "N O task: its time is up while it commits",
+    .setup = setup_overdue,
+    .run = {fill_and_commit, time_is_up},
+    .check = late_with_its_child,
+};

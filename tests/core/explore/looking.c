@@ -124,6 +124,80 @@ const xp_scenario look_at_object = {
     .may_read_behind = true,
 };
 
+/* ---- views of what is just being made: nothing of it is seen before its word says that it is there ---- */
+
+static void setup_new(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  sh_ref r = submit(FIRST, 1, NULL);
+  stage->out = r;
+  r = rig_put(&node->driver, 1, 8);
+  stage->kept[0] = r;
+  sh_ref_share(&node->driver, r);
+}
+
+static void make_one(void) {
+  sh_ref r = submit(SECOND, 2, &stage->kept[0]);
+  stage->later = r;
+  XP_CHECK(sh_watch(&node->driver, stage->out) == SH_OK);
+  XP_CHECK(rig_work(&node->worker[0]));
+}
+
+static void view_all(void) {
+  const sh_segment *s = &node->d.seg;
+  sh_task_view task;
+  sh_object_view object;
+  sh_waiter_view waiter;
+  sh_ref row;
+  if (sh_survey_task(s, 1, &task))
+    XP_EQUAL(task.function.lo, SECOND);
+  if (sh_survey_arguments(s, (sh_ref){.index = 1, .generation = 1}, &row, 1))
+    XP_EQUAL(sh_ref_pack(row), sh_ref_pack(stage->kept[0]));
+  if (sh_survey_object(s, stage->out.index, &object) && object.closed)
+    XP_EQUAL(object.size, 8U);
+  if (sh_survey_waiter(s, 0, &waiter))
+    XP_EQUAL(sh_ref_pack(waiter.object), sh_ref_pack(stage->out));
+}
+
+static void made(void) {
+  XP_EQUAL(rig_value(&node->driver, stage->out), 0);
+  XP_EQUAL(rig_task_of(node, stage->later).index, 1U);
+  node_check_valid();
+}
+
+const xp_scenario look_at_new = {
+    .name = "C E R W survey: a task, a value and a waiter are viewed as they are made",
+    .setup = setup_new,
+    .run = {make_one, view_all},
+    .check = made,
+};
+
+/* The daemon makes a class, and a client. */
+static void setup_empty(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+}
+static void make_class_and_client(void) {
+  uint32_t index, epoch;
+  (void)rig_define(node, 500, 0);
+  XP_EQUAL(sh_repair_register(&node->d, 1, -1, SH_ROLE_WORKER, -1, RIG_ROOT, &index, &epoch), SH_OK);
+}
+static void view_both(void) {
+  const sh_segment *s = &node->d.seg;
+  sh_class_view class;
+  sh_client_view client;
+  if (sh_survey_class(s, node->class_id + 1U, &class))
+    XP_EQUAL(class.cpu_milli, 500U);
+  if (sh_survey_client(s, node->worker[0].index + 1U, &client))
+    XP_EQUAL(client.role, SH_ROLE_WORKER);
+}
+const xp_scenario look_at_registry = {
+    .name = "E survey: a class and a client are viewed as they are made",
+    .setup = setup_empty,
+    .run = {make_class_and_client, view_both},
+    .check = node_check_valid,
+};
+
 /* ---- the children of a task that is cancelled ---- */
 
 /* The first task is nobody's child; the second one, in the same slot, is. */

@@ -247,6 +247,7 @@ sh_status sh_node_create(sh_segment *s, const sh_segment_config *config) {
   plan_pool(&end, &h.pools[SH_POOL_RING], sizeof(sh_ring), CHUNKS, true);
   h.regions[SH_REGION_PINS] = reserve(&end, (uint64_t)CLIENTS * CHUNKS * sizeof(sh_a64));
   h.regions[SH_REGION_CLAIMS] = reserve(&end, (uint64_t)CLIENTS * sizeof(sh_a64)); /* no more than 64 chunks */
+  h.regions[SH_REGION_CALLED] = reserve(&end, (uint64_t)SH_MAX_CLASSES * sizeof(sh_a64));
   h.regions[SH_REGION_GIVEN] = reserve(&end, (uint64_t)CLIENTS * sizeof(sh_a64));
   h.regions[SH_REGION_LINKS] = reserve(&end, sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) * sizeof(sh_link));
   h.regions[SH_REGION_ORIGINS] = reserve(&end, sh_pool_capacity(&h.pools[SH_POOL_ENTRY]) * sizeof(sh_origin));

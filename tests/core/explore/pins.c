@@ -171,3 +171,39 @@ const xp_scenario pin_kept = {
     .check = unpinned,
     .may_read_behind = true,
 };
+
+/* ---- a value that is copied to disk as soon as it is there ---- */
+
+static void setup_promise(void) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  stage->ref = rig_submit_one(node, OLD, NULL, 0);
+}
+
+static void make_value(void) {
+  uint32_t slot;
+  XP_EQUAL(sh_next_try(&node->worker[0], &slot), SH_OK);
+  rig_fill(&node->worker[0], slot, BYTES);
+  XP_EQUAL(sh_commit(&node->worker[0], slot), SH_OK);
+}
+
+static void copy_value(void) {
+  uint64_t bytes;
+  const uint64_t *data = (const uint64_t *)(const void *)sh_spill_bytes(&node->d, stage->ref, &bytes);
+  if (data) {
+    XP_EQUAL(bytes, BYTES);
+    XP_EQUAL(*data, OLD);
+  }
+}
+
+static void value_whole(void) {
+  XP_EQUAL(rig_value(&node->driver, stage->ref), OLD);
+  node_check_valid();
+}
+
+const xp_scenario pin_copy = {
+    .name = "C pin: a value is copied to disk as it is made",
+    .setup = setup_promise,
+    .run = {make_value, copy_value},
+    .check = value_whole,
+};

@@ -54,6 +54,7 @@ extern const xp_scenario task_stopped_worker;
 extern const xp_scenario task_killed_submitter;
 extern const xp_scenario task_closed_class;
 extern const xp_scenario task_closed_class_claimed;
+extern const xp_scenario task_closed_actor;
 extern const xp_scenario task_bits;
 /* ending.c */
 extern const xp_scenario ending_beside_run;
@@ -67,6 +68,7 @@ extern const xp_scenario ending_with_children;
 extern const xp_scenario ending_while_waiting;
 extern const xp_scenario ending_under_lease;
 extern const xp_scenario ending_of_queued_call;
+extern const xp_scenario ending_too_late;
 /* restarts.c */
 extern const xp_scenario restart_beside_call;
 extern const xp_scenario restart_beside_calls;
@@ -86,10 +88,12 @@ extern const xp_scenario stream_bounded_dropped;
 extern const xp_scenario stream_bounded_killed_producer;
 extern const xp_scenario stream_bounded_killed_consumer;
 extern const xp_scenario stream_freed_twice;
+extern const xp_scenario stream_passed_on;
 /* pins.c */
 extern const xp_scenario pin_beside_eviction;
 extern const xp_scenario pin_beside_restore;
 extern const xp_scenario pin_kept;
+extern const xp_scenario pin_copy;
 /* logs.c */
 extern const xp_scenario log_hands;
 extern const xp_scenario log_three_hands;
@@ -111,6 +115,8 @@ extern const xp_scenario tick_and_reader;
 /* looking.c */
 extern const xp_scenario look_at_task;
 extern const xp_scenario look_at_object;
+extern const xp_scenario look_at_new;
+extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
 
 #endif

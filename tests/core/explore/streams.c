@@ -243,3 +243,43 @@ const xp_scenario stream_freed_twice = {
     .may_read_behind = true,
     .preemptions = 3,
 };
+
+/* ---- a worker that made the tail, and put the task back, dies while another one makes items ---- */
+
+static void setup_passed_on(void) {
+  sh_ref out[2];
+  node_open(2, 2);
+  stage = xp_room(sizeof *stage);
+  rig_call call = {.class_id = node->class_id, .n_returns = 2, .flags = SH_SLOT_STREAM, .max_retries = 1};
+  rig_submit(&node->driver, &call, out);
+  stage->cell = out[SH_STREAM_TAIL];
+  stage->done = out[SH_STREAM_DONE];
+  XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
+  XP_CHECK(rig_yield(&node->worker[0], stage->slot, 7, 8));
+  sh_stream_withdraw(&node->worker[0], stage->slot);
+  XP_CHECK(sh_retry(&node->worker[0], stage->slot));
+  sh_seat_leave(&node->worker[0]);
+  XP_EQUAL(sh_next_try(&node->worker[1], &stage->slot), SH_OK);
+}
+static void second_producer(void) {
+  XP_CHECK(rig_yield(&node->worker[1], stage->slot, 8, 8));
+}
+static void both_taken(void) {
+  rig_end_stream(&node->worker[1], stage->slot);
+  for (uint32_t i = 0; i < 2; i++) {
+    sh_ref next;
+    XP_EQUAL(sh_stream_take(&node->driver, stage->cell, &next), SH_OK);
+    XP_EQUAL(rig_value(&node->driver, stage->cell), 7 + i);
+    sh_ref_drop(&node->driver, stage->cell);
+    stage->cell = next;
+  }
+  sh_ref_drop(&node->driver, stage->cell);
+  all_gone();
+}
+const xp_scenario stream_passed_on = {
+    .name = "C stream: who made the tail and put the task back is swept while another makes items",
+    .setup = setup_passed_on,
+    .run = {second_producer, sweep_producer},
+    .check = both_taken,
+    .preemptions = 4,
+};

@@ -320,6 +320,24 @@ static void resolved(void) {
   XP_CHECK(code == 0 || code == SH_ERR_ROOT_ENDED);
   node_check_valid();
 }
+/* The same with the class of an actor, which is closed by a look where calls of it lie. */
+static void end_actor(void) {
+  sh_system_error end = {.code = SH_ERR_ROOT_ENDED, .wait_status = -1};
+  sh_repair_close_class(&node->d, stage->actor_class, &end);
+}
+static void refused(void) {
+  rig_rounds(node, 1);
+  XP_EQUAL(rig_error(&node->driver, stage->first), SH_ERR_ROOT_ENDED);
+  XP_EQUAL(node_live(SH_POOL_SLOT), 0);
+  node_check_valid();
+}
+const xp_scenario task_closed_actor = {
+    .name = "task: a call's READY against the class of its actor that is closed",
+    .setup = setup_first_call,
+    .run = {submit_call, end_actor},
+    .check = refused,
+};
+
 static void serve_if_there_is(void) {
   uint32_t slot;
   if (sh_next_try(&node->worker[0], &slot) == SH_OK)
