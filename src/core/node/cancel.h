@@ -25,6 +25,9 @@ sh_status sh_repair_cancel(sh_repair *d, sh_ref task, bool force, bool recursive
 /* Go on with everything that is being ended. With `tick` whoever was told and does not end it is told again. */
 void sh_cancel_run(sh_repair *d, bool tick, uint64_t now_ns);
 
+/* The placement group of this class was removed: end all that was to run in it, and what runs with its workers. */
+void sh_cancel_group(sh_repair *d, uint32_t group, uint64_t now_ns);
+
 /* Is the task that this worker runs overdue? Then its attempt is ended like a cancelled one; it may be repeated. Of tasks that
  * a worker runs one in the place of the other, the inner one is looked at, and the outer one when it goes on. */
 void sh_cancel_overdue(sh_repair *d, uint32_t client, uint64_t now_ns);
