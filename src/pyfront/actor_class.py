@@ -108,6 +108,7 @@ class ActorClass(Generic[T]):
                 max_restarts=options.max_restarts,
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,
+                place=options.place(runtime.captured),
             )
             construct: Caller[Any] = Caller(
                 lambda: CallTemplate(

@@ -48,6 +48,7 @@ def init(
     object_spilling_directory: str | None = None,
     object_spilling_limit: int | None = None,
     memory: int | None = None,
+    labels: Mapping[str, str] | None = None,
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
     log_to_driver: bool | None = None,
@@ -60,16 +61,16 @@ def init(
     may use. `resources`: custom kinds by name. `object_store_memory`: bytes, default 30 % of the memory.
     `object_spilling_directory`: a folder on a disk for values that do not fit, default /var/tmp or the variable
     SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
-    SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
-    taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
-    print, default yes.
+    SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory`
+    is taken for it. `labels`: of the node, for calls that ask for them. `namespace`: of named actors, default one
+    of this driver's own. `log_to_driver`: print what workers print, default yes.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
     NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; UnsupportedOptionError for an option
     of a later release."""
     memory = later.pop("_memory", None) if memory is None else memory
-    check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory)
+    check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory, labels)
     check_spilling(object_spilling_directory, object_spilling_limit)
     if runtime.connection is not None:
         if ignore_reinit_error:
@@ -89,6 +90,7 @@ def init(
                 object_spilling_directory=object_spilling_directory,
                 object_spilling_limit=object_spilling_limit,
                 memory=memory,
+                labels=labels,
                 namespace=namespace,
                 log_to_driver=log_to_driver,
             )
@@ -141,13 +143,13 @@ def remote(*args: Any, **options: Any) -> Any:
     """Make a function a task, or a class an actor: `@remote`, or `@remote(num_cpus=2, ...)`.
 
     Functions take `num_cpus=1 num_gpus=0 resources memory num_returns max_items_ahead max_retries=3
-    retry_exceptions=False timeout=None max_calls priority=0 name`, where `num_returns` is a number (default 1),
-    "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0 num_gpus=0 resources memory
-    max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0 max_task_retries=0 name namespace
-    get_if_exists lifetime`. An actor holds its resources while it lives; by default that is no CPU at all.
-    `lifetime="detached"`: it outlives its handles and its driver. `max_restarts`: how often its process is replaced
-    when it dies, -1 without end;
-    `max_task_retries`: how often a call in which it died is repeated.
+    retry_exceptions=False timeout=None max_calls priority=0 name scheduling_strategy label_selector`, where
+    `num_returns` is a number (default 1), "streaming" (default of a generator) or "dynamic"; classes take
+    `num_cpus=0 num_gpus=0 resources memory max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0
+    max_task_retries=0 name namespace get_if_exists lifetime scheduling_strategy label_selector`. An actor holds its
+    resources while it lives; by default that is no CPU at all. `lifetime="detached"`: it outlives its handles and
+    its driver. `max_restarts`: how often its process is replaced when it dies, -1 without end; `max_task_retries`:
+    how often a call in which it died is repeated.
 
     Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release.
     """
@@ -300,7 +302,7 @@ def _wait_for_items(
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The nodes, one dict each: NodeID, Alive, NodeManagerHostname, Resources."""
+    """The nodes, one dict each: NodeID, Alive, NodeManagerHostname, Resources, Labels."""
     return [_node_dict(info) for info in runtime.current().calls.nodes()]
 
 
@@ -320,4 +322,5 @@ def _node_dict(info: NodeInfo) -> dict[str, Any]:
         "Alive": info.is_alive,
         "NodeManagerHostname": info.hostname,
         "Resources": dict(info.resources),
+        "Labels": dict(info.labels),
     }

@@ -13,12 +13,14 @@ from shoal._core import _node
 from shoal.errors import (
     ActorDiedError,
     ActorOutOfMemoryError,
+    ActorPlacementGroupRemoved,
     ActorUnavailableError,
     ObjectLostError,
     ObjectStoreFullError,
     OutOfMemoryError,
     ShoalError,
     TaskCancelledError,
+    TaskPlacementGroupRemoved,
     TaskTimeoutError,
     WorkerCrashedError,
 )
@@ -51,6 +53,8 @@ def system_error(code: int, info: Mapping[str, int], describe: Describe, name: s
         return _cancelled(name, f"the job that submitted {name or 'the task'} ended before it had a result")
     if code == _node.ERR_TIMED_OUT:
         return _timed_out(name, info.get("class_id", 0) / 1000)
+    if code == _node.ERR_GROUP_REMOVED:
+        return _group_removed(name, _ask(describe, info, info.get("class_id", -1)))
     if code == _node.ERR_STORE_FULL:
         return ObjectStoreFullError(
             "the task's result found no room in the object store; drop refs that are no longer needed, return less at "
@@ -74,6 +78,15 @@ def _timed_out(name: str, timeout_s: float) -> TaskTimeoutError:
     )
     error.task_name = name
     error.timeout_s = timeout_s
+    return error
+
+
+def _group_removed(name: str, death: Death) -> TaskPlacementGroupRemoved:
+    why = death.reason or "its placement group was removed"
+    error = TaskPlacementGroupRemoved(
+        f"{name or 'the task'} was ended before it had a result: {why}; submit it to another group, or to none"
+    )
+    error.task_name = name
     return error
 
 
@@ -115,7 +128,7 @@ def actor_died(death: Death) -> ActorDiedError:
         text += "\nit was restarted before; its earlier processes ended so:" + "".join(
             f"\n  {end}" for end in death.earlier
         )
-    error = ActorDiedError(text)
+    error = ActorPlacementGroupRemoved(text) if death.is_of_group else ActorDiedError(text)
     if isinstance(cause, OutOfMemoryError):
         error = ActorOutOfMemoryError(text)
         error.__dict__.update({name: getattr(cause, name) for name in ("peak_bytes", "limit_bytes", "node_state")})

@@ -33,6 +33,7 @@ class NodeOptions(NamedTuple):
     namespace: str | None = None
     log_to_driver: bool | None = None
     memory: int | None = None  # bytes that tasks and actors may demand together
+    labels: Mapping[str, str] | None = None
 
 
 _connection: Connection | None = None
@@ -75,6 +76,7 @@ def _connect(options: NodeOptions) -> Runtime:
             object_spilling_directory=options.object_spilling_directory,
             object_spilling_limit=options.object_spilling_limit,
             memory=options.memory,
+            labels=dict(options.labels or {}),
         )
     else:
         _refuse_node_options(options, address)
@@ -127,6 +129,7 @@ def _refuse_node_options(options: NodeOptions, address: str) -> None:
         "object_spilling_directory",
         "object_spilling_limit",
         "memory",
+        "labels",
     ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "

@@ -97,7 +97,7 @@ class RemoteFunction(Generic[P, R]):
         return CallTemplate(
             runtime.client,
             key=self._key(runtime),
-            class_id=runtime.class_for(options.demands(), options.priority),
+            class_id=runtime.class_for(options.demands(), options.priority, options.place(runtime.captured)),
             priority=options.priority,
             **for_template(check_function(self.__wrapped__, options)),
             max_retries=MAX_RETRIES if options.max_retries < 0 else options.max_retries,

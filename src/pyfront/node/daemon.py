@@ -22,11 +22,13 @@ from shoal._core._node import (
     EVENT_CLIENT_SWEPT,
     EVENT_CONDEMNED,
     EVENT_FLUSH,
+    EVENT_GRANTED,
     EVENT_LIMITED,
     EVENT_NEED_WORKERS,
     EVENT_QUARANTINED,
     EVENT_STARVED,
     ROLE_DRIVER,
+    VERDICT_REMOVED,
     NodeCore,
 )
 from shoal.config import log_dir, memory_config
@@ -35,11 +37,13 @@ from shoal.node.actors import Actors
 from shoal.node.connections import UNREGISTERED, Connection, refuse
 from shoal.node.deaths import Deaths, client_key
 from shoal.node.descriptors import OF_DRIVER, Descriptors
+from shoal.node.groups import Groups
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
 from shoal.node.output_tail import OutputTail
 from shoal.node.peers import Peer, is_same, peer_of
+from shoal.node.placing import NODE_ID_LABEL, Placing
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
 from shoal.node.requests import Node, Requests
@@ -68,6 +72,7 @@ LATER_MODULES = (
 )  # what some actors need
 JOB_ENDED = "its job has ended"
 TASK_ENDED = "the task that it ran was cancelled by force"
+GROUP_REMOVED = "the placement group of the task that it ran was removed"
 
 
 class Daemon:
@@ -81,7 +86,8 @@ class Daemon:
         self._core = NodeCore(cpus=int(capacity[CPU]), store_bytes=store_bytes)
         for kind, milli in self._ledger.capacities().items():
             self._core.set_capacity(kind, milli)
-        self._config = NodeConfig(session.name, session.name, session.path, os.getpid(), capacity, store_bytes)
+        labels = {NODE_ID_LABEL: session.name, **settings.labels}
+        self._config = NodeConfig(session.name, session.name, session.path, os.getpid(), capacity, store_bytes, labels)
         self._deaths = Deaths()
         folder = log_dir()
         log_file = LogFile(os.path.join(folder, f"{session.name}.log")) if folder else None
@@ -97,7 +103,9 @@ class Daemon:
         self._actors = Actors(
             self._core, self._deaths, self._pool.start, self._pool.kill, self._end_job, self._log_path
         )
-        self._starvation = Starvation(self._ledger)
+        self._groups = Groups(self._core, self._ledger, labels, self._deaths, self._actors.end_group)
+        self._placing = Placing(self._ledger, self._groups, session.name, labels)
+        self._starvation = Starvation()
         self._damage_told = False
         self._spiller = make_spiller(
             self._core, settings, store_bytes, self._warn_everybody, self._descriptors.n_spill_files
@@ -111,10 +119,21 @@ class Daemon:
                 self._jobs,
                 self._pool,
                 self._actors,
+                self._groups,
+                self._placing,
                 self._deaths,
                 self._starvation,
                 self._spiller,
-                Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors),
+                Tables(
+                    self._core,
+                    self._config,
+                    self._ledger,
+                    self._jobs,
+                    self._pool,
+                    self._actors,
+                    self._groups,
+                    self._placing,
+                ),
                 StackCollector(self._jobs, self._pool),
                 output,
                 self._stop,
@@ -250,6 +269,8 @@ class Daemon:
         # Its queue goes first, or the deaths of its workers would be taken for failures to be retried.
         self._core.end_root(job.root)
         self._actors.end_job(job)
+        for group in self._groups.end_job(job):
+            self._placing.forget(group.asked.id)
         for process in self._pool.of_job(job):
             self._pool.kill(process, JOB_ENDED)
         if job.driver is not None:
@@ -282,7 +303,9 @@ class Daemon:
             elif kind == EVENT_LIMITED:
                 is_measuring = True
             elif kind == EVENT_CONDEMNED:
-                self._kill_condemned(a, b)
+                self._kill_condemned(a, b, GROUP_REMOVED if c == VERDICT_REMOVED else TASK_ENDED)
+            elif kind == EVENT_GRANTED:
+                self._groups.granted(a)
         if is_measuring and not self._stopping.is_set():
             self._memory.measure()
 
@@ -293,10 +316,10 @@ class Daemon:
         else:
             self._pool.swept(index, epoch)
 
-    def _kill_condemned(self, index: int, epoch: int) -> None:
+    def _kill_condemned(self, index: int, epoch: int, reason: str) -> None:
         process = self._pool.of_client(index, epoch)
         if process is not None:
-            self._pool.kill(process, TASK_ENDED)
+            self._pool.kill(process, reason)
 
     def _flush_references(self, index: int) -> None:
         """Ask one client, or with index 0 every driver and actor, to let go of the references it has dropped."""
@@ -314,12 +337,16 @@ class Daemon:
             job.warn(text)
 
     def _warn_of_starvation(self, class_id: int, waited_s: float) -> None:
-        job = self._jobs.of_class(class_id)
-        if job is None:
-            return
+        group, job = self._groups.of_class(class_id), self._jobs.of_class(class_id)
         now_s = asyncio.get_running_loop().time()
-        text = self._starvation.warning(class_id, job.classes[class_id], waited_s, now_s)
-        if text is not None:
+        if group is not None:
+            text = self._starvation.warning(class_id, self._placing.wait_of_group(group), waited_s, now_s)
+            job = self._jobs.get(group.job.root)
+        elif job is not None:
+            text = self._starvation.warning(
+                class_id, self._placing.wait_of_class(class_id, job.classes[class_id]), waited_s, now_s
+            )
+        if job is not None and text is not None:
             job.warn(text)
 
     def _warn_of_damage(self) -> None:

@@ -16,8 +16,11 @@ from shoal._core._node import NodeCore
 from shoal.node.actors import Actors
 from shoal.node.connections import Connection
 from shoal.node.deaths import Deaths, actor_key, client_key
+from shoal.node.group_requests import GroupRequests, job_of
+from shoal.node.groups import Groups
 from shoal.node.jobs import Job, Jobs
 from shoal.node.output_tail import OutputTail
+from shoal.node.placing import Placing
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger, Shape
 from shoal.node.spiller import Spiller
@@ -63,6 +66,8 @@ class Node:
     jobs: Jobs
     pool: WorkerPool
     actors: Actors
+    groups: Groups
+    placing: Placing
     deaths: Deaths
     starvation: Starvation
     spiller: Spiller
@@ -107,6 +112,7 @@ class Requests:
             CollectStacks: self._collect_stacks,
             StacksDumped: self._stacks_dumped,
             ReadOutput: self._read_output,
+            **GroupRequests(node.groups, node.placing).handlers(),
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
@@ -121,11 +127,11 @@ class Requests:
         # The key is how others will ask for it: a wrong one would give them a function of somebody else's choice.
         if blake2b(message.blob, digest_size=KEY_BYTES).digest() != message.key:
             raise Refusal(m.Refused.BAD_REQUEST, f"the key of function {message.name} is not the hash of its pickle")
-        _job(asker).functions.setdefault(message.key, (message.blob, message.name))
+        job_of(asker).functions.setdefault(message.key, (message.blob, message.name))
         return m.Ok()
 
     async def _get_function(self, asker: Connection, message: m.GetFunction) -> m.Reply:
-        found = self._node.jobs.function(_job(asker), message.key)
+        found = self._node.jobs.function(job_of(asker), message.key)
         if found is None:
             raise Refusal(m.Refused.NOT_FOUND, f"function {message.key.hex()} was never exported by a job that runs")
         return m.FunctionBlob(*found)
@@ -133,26 +139,25 @@ class Requests:
     # -- classes and actors
 
     async def _define_class(self, asker: Connection, message: m.DefineClass) -> m.Reply:
-        job = _job(asker)
+        job = job_of(asker)
         define = partial(self._node.core.define_class, priority=message.priority)
-        class_id = self._define(define, job, message.resources)
-        return m.ClassId(class_id, self._warn_once(class_id, message.resources))
+        class_id = self._define(define, job, message)
+        return m.ClassId(class_id, self._warn_once(class_id, message))
 
     async def _create_actor(self, asker: Connection, message: m.CreateActor) -> m.Reply:
-        job, node = _job(asker), self._node
+        job, node = job_of(asker), self._node
         root = node.jobs.add_detached(job) if message.is_detached else job
 
         def define() -> int:
-            return self._define(node.core.define_actor, root, message.resources)
+            return self._define(node.core.define_actor, root, message)
 
-        is_possible = node.ledger.shortage(message.resources) is None
         try:
-            class_id = node.actors.create(asker, root, message, define, is_possible=is_possible)
+            class_id = node.actors.create(asker, root, message, define, self._is_possible)
         except Refusal:
             if root is not job:
                 node.jobs.remove(root)
             raise
-        return m.ActorClass(class_id, self._warn_once(class_id, message.resources))
+        return m.ActorClass(class_id, self._warn_once(class_id, message))
 
     async def _register_actor_handle(self, asker: Connection, message: m.RegisterActorHandle) -> m.Reply:
         entry = (message.index, message.generation)
@@ -171,7 +176,7 @@ class Requests:
         return m.Ok()
 
     async def _get_actor(self, asker: Connection, message: m.GetActor) -> m.Reply:
-        namespace = message.namespace or _job(asker).namespace
+        namespace = message.namespace or job_of(asker).namespace
         found = await self._node.actors.find(message.name, namespace)
         self._lend(asker, (found.index, found.generation), f"actor {message.name!r} has just lost its last handle")
         return found
@@ -215,7 +220,7 @@ class Requests:
     # -- references that left the node's bookkeeping
 
     async def _export_ref(self, asker: Connection, message: m.ExportRef) -> m.Reply:
-        job, entry = _job(asker), (message.index, message.generation)
+        job, entry = job_of(asker), (message.index, message.generation)
         before = job.exports.get(message.object_id)
         if before != entry:
             if not self._node.core.hold(*entry):
@@ -248,7 +253,7 @@ class Requests:
         return m.Amounts(self._node.ledger.named(self._node.core.available()))
 
     async def _describe_class(self, asker: Connection, message: m.DescribeClass) -> m.Reply:
-        resources = _job(asker).classes.get(message.class_id)
+        resources = job_of(asker).classes.get(message.class_id)
         if resources is None:
             raise Refusal(m.Refused.NOT_FOUND, f"class {message.class_id} is not of this job")
         return m.Amounts(resources)
@@ -268,6 +273,7 @@ class Requests:
                     resources=config.resources,
                     runtime_dir=config.runtime_dir,
                     daemon_pid=config.daemon_pid,
+                    labels=config.labels,
                 )
             ]
         )
@@ -292,7 +298,7 @@ class Requests:
         return Output(lines, following, n_forgotten)
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
-        job = _job(asker)
+        job = job_of(asker)
         if not (job.is_starter and job.driver is asker):
             raise Refusal(m.Refused.BAD_REQUEST, "only the driver that started a node stops it")
         self._node.stop()
@@ -305,27 +311,36 @@ class Requests:
         if not self._node.core.hold_for(*asker.key, *entry):
             raise Refusal(m.Refused.NOT_FOUND, text)
 
-    def _define(self, define: Callable[..., int], job: Job, resources: dict[str, float]) -> int:
+    def _define(self, define: Callable[..., int], job: Job, asked: m.DefineClass | m.CreateActor) -> int:
+        resources = asked.resources
+        placed = self._node.placing.settle(asked.place, resources)
         try:
-            shape: Shape = self._node.ledger.shape(resources)
+            shape: Shape = self._node.ledger.shape(resources | placed.extra)
             class_id = define(
-                root=job.root, cpu_milli=shape.cpu_milli, demands=shape.demands, gpu_milli=shape.gpu_milli
+                root=job.root,
+                cpu_milli=shape.cpu_milli,
+                demands=shape.demands,
+                gpu_milli=shape.gpu_milli,
+                group=placed.group,
+                bundle=placed.bundle,
+                tag=placed.tag,
             )
         except (status.StoreFull, status.Invalid) as error:
             raise Refusal(
                 m.Refused.FULL, f"the node can not take another kind of demand ({error}); use fewer different ones"
             ) from error
         job.classes[class_id] = resources
+        self._node.deaths.forget(actor_key(class_id))  # of whom it was before
+        self._node.placing.note(class_id, asked.place, is_actor=isinstance(asked, m.CreateActor))
         return class_id
 
-    def _warn_once(self, class_id: int, resources: dict[str, float]) -> str | None:
-        shortage = self._node.ledger.shortage(resources)
+    def _is_possible(self, class_id: int, resources: dict[str, float]) -> bool:
+        return self._node.placing.shortage(class_id, resources) is None
+
+    def _warn_once(self, class_id: int, asked: m.DefineClass | m.CreateActor) -> str | None:
+        shortage = self._node.placing.shortage(class_id, asked.resources)
+        if asked.place.group and not asked.place.rules:
+            return None  # who made the group was told
         if shortage is not None:
             self._node.starvation.told(class_id, asyncio.get_running_loop().time())
         return shortage
-
-
-def _job(asker: Connection) -> Job:
-    if asker.job is None:
-        raise Refusal(m.Refused.STOPPING, "this client's job has ended")
-    return asker.job

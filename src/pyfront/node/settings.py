@@ -16,6 +16,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     object_spilling_directory: str | None = None
     object_spilling_limit: int | None = None  # bytes; 0: never spill
     memory: int | None = None  # bytes that tasks and actors may demand together
+    labels: dict[str, str] = {}
 
 
 def to_argument(settings: NodeSettings) -> str:

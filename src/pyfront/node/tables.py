@@ -9,7 +9,9 @@ from collections.abc import Iterable
 
 from shoal._core._node import NodeCore
 from shoal.node.actors import Actor, Actors, EndedActor
+from shoal.node.groups import Groups
 from shoal.node.jobs import Job, Jobs
+from shoal.node.placing import Placing
 from shoal.node.resources import Ledger
 from shoal.node.worker_pool import WorkerPool
 from shoal.protocol.messages import Death, NodeConfig
@@ -20,7 +22,15 @@ class Tables:
     """The tables of one node."""
 
     def __init__(
-        self, core: NodeCore, config: NodeConfig, ledger: Ledger, jobs: Jobs, pool: WorkerPool, actors: Actors
+        self,
+        core: NodeCore,
+        config: NodeConfig,
+        ledger: Ledger,
+        jobs: Jobs,
+        pool: WorkerPool,
+        actors: Actors,
+        groups: Groups,
+        placing: Placing,
     ) -> None:
         self._core = core
         self._config = config
@@ -28,13 +38,16 @@ class Tables:
         self._jobs = jobs
         self._pool = pool
         self._actors = actors
+        self._groups = groups
+        self._placing = placing
         self._started_s = time.time()
 
     def read(self, spill_counters: dict[str, int]) -> NodeTables:
         """All of them as they are now."""
         jobs = list(self._jobs)
         classes = {class_id: resources for job in jobs for class_id, resources in job.classes.items()}
-        shortages = {class_id: self._ledger.shortage(resources) for class_id, resources in classes.items()}
+        shortages = {class_id: self._placing.shortage(class_id, found) for class_id, found in classes.items()}
+        places = {class_id: self._placing.group_of(class_id) for class_id in classes}
         config = self._config
         return NodeTables(
             node_id=config.node_id,
@@ -52,6 +65,9 @@ class Tables:
             functions={key: name for job in jobs for key, (_, name) in job.functions.items()},
             classes=classes,
             impossible={class_id: text for class_id, text in shortages.items() if text is not None},
+            labels=config.labels,
+            groups=self._groups.find("", "", ""),
+            group_of={class_id: group for class_id, group in places.items() if group},
         )
 
 

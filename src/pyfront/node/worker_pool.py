@@ -53,6 +53,7 @@ class WorkerProcess:
     reason: str = ""  # why it ends, in the words of whoever ended it
     payload: bytes = b""
     memory: MemoryEnd | None = None  # that it ends for want of memory
+    is_of_group: bool = False  # it ends because its placement group was removed
 
     def death(self, log_path: str | None = None) -> Death:
         """How it ended."""
@@ -67,6 +68,7 @@ class WorkerProcess:
             reason=self.reason,
             payload=self.payload,
             memory=self.memory,
+            is_of_group=self.is_of_group,
         )
 
 

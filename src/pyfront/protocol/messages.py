@@ -18,6 +18,8 @@ from shoal.protocol.conversation import Push as Push
 from shoal.protocol.conversation import R as R
 from shoal.protocol.conversation import Reply as Reply
 from shoal.protocol.conversation import Request as Request
+from shoal.protocol.groups import GroupReply, GroupRequest
+from shoal.protocol.places import ANYWHERE, Place
 from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
@@ -40,6 +42,9 @@ class Refused(Reply, frozen=True):
     FULL: ClassVar[str] = "full"  # no room for one more record in the node
     OUT_OF_DISK: ClassVar[str] = "out of disk"  # the store is full, and nothing more can be spilled
     LOST: ClassVar[str] = "lost"  # an object's bytes cannot be had any more
+    UNSCHEDULABLE: ClassVar[str] = "unschedulable"  # no node may run it
+    UNFIT: ClassVar[str] = "unfit"  # a demand that no bundle of its placement group can hold
+    GROUP_REMOVED: ClassVar[str] = "group removed"  # there is no such placement group, any more
     NOT_WELCOME: ClassVar[str] = "not welcome"  # the node does not start, or does not take this client
 
 
@@ -52,6 +57,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     daemon_pid: int
     resources: dict[str, float]
     store_bytes: int
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Welcome(Reply, frozen=True):
@@ -129,6 +135,7 @@ class Death(Reply, frozen=True):
     payload: bytes = b""  # the error that an actor's constructor raised, as the worker wrote it
     memory: MemoryEnd | None = None
     earlier: list[str] = msgspec.field(default_factory=list)  # how the actor's last processes before it ended
+    is_of_group: bool = False  # it ended because its placement group was removed
 
 
 class RefLocation(Reply, frozen=True):
@@ -160,6 +167,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     resources: dict[str, float]
     runtime_dir: str
     daemon_pid: int
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class NodeList(Reply, frozen=True):
@@ -199,14 +207,17 @@ class GetFunction(Request[FunctionBlob], frozen=True):
 
 
 class DefineClass(Request[ClassId], frozen=True):
-    """The scheduling class of tasks with this resource shape and priority. Same ones, same answer."""
+    """The scheduling class of tasks with this resource shape, priority and place. Same ones, same answer.
+
+    Refused with UNSCHEDULABLE, UNFIT, GROUP_REMOVED."""
 
     resources: dict[str, float]
     priority: int = 0  # within the job
+    place: Place = ANYWHERE
 
 
 class CreateActor(Request[ActorClass], frozen=True):
-    """Reserve an actor and start its process; refused with NAME_TAKEN."""
+    """Reserve an actor and start its process; refused with NAME_TAKEN, and as `DefineClass`."""
 
     cls_key: bytes
     class_name: str
@@ -220,6 +231,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     is_detached: bool = False  # it outlives its job and its handles
     max_restarts: int = 0  # -1: without end
     concurrency_groups: dict[str, int] = msgspec.field(default_factory=dict)
+    place: Place = ANYWHERE
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):
@@ -407,6 +419,7 @@ ClientRequest = (
     | NodeCounters
     | ListNodes
     | Shutdown
+    | GroupRequest
     | TableRequest
 )
 DaemonMessage = (
@@ -426,6 +439,7 @@ DaemonMessage = (
     | LogLines
     | Warn
     | FlushReferences
+    | GroupReply
     | TableReply
 )
 M = TypeVar("M")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from shoal.protocol.conversation import Push, Reply, Request
+from shoal.protocol.groups import GroupRow
 
 
 class Observed(Reply, frozen=True):
@@ -80,6 +81,9 @@ class NodeTables(Reply, frozen=True):
     functions: dict[bytes, str]  # key -> name
     classes: dict[int, dict[str, float]]  # class id -> resources demanded by each task
     impossible: dict[int, str]  # classes whose demand the node can never meet -> why
+    labels: dict[str, str] = msgspec.field(default_factory=dict)  # of the node
+    groups: list[GroupRow] = msgspec.field(default_factory=list)
+    group_of: dict[int, str] = msgspec.field(default_factory=dict)  # classes that book in a placement group -> its id
 
 
 class Holdings(Reply, frozen=True):

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
+from shoal.protocol.places import Place
 from shoal.task.actor_shape import NO_LIMIT, MethodShape
+from shoal.task.place import check_labels, place_of, with_strategy
 from shoal.task.returns import Returns, check_items_ahead, check_num_returns
+from shoal.task.strategies import SchedulingStrategy
 from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
@@ -41,6 +44,12 @@ class TaskOptions(NamedTuple):
     timeout: float | None = None  # seconds that an attempt may run
     priority: int = 0  # higher first, among the tasks of one job
     max_calls: int | None = None  # that one worker runs before it exits; 0: any number; None: until one used a GPU
+    scheduling_strategy: SchedulingStrategy = None  # where it runs; None: where the caller's children do
+    label_selector: Mapping[str, str] = {}  # label of a node -> what it must be
+
+    def place(self, captured: Place | None) -> Place:
+        """Where it may run, when submitted by a task whose children run in `captured`."""
+        return place_of(self.scheduling_strategy, self.label_selector, captured)
 
     def returns(self) -> Returns:
         """What the function declares to return."""
@@ -77,6 +86,12 @@ class ActorOptions(NamedTuple):
     max_restarts: int = 0  # after the death of its process; -1: without end
     max_task_retries: int = 0  # of a call in which the process died; -1: without end
     concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
+    scheduling_strategy: SchedulingStrategy = None
+    label_selector: Mapping[str, str] = {}
+
+    def place(self, captured: Place | None) -> Place:
+        """Where it may live, when created by a task whose children run in `captured`."""
+        return place_of(self.scheduling_strategy, self.label_selector, captured)
 
     def demands(self) -> dict[str, float]:
         """The resource shape that the actor holds while it lives, without zero amounts."""
@@ -94,10 +109,7 @@ def demands(num_cpus: float, num_gpus: float, memory: float, resources: Mapping[
 LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "accelerator_type": ((None,), "use `num_gpus`, or a custom resource"),
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
-    "label_selector": ((None, {}), "use a custom resource"),
-    "placement_group": ((None, "default"), "use `resources`"),
     "runtime_env": ((None, {}), "workers share the driver's environment"),
-    "scheduling_strategy": ((None, "DEFAULT"), "tasks run on this node"),
 }
 
 
@@ -110,7 +122,7 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
     Raises TypeError for an unknown name or a wrong type, ValueError for a value out of range, UnsupportedOptionError
     for an option of a later release.
     """
-    known = _known(_with_our_names(given), TaskOptions._fields, "a task")
+    known = _known(with_strategy(_with_our_names(given)), TaskOptions._fields, "a task")
     _check_common(known)
     if "num_returns" in known:
         check_num_returns(known["num_returns"])
@@ -131,7 +143,7 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
 
 def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
     """`base` with the given options put over it; raises as `merge_task`."""
-    known = _known(given, ActorOptions._fields, "an actor")
+    known = _known(with_strategy(given), ActorOptions._fields, "an actor")
     _check_common(known)
     limit = known.get("max_concurrency")
     if limit is not None and _integer("max_concurrency", limit) < 1:
@@ -188,7 +200,6 @@ LATER_OF_INIT: dict[str, tuple[object, ...]] = {
     "dashboard_port": (None,),
     "include_dashboard": (False, None),
     "job_config": (None,),
-    "labels": (None, {}),
     "logging_config": (None,),
     "runtime_env": (None, {}),
 }
@@ -202,8 +213,10 @@ def check_init(
     object_store_memory: int | None,
     namespace: object,
     memory: int | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse bad options of `init`; raises as `merge_task`."""
+    check_labels("labels", labels)
     for option, value in later.items():
         if option not in LATER_OF_INIT:
             raise TypeError(f"{option!r} is not an option of init")

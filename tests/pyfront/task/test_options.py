@@ -60,7 +60,7 @@ def test_a_bad_task_option_is_refused_by_name(option: str, value: Any, error: ty
     ("option", "value"),
     [
         ("runtime_env", {"pip": ["x"]}),
-        ("scheduling_strategy", "SPREAD"),
+        ("accelerator_type", "A100"),
     ],
 )
 def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
@@ -71,7 +71,7 @@ def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("scheduling_strategy", "SPREAD"), ("runtime_env", {"a": 1})],
+    [("accelerator_type", "A100"), ("runtime_env", {"a": 1})],
 )
 def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match=option):
@@ -80,7 +80,7 @@ def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, valu
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("runtime_env", None), ("runtime_env", {}), ("scheduling_strategy", "DEFAULT")],
+    [("runtime_env", None), ("runtime_env", {}), ("accelerator_type", None)],
 )
 def test_a_later_option_that_asks_for_nothing_is_accepted(option: str, value: Any) -> None:
     assert merge_task(TaskOptions(), {option: value}) == TaskOptions()
