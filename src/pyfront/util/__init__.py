@@ -16,22 +16,37 @@ if TYPE_CHECKING:
     from shoal.util.completion import map_unordered as map_unordered
     from shoal.util.inspection import inspect_serializability as inspect_serializability
     from shoal.util.named_actors import list_named_actors as list_named_actors
+    from shoal.util.placement_group import get_current_placement_group as get_current_placement_group
+    from shoal.util.placement_group import get_placement_group as get_placement_group
+    from shoal.util.placement_group import placement_group as placement_group
+    from shoal.util.placement_group import placement_group_table as placement_group_table
+    from shoal.util.placement_group import remove_placement_group as remove_placement_group
 
 _HOMES = {
     "ActorPool": "actor_pool",
     "as_completed": "completion",
+    "get_current_placement_group": "placement_group",
+    "get_placement_group": "placement_group",
     "inspect_serializability": "inspection",
     "list_named_actors": "named_actors",
     "map_unordered": "completion",
+    "placement_group": "placement_group",
+    "placement_group_table": "placement_group",
+    "remove_placement_group": "placement_group",
 }
 """Public name -> the module of this package that has it."""
 
 __all__ = [
     "ActorPool",
     "as_completed",
+    "get_current_placement_group",
+    "get_placement_group",
     "inspect_serializability",
     "list_named_actors",
     "map_unordered",
+    "placement_group",
+    "placement_group_table",
+    "remove_placement_group",
 ]
 
 
@@ -39,7 +54,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    module = import_module(f"{__name__}.{home}")
+    value = globals()[name] = module if name == home else getattr(module, name)  # a module that can be called
     return value
 
 

@@ -8,7 +8,9 @@ nobody else does.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from shoal import runtime
@@ -197,3 +199,12 @@ def _checked(group: object) -> PlacementGroup:
     if not isinstance(group, PlacementGroup):
         raise TypeError(f"this takes a PlacementGroup, not {type(group).__name__}")
     return group
+
+
+class _Callable(ModuleType):
+    """What `shoal.util.placement_group` is: this module, and the function, as in Ray."""
+
+    __call__ = staticmethod(placement_group)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -16,6 +16,7 @@ import msgspec
 
 from shoal._core import _node as core
 from shoal.ids import CONSTRUCTOR_KEY, MethodKey, method_key
+from shoal.protocol.groups import GroupRow
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
 from shoal.task.actor_shape import ActorShape, calls_of
 
@@ -216,6 +217,17 @@ class Snapshot:
         """Jobs by number."""
         rows = self.tables.jobs if self.tables is not None else ()
         return {row.root: row for row in rows}
+
+    @cached_property
+    def group_by_class(self) -> dict[int, GroupRow]:
+        """Placement groups that are not removed, by the class that the core knows them by."""
+        rows = self.tables.groups if self.tables is not None else ()
+        return {row.class_id: row for row in rows if row.state != row.REMOVED}
+
+    def group_of(self, class_id: int) -> GroupRow | None:
+        """The placement group that a class books in."""
+        group_id = None if self.tables is None else self.tables.group_of.get(class_id)
+        return next((row for row in self.group_by_class.values() if row.id == group_id), None)
 
     @cached_property
     def _methods(self) -> dict[int, dict[MethodKey, str]]:
