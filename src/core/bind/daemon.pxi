@@ -138,9 +138,7 @@ cdef class NodeCore:
         cdef sh_bundle b
         if not sh_repair_look_at_bundle(self.d, class_id, bundle, &b):
             return None
-        out = {}
-        if b.demand.cpu_milli:
-            out[-1] = b.demand.cpu_milli - b.cpu_used
+        out = {-1: b.demand.cpu_milli - b.cpu_used} if b.demand.cpu_milli else {}
         if b.demand.gpu_milli:
             out[0] = sh_ledger_gpu_milli(&b.ledger) - sh_ledger_gpu_used(&b.ledger)
         for i in range(b.demand.n):
