@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from shoal._core._node import Client
+from shoal._core._node import Client, forget_templates
 from shoal.errors import ForkedProcessError, NotConnectedError
 from shoal.protocol.places import ANYWHERE, Place
 from shoal.task.accelerators import Accelerators
@@ -76,7 +76,7 @@ class Runtime:
         captured = self._captures[tag]
         if captured != self.captured:
             self.captured = captured
-            self.client.forget_templates()
+            forget_templates(self.client)
 
 
 connection: Runtime | None = None

@@ -166,6 +166,9 @@ class CallTemplate:
 class _Untyped:
     """A result that nothing but Any is."""
 
+def forget_templates(client: Client) -> None:
+    """Every Caller of this client asks for its template again, at its next call."""
+
 class Caller(Generic[R_co]):
     """The callable behind `.remote`. Calls `bind()` once per connected client to get its template, then never again.
 
@@ -285,8 +288,6 @@ class Client:
         """Bytes of private memory that a class demands and may not exceed; 0: no limit."""
     def class_tag(self, class_id: int) -> int:
         """The `tag` that a class was defined with."""
-    def forget_templates(self) -> None:
-        """Every Caller asks for its template again, at its next call."""
     @property
     def lease(self) -> dict[str, int]: ...  # accelerators that this process has now: {"gpu_mask": bits}
     def allow(self, baseline: int, allowance: int) -> None:

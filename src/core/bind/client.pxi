@@ -142,9 +142,6 @@ cdef class Client:
         self.check()
         return sh_load32_relaxed(&sh_class_at(&self.s.seg, class_id).tag)
 
-    def forget_templates(self) -> None:
-        _forget_templates(self.callers)
-
     @property
     def lease(self) -> dict:
         return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.s.me.x_lease) >> 32)}
@@ -500,4 +497,4 @@ cdef class Client:
             if sh_self_usable(&self.s) == SH_OK:
                 sh_ref_leave(&self.s)
         self._leave_segment()
-        self.forget_templates()  # or functions would keep the mapping, and with it the memory of a node that is gone
+        forget_templates(self)  # or functions would keep the mapping, and with it the memory of a node that is gone

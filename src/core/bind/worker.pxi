@@ -58,8 +58,8 @@ cdef class Caller:
         return _submit(t, args, kwargs)
 
 
-cdef object _forget_templates(object callers):
-    for caller in list(callers):
+def forget_templates(Client client not None) -> None:
+    for caller in list(client.callers):
         (<Caller>caller).template = None
 
 
