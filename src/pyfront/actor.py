@@ -13,10 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from shoal import runtime
-from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal._core._node import Caller, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
 from shoal.pending_calls import PendingCalls
+from shoal.seam import Submission
 from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, call_name, check_group, retries_of
 from shoal.task.options import merge_method
 from shoal.task.returns import for_template
@@ -152,10 +153,9 @@ def _no_method(identity: ActorIdentity, name: str) -> str:
     return f"{who} has no method {name!r}; its methods are: {known}"
 
 
-def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> CallTemplate:
+def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> Submission:
     identity.check_connected()
-    return CallTemplate(
-        identity.client,
+    return runtime.connected().template(
         key=method_key(call_name(name, shape.concurrency_group)),
         class_id=identity.class_id,
         **for_template(shape.returns_code(name)),

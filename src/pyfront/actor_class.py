@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
-from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal._core._node import Caller, ObjectRef
 from shoal.actor import METHOD_ATTRIBUTE, ActorHandle, handle_of
 from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
@@ -110,9 +110,7 @@ class ActorClass(Generic[T]):
                 shape=shape,
             )
             construct: Caller[Any] = Caller(
-                lambda: CallTemplate(
-                    runtime.client, key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True
-                )
+                lambda: runtime.template(key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True)
             )
             ref: ObjectRef[Any] = construct(*args, **kwargs)
             runtime.client.share(ref)  # whoever finds the actor by name holds it too

@@ -51,6 +51,7 @@ def init(
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
     log_to_driver: bool | None = None,
+    mode: Literal["node", "inline"] | None = None,
     **later: Any,
 ) -> Context:
     """Connect this process to a node, starting one if `address` is None or "local".
@@ -62,13 +63,16 @@ def init(
     SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
     SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
     taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
-    print, default yes.
+    print, default yes. `mode`: "inline" runs tasks and actors in this process, one at a time, for debuggers
+    (docs/debugging.md); default "node", or the variable SHOAL_MODE. Ray's `local_mode=True` is taken for it.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
     NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; UnsupportedOptionError for an option
     of a later release."""
     memory = later.pop("_memory", None) if memory is None else memory
+    if later.pop("local_mode", False) and mode is None:
+        mode = "inline"
     check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory)
     check_spilling(object_spilling_directory, object_spilling_limit)
     if runtime.connection is not None:
@@ -91,6 +95,7 @@ def init(
                 memory=memory,
                 namespace=namespace,
                 log_to_driver=log_to_driver,
+                mode=mode,
             )
         )
     )
@@ -197,7 +202,7 @@ def cancel(ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False
     InvalidReferenceError (a ValueError) for a ref that no task returns, ValueError for `force` with an actor's call."""
     if isinstance(ref, ObjectRefGenerator):
         ref = ref.completed()
-    if type(ref) is not ObjectRef:
+    if not isinstance(ref, ObjectRef):
         raise TypeError(f"cancel takes the ObjectRef of a task, not {type(ref).__name__}; an actor is ended by kill")
     here = runtime.current()
     task = here.client.task_of(ref)
@@ -228,6 +233,8 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
         return client.get(refs, timeout)
     if isinstance(refs, (list, tuple)):
         return client.get_many(refs, timeout)
+    if isinstance(refs, ObjectRef):  # of another implementation of Client
+        return client.get(refs, timeout)
     if isinstance(refs, ObjectRefGenerator):
         raise TypeError("get takes a ref, not a generator of refs: iterate over it, and get each ref that it gives")
     raise TypeError(f"get takes an ObjectRef or a list of them, not {type(refs).__name__}")
@@ -274,7 +281,7 @@ def wait(
     try:
         return client.wait(refs, num_returns, timeout)  # type: ignore[arg-type, return-value]
     except TypeError:
-        if not any(type(ref) is ObjectRefGenerator for ref in refs):
+        if not any(isinstance(ref, ObjectRefGenerator) for ref in refs):
             raise
     return _wait_for_items(client, refs, num_returns, timeout)
 

@@ -4,6 +4,7 @@
 | variable | meaning | default |
 |---|---|---|
 | `SHOAL_ADDRESS` | node to attach to, as `init(address=...)` | start one |
+| `SHOAL_MODE` | `inline`: run tasks and actors in this process, as `init(mode="inline")` | `node` |
 | `SHOAL_NAMESPACE` | namespace of named actors | one per driver |
 | `SHOAL_LOG_TO_DRIVER` | `0`: do not print what workers print | `1` |
 | `NO_COLOR` | any value: never colour the prefix of workers' lines | unset |
@@ -33,6 +34,7 @@ class DriverConfig(NamedTuple):
     namespace: str | None
     is_log_to_driver: bool
     is_colour_allowed: bool
+    mode: str | None
 
 
 def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
@@ -42,6 +44,7 @@ def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
         namespace=environ.get("SHOAL_NAMESPACE") or None,
         is_log_to_driver=environ.get("SHOAL_LOG_TO_DRIVER", "1") not in ("0", "false", "no"),
         is_colour_allowed=not environ.get("NO_COLOR"),
+        mode=environ.get("SHOAL_MODE") or None,
     )
 
 

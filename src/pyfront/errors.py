@@ -131,6 +131,10 @@ class ActorOutOfMemoryError(ActorDiedError, OutOfMemoryError):
     """The actor is gone, because it or its node ran out of memory."""
 
 
+class DeadlockError(ShoalError, RuntimeError):
+    """A wait would never end: everything that could resolve what it is for waits itself, or can never run."""
+
+
 class NodeDiedError(ShoalError):
     """The node's daemon is gone, and the node with it."""
 
@@ -210,6 +214,10 @@ class UnsupportedOptionError(ShoalError, NotImplementedError):
     """An option that Shoal knows but that this release does not provide."""
 
     option: str = ""
+
+
+class InlineModeError(ShoalError, NotImplementedError):
+    """What was asked for needs a node of processes, and this process runs in inline mode: `init(mode="inline")`."""
 
 
 # -- looking at a node

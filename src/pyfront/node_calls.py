@@ -20,7 +20,7 @@ from shoal.errors import (
     ShoalError,
 )
 from shoal.ids import FunctionKey
-from shoal.link import Link, RequestRefused
+from shoal.link import RequestRefused
 from shoal.protocol.messages import (
     AbandonActor,
     AvailableResources,
@@ -52,6 +52,7 @@ from shoal.protocol.messages import (
     RestoreObjects,
     TakeCreation,
 )
+from shoal.seam import Requests
 from shoal.task.actor_shape import ActorShape
 
 REFUSALS: dict[str, type[ShoalError]] = {
@@ -78,12 +79,12 @@ class FoundActor(NamedTuple):
 
 
 class NodeCalls:
-    """Requests over one link. Any thread; each waits for its reply.
+    """Requests over one link, or to what stands for it. Any thread; each waits for its reply.
 
     Every method raises NodeDiedError if the daemon is gone and NotConnectedError after the link was closed.
     """
 
-    def __init__(self, link: Link, session: str) -> None:
+    def __init__(self, link: Requests, session: str) -> None:
         self._link = link
         self._session = session.encode()  # of the node: ids of objects repeat from one node to the next
         self._tickets = count(1)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal._core._node import Caller, ObjectRef
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
+from shoal.seam import Submission
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
@@ -91,11 +92,10 @@ class RemoteFunction(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         return RemoteFunction, (self.__wrapped__, self._options, self._exported)
 
-    def _bind(self) -> CallTemplate:
+    def _bind(self) -> Submission:
         runtime = current()
         options = self._options
-        return CallTemplate(
-            runtime.client,
+        return runtime.template(
             key=self._key(runtime),
             class_id=runtime.class_for(options.demands(), options.priority),
             priority=options.priority,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from shoal._core._node import Client
+from shoal._core._node import CallTemplate, Client, Survey
 from shoal.errors import ForkedProcessError, NotConnectedError
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from shoal.link import Link
     from shoal.protocol.messages import Welcome
     from shoal.protocol.orders import ActorOrder
+    from shoal.seam import Submission
 
 
 class Closable(Protocol):
@@ -50,6 +51,14 @@ class Runtime:
         self.accelerators: Accelerators | None = None  # of a worker
         self.bridge: Closable | None = None  # the event loops' share of the connection, made when one is first used
         self._classes: dict[tuple[frozenset[tuple[str, float]], int], int] = {}
+
+    def template(self, **fields: Any) -> Submission:
+        """A kind of calls, ready to be made: the fields are those of a CallTemplate."""
+        return CallTemplate(self.client, **fields)
+
+    def survey(self) -> Survey:
+        """A look at the node's records. Raises InlineModeError where there are none."""
+        return Survey(self.client)
 
     def class_for(self, demands: Mapping[str, float], priority: int = 0) -> int:
         """The scheduling class of a resource shape. Warns (InfeasibleResourcesWarning) if the node cannot meet it."""

@@ -36,7 +36,7 @@ FRONT_LAYERS = [
     layer("scheduler"),
     layer("gcs"),
     # What drivers and workers have in common: a process that is attached to a node.
-    layer("actor_exit asyncio_bridge death hooks link memory node_calls runtime stacks", joint=True),
+    layer("actor_exit asyncio_bridge death hooks link memory node_calls runtime seam stacks", joint=True),
     layer("worker"),
     layer("node"),  # starts workers
     layer("api", joint=True),  # and every module that is not named in another layer

@@ -96,6 +96,8 @@ class ObjectRef(Generic[T]):
         """The ObjectId: 20 bytes = TaskId (16) + little-endian return or put number (4)."""
     def hex(self) -> str: ...
     def task_id(self) -> bytes: ...
+    def pickled_alone(self) -> tuple[Any, ...]:
+        """For the front end: what `__reduce__` gives outside of a call or value; calls Client.export_ref(ref)."""
     def __await__(self) -> Generator[Any, None, T]: ...  # calls Client.await_hook(ref)
     def future(self) -> Future[T]: ...  # calls Client.future_hook(ref)
 
@@ -165,11 +167,14 @@ class _Untyped:
 class Caller(Generic[R_co]):
     """The callable behind `.remote`. Calls `bind()` once per connected client to get its template, then never again.
 
+    Where `bind()` gives something else than a CallTemplate, each call asks for it, and calls it with (args, kwargs).
     Returns None for num_returns=0, one ref for 1 and RETURNS_DYNAMIC, an ObjectRefGenerator for RETURNS_STREAM, a list
     of refs otherwise.
     """
 
-    def __init__(self, bind: Callable[[], CallTemplate]) -> None: ...
+    def __init__(
+        self, bind: Callable[[], CallTemplate | Callable[[tuple[Any, ...], dict[str, Any]], Any]]
+    ) -> None: ...
     # For a checker R_co is what the function returns. Arguments are values or refs to them, so their types are open.
     # Whoever returns an iterator is taken for a generator.
     @overload

@@ -164,7 +164,7 @@ def opened(address: str | None = None) -> Iterator[Source]:
     """
     connection = runtime.connection
     if connection is not None and address in (None, connection.config.runtime_dir):
-        yield Source(Survey(connection.client), connection.link, connection.node_id)
+        yield Source(connection.survey(), connection.link, connection.node_id)
         return
     sock, path = connect_node(address or driver_config().address or AUTO, is_patient=False)
     try:
