@@ -109,7 +109,7 @@ class ActorClass(Generic[T]):
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,
             )
-            construct: Caller[Any] = Caller(
+            construct: Caller[..., Any] = Caller(
                 lambda: runtime.template(key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True)
             )
             ref: ObjectRef[Any] = construct(*args, **kwargs)

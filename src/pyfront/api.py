@@ -15,7 +15,7 @@ from shoal.actor import ActorHandle
 from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, InvalidReferenceError, SerializationError
-from shoal.remote_function import RemoteFunction, SeveralReturns, check_function
+from shoal.remote_function import RemoteFunction, check_function
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import (
     ActorOptions,
@@ -25,6 +25,7 @@ from shoal.task.options import (
     merge_actor,
     merge_task,
 )
+from shoal.typed import Several
 
 if TYPE_CHECKING:
     from shoal.protocol.messages import NodeInfo
@@ -131,7 +132,9 @@ def remote(target: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-ov
 @overload
 def remote(target: Callable[P, R], /) -> RemoteFunction[P, R]: ...
 @overload
-def remote(*, num_returns: int, **options: Any) -> Callable[[Callable[..., Any]], SeveralReturns]: ...
+def remote(*, num_returns: Literal[1], **options: Any) -> Decorator: ...
+@overload
+def remote(*, num_returns: int, **options: Any) -> Callable[[Callable[P, Any]], RemoteFunction[P, Several]]: ...
 @overload
 def remote(
     *, num_returns: Literal["streaming"], **options: Any
