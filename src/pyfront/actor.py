@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from shoal import runtime
-from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal._core._node import Caller, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
 from shoal.pending_calls import PendingCalls
+from shoal.seam import Submission
 from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, call_name, check_group, retries_of
 from shoal.task.options import merge_method
 from shoal.task.returns import for_template
+from shoal.typed import Calls, Several
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,19 +58,27 @@ class ActorIdentity:
             self.client.flush()
 
 
-class ActorMethod:
+class ActorMethod(Calls[P, R]):
     """One method of one actor. Call it with `.remote(...)`."""
 
-    __slots__ = ("_identity", "_name", "_shape", "remote")
+    if not TYPE_CHECKING:  # a checker is to see typed.RemoteOf, which a slot of this name would hide
+        __slots__ = ("_identity", "_name", "_shape", "remote")
 
     def __init__(self, identity: ActorIdentity, name: str, shape: MethodShape) -> None:
         self._identity = identity
         self._name = name
         self._shape = shape
         call: Callable[..., Any] = Caller(partial(_bind, identity, name, shape))
-        self.remote = call if identity.pending is None else identity.pending.limited(call)
+        limited = call if identity.pending is None else identity.pending.limited(call)
+        object.__setattr__(self, "remote", limited)  # a checker is to see typed.RemoteOf
 
-    def options(self, **options: Any) -> ActorMethod:
+    @overload
+    def options(self, *, num_returns: Literal[1], **options: Any) -> ActorMethod[P, R]: ...
+    @overload
+    def options(self, *, num_returns: int, **options: Any) -> ActorMethod[P, Several]: ...
+    @overload
+    def options(self, **options: Any) -> ActorMethod[P, R]: ...
+    def options(self, **options: Any) -> Any:
         """This method with other options: `handle.method.options(num_returns=2).remote()`.
 
         Takes what `method` takes, and `name`; raises as it."""
@@ -100,7 +112,7 @@ class ActorHandle(Generic[T]):
         for name in identity.shape.hidden:  # `handle.__repr__` means the actor's, `repr(handle)` the handle's
             self.__dict__[name] = ActorMethod(identity, name, identity.shape.methods[name])
 
-    def __getattr__(self, name: str) -> ActorMethod:
+    def __getattr__(self, name: str) -> ActorMethod[..., Any]:
         if name.startswith("_shoal_"):
             raise AttributeError(name)  # a handle that is still being made
         identity = self._shoal_identity
@@ -108,7 +120,8 @@ class ActorHandle(Generic[T]):
         if shape is None:
             raise AttributeError(_no_method(identity, name))
         # Kept in the instance, so the next `handle.method` is a plain attribute.
-        method = self.__dict__[name] = ActorMethod(identity, name, shape)
+        method: ActorMethod[..., Any] = ActorMethod(identity, name, shape)
+        self.__dict__[name] = method
         return method
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -137,7 +150,7 @@ def handle_of(ref: ObjectRef[Any], class_id: int, class_name: str, shape: ActorS
     return ActorHandle(ActorIdentity(ref, class_id, class_name, shape))
 
 
-def method_of(handle: ActorHandle[Any], name: str, shape: MethodShape) -> ActorMethod:
+def method_of(handle: ActorHandle[Any], name: str, shape: MethodShape) -> ActorMethod[..., Any]:
     """A method from its parts; what a pickled one turns into."""
     return ActorMethod(handle._shoal_identity, name, shape)
 
@@ -152,10 +165,9 @@ def _no_method(identity: ActorIdentity, name: str) -> str:
     return f"{who} has no method {name!r}; its methods are: {known}"
 
 
-def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> CallTemplate:
+def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> Submission:
     identity.check_connected()
-    return CallTemplate(
-        identity.client,
+    return runtime.connected().template(
         key=method_key(call_name(name, shape.concurrency_group)),
         class_id=identity.class_id,
         **for_template(shape.returns_code(name)),

@@ -125,10 +125,8 @@ class ActorClass(Generic[T]):
                 environment=environment,
                 place=options.place(runtime.captured),
             )
-            construct: Caller[Any] = Caller(
-                lambda: CallTemplate(
-                    runtime.client, key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True
-                )
+            construct: Caller[..., Any] = Caller(
+                lambda: runtime.template(key=CONSTRUCTOR_KEY, class_id=class_id, is_actor_call=True, creates_actor=True)
             )
             ref: ObjectRef[Any] = construct(*args, **kwargs)
             runtime.client.share(ref)  # whoever finds the actor by name holds it too

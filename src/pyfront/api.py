@@ -27,6 +27,7 @@ from shoal.task.options import (
     merge_actor,
     merge_task,
 )
+from shoal.typed import Several
 
 if TYPE_CHECKING:
     from shoal.protocol.messages import NodeInfo
@@ -58,6 +59,7 @@ def init(
     tracing: bool | None = None,
     record_lines: bool | None = None,
     runtime_env: Mapping[str, Any] | None = None,
+    mode: Literal["node", "inline"] | None = None,
     **later: Any,
 ) -> Context:
     """Connect this process to a node, starting one if `address` is None or "local".
@@ -73,7 +75,9 @@ def init(
     them. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers print,
     default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING. `record_lines`: remember which line
     made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks
-    and actors, a `shoal.runtime_env.RuntimeEnv` or a dict like it.
+    and actors, a `shoal.runtime_env.RuntimeEnv` or a dict like it. `mode`: "inline" runs tasks and actors in
+    this process, one at a time, for debuggers (docs/inline-mode.md); default "node", or the variable SHOAL_MODE. Ray's
+    `local_mode=True` is taken for it.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
@@ -83,6 +87,8 @@ def init(
     memory = later.pop("_memory", None) if memory is None else memory
     port = later.pop("_metrics_export_port", None) if metrics_export_port is None else metrics_export_port
     check_metrics_port(port)
+    if later.pop("local_mode", False) and mode is None:
+        mode = "inline"
     check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory, labels)
     check_spilling(object_spilling_directory, object_spilling_limit)
     runtime_env = RuntimeEnv.of(runtime_env)
@@ -111,6 +117,7 @@ def init(
                 tracing=tracing,
                 record_lines=record_lines,
                 runtime_env=runtime_env,
+                mode=mode,
             )
         )
     )
@@ -146,7 +153,9 @@ def remote(target: type[T], /) -> ActorClass[T]: ...  # type: ignore[overload-ov
 @overload
 def remote(target: Callable[P, R], /) -> RemoteFunction[P, R]: ...
 @overload
-def remote(*, num_returns: int, **options: Any) -> Callable[[Callable[..., Any]], SeveralReturns]: ...
+def remote(*, num_returns: Literal[1], **options: Any) -> Decorator: ...
+@overload
+def remote(*, num_returns: int, **options: Any) -> Callable[[Callable[P, Any]], RemoteFunction[P, Several]]: ...
 @overload
 def remote(
     *, num_returns: Literal["streaming"], **options: Any
@@ -217,7 +226,7 @@ def cancel(ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False
     InvalidReferenceError (a ValueError) for a ref that no task returns, ValueError for `force` with an actor's call."""
     if isinstance(ref, ObjectRefGenerator):
         ref = ref.completed()
-    if type(ref) is not ObjectRef:
+    if not isinstance(ref, ObjectRef):
         raise TypeError(f"cancel takes the ObjectRef of a task, not {type(ref).__name__}; an actor is ended by kill")
     here = runtime.current()
     task = here.client.task_of(ref)
@@ -248,6 +257,8 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
         return client.get(refs, timeout)
     if isinstance(refs, (list, tuple)):
         return client.get_many(refs, timeout)
+    if isinstance(refs, ObjectRef):  # of another implementation of Client
+        return client.get(refs, timeout)
     if isinstance(refs, ObjectRefGenerator):
         raise TypeError("get takes a ref, not a generator of refs: iterate over it, and get each ref that it gives")
     raise TypeError(f"get takes an ObjectRef or a list of them, not {type(refs).__name__}")
@@ -294,7 +305,7 @@ def wait(
     try:
         return client.wait(refs, num_returns, timeout)  # type: ignore[arg-type, return-value]
     except TypeError:
-        if not any(type(ref) is ObjectRefGenerator for ref in refs):
+        if not any(isinstance(ref, ObjectRefGenerator) for ref in refs):
             raise
     return _wait_for_items(client, refs, num_returns, timeout)
 

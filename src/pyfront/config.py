@@ -4,6 +4,7 @@
 | variable | meaning | default |
 |---|---|---|
 | `SHOAL_ADDRESS` | node to attach to, as `init(address=...)` | start one |
+| `SHOAL_MODE` | `inline`: run tasks and actors in this process, as `init(mode="inline")` | `node` |
 | `SHOAL_NAMESPACE` | namespace of named actors | one per driver |
 | `SHOAL_LOG_TO_DRIVER` | `0`: do not print what workers print | `1` |
 | `SHOAL_TRACING` | `1`: keep what `shoal timeline` shows, as `init(tracing=True)` | `0` |
@@ -45,6 +46,7 @@ class DriverConfig(NamedTuple):
     is_colour_allowed: bool
     is_tracing: bool  # of the node that it starts
     is_recording_lines: bool  # likewise
+    mode: str | None
 
 
 def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
@@ -56,6 +58,7 @@ def driver_config(environ: Mapping[str, str] = os.environ) -> DriverConfig:
         is_colour_allowed=not environ.get("NO_COLOR"),
         is_tracing=environ.get("SHOAL_TRACING", "") not in ("", "0", "false", "no"),
         is_recording_lines=environ.get("SHOAL_RECORD_LINES", "") not in ("", "0", "false", "no"),
+        mode=environ.get("SHOAL_MODE") or None,
     )
 
 

@@ -14,11 +14,15 @@ from shoal.config import driver_config
 from shoal.errors import NodeStartError, ShoalError
 
 if TYPE_CHECKING:
+    from shoal.inline.connection import InlineConnection
     from shoal.node.launch import Connection
+    from shoal.node.settings import NodeSettings
     from shoal.runtime import Runtime
     from shoal.runtime_env.fields import RuntimeEnv
 
 LOCAL = "local"
+NODE, INLINE = "node", "inline"
+MODES = (NODE, INLINE)
 
 
 class NodeOptions(NamedTuple):
@@ -39,9 +43,10 @@ class NodeOptions(NamedTuple):
     runtime_env: RuntimeEnv | None = None  # of the job
     metrics_export_port: int | None = None  # 0: any that is free; None: no endpoint
     labels: Mapping[str, str] | None = None
+    mode: str | None = None  # one of MODES
 
 
-_connection: Connection | None = None
+_connection: Connection | InlineConnection | None = None
 
 
 def connect(options: NodeOptions) -> Runtime:
@@ -56,12 +61,17 @@ def connect(options: NodeOptions) -> Runtime:
 
 def _connect(options: NodeOptions) -> Runtime:
     global _connection
+    config = driver_config()
+    mode = options.mode or config.mode or NODE
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
+    if mode == INLINE:
+        return _connect_inline(options, options.namespace or config.namespace)
     from shoal.hooks import set_hooks
     from shoal.log_printer import LogPrinter
     from shoal.node.launch import attach_node, start_node
     from shoal.protocol.messages import Hello
 
-    config = driver_config()
     address = options.address or config.address or LOCAL
     hello = Hello(
         pid=os.getpid(),
@@ -108,6 +118,33 @@ def _connect(options: NodeOptions) -> Runtime:
         connection.give_up()
         raise
     return made
+
+
+def _connect_inline(options: NodeOptions, namespace: str | None) -> Runtime:
+    global _connection
+    from shoal.inline.connection import InlineConnection
+
+    if options.address not in (None, LOCAL):
+        raise ValueError(
+            f"address={options.address!r} names a node, and in inline mode there is none: leave one of the two out"
+        )
+    connection = InlineConnection(_settings(options), namespace)
+    _connection = connection
+    runtime.install(connection.runtime)
+    atexit.register(disconnect)
+    return connection.runtime
+
+
+def _settings(options: NodeOptions) -> NodeSettings:
+    from shoal.node.settings import NodeSettings
+
+    return NodeSettings(
+        num_cpus=None if options.num_cpus is None else int(options.num_cpus),
+        num_gpus=None if options.num_gpus is None else int(options.num_gpus),
+        resources=dict(options.resources or {}),
+        object_store_memory=options.object_store_memory,
+        memory=options.memory,
+    )
 
 
 def disconnect() -> None:

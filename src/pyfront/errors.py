@@ -302,6 +302,10 @@ class UnsupportedOptionError(ShoalError, NotImplementedError):
     option: str = ""
 
 
+class InlineModeError(ShoalError, NotImplementedError):
+    """What was asked for needs a node of processes, and this process runs in inline mode: `init(mode="inline")`."""
+
+
 class CompatibilityWarning(UserWarning):
     """A program written for another library asks for something that a node does not have; it goes on without."""
 

@@ -27,7 +27,7 @@ from shoal.errors import (
     TaskUnschedulableError,
 )
 from shoal.ids import FunctionKey
-from shoal.link import Link, RequestRefused
+from shoal.link import RequestRefused
 from shoal.protocol.earlier import CallName, EarlierCall, FindActorOfClass, ListCallsMade, NameCalls
 from shoal.protocol.environment import Environment
 from shoal.protocol.messages import (
@@ -65,6 +65,7 @@ from shoal.protocol.messages import (
 from shoal.protocol.placement import ClassPlace, DescribePlace
 from shoal.protocol.places import ANYWHERE, Place
 from shoal.protocol.tables import DescribeNode, JudgeDemand, NodeTables
+from shoal.seam import Requests
 from shoal.task.actor_shape import ActorShape
 
 REFUSALS: dict[str, type[ShoalError]] = {
@@ -99,12 +100,12 @@ class FoundActor(NamedTuple):
 
 
 class NodeCalls:
-    """Requests over one link. Any thread; each waits for its reply.
+    """Requests over one link, or to what stands for it. Any thread; each waits for its reply.
 
     Every method raises NodeDiedError if the daemon is gone and NotConnectedError after the link was closed.
     """
 
-    def __init__(self, link: Link, session: str) -> None:
+    def __init__(self, link: Requests, session: str) -> None:
         self._link = link
         self._session = session.encode()  # of the node: ids of objects repeat from one node to the next
         self._tickets = count(1)

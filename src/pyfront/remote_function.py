@@ -8,14 +8,16 @@ connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
-from shoal._core._node import Caller, CallTemplate, ObjectRef
+from shoal._core._node import Caller
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
+from shoal.seam import Submission
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
+from shoal.typed import Calls, Several
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,21 +30,7 @@ CO_ASYNC_GENERATOR = 0x200
 MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
 
 
-class SubmitSeveral(Protocol):
-    """Submits a call with several returns: one ref each."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> list[ObjectRef[Any]]: ...
-
-
-class SeveralReturns(Protocol):
-    """How a type checker sees a remote function with `num_returns` given: it is a `RemoteFunction`."""
-
-    @property
-    def remote(self) -> SubmitSeveral: ...
-    def options(self, **options: Any) -> Any: ...
-
-
-class RemoteFunction(Generic[P, R]):
+class RemoteFunction(Calls[P, R]):
     """A function that runs as a task. Made by `@remote`; call it with `.remote(...)`."""
 
     def __init__(
@@ -55,13 +43,12 @@ class RemoteFunction(Generic[P, R]):
         self.__doc__ = function.__doc__
         self._options = options
         self._exported = exported  # (session, key): spares whoever unpickled us from pickling the function again
-        self.remote = Caller(self._bind)
-
-    if TYPE_CHECKING:
-        remote: Caller[R]
+        self.__dict__["remote"] = Caller(self._bind)  # a checker is to see typed.RemoteOf
 
     @overload
-    def options(self, *, num_returns: int, **options: Any) -> SeveralReturns: ...
+    def options(self, *, num_returns: Literal[1], **options: Any) -> RemoteFunction[P, R]: ...
+    @overload
+    def options(self, *, num_returns: int, **options: Any) -> RemoteFunction[P, Several]: ...
     @overload
     def options(self, *, num_returns: Literal["streaming"], **options: Any) -> RemoteFunction[P, Iterator[Any]]: ...
     @overload
@@ -91,11 +78,10 @@ class RemoteFunction(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         return RemoteFunction, (self.__wrapped__, self._options, self._exported)
 
-    def _bind(self) -> CallTemplate:
+    def _bind(self) -> Submission:
         runtime = current()
         options = self._options
-        return CallTemplate(
-            runtime.client,
+        return runtime.template(
             key=self._key(runtime),
             class_id=runtime.class_for(
                 options.demands(),

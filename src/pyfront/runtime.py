@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from shoal._core._node import Client
+from shoal._core._node import CallTemplate, Client, Survey
 from shoal.config import package_limit
 from shoal.errors import ForkedProcessError, NotConnectedError
 from shoal.protocol.places import ANYWHERE, Place
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shoal.protocol.orders import ActorOrder
     from shoal.runtime_env.fields import RuntimeEnv
     from shoal.runtime_env.packages import Packages
+    from shoal.seam import Submission
 
 
 class Closable(Protocol):
@@ -69,6 +70,14 @@ class Runtime:
         self._captured_in = 0  # by tag: what is captured there
         self._captures: dict[int, Place | None] = {0: None}
         self._classes: dict[tuple[frozenset[tuple[str, float]], int, str, Place], int] = {}
+
+    def template(self, **fields: Any) -> Submission:
+        """A kind of calls, ready to be made: the fields are those of a CallTemplate."""
+        return CallTemplate(self.client, **fields)
+
+    def survey(self) -> Survey:
+        """A look at the node's records. Raises InlineModeError where there are none."""
+        return Survey(self.client)
 
     def class_for(
         self,

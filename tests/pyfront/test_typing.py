@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a strict type checker sees of a user's program: results keep their types from the call to `get`."""
+"""What type checkers see of a user's program: `typed/functions.py` and `typed/actors.py`, checked by mypy and pyright.
 
+The programs assert types by `assert_type`; a line that ends in `# wrong` must be refused, and no other line."""
+
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,99 +12,76 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-
-PROGRAM = """
-from collections.abc import Generator, Iterator
-from typing import Any
-
-import shoal
-
-@shoal.remote
-def text(x: int, y: int = 1) -> str:
-    return str(x + y)
-
-@shoal.remote(num_cpus=2)
-def number(x: int) -> float:
-    return 1.0
-
-@shoal.remote(num_returns=2)
-def pair(x: int) -> tuple[int, int]:
-    return x, x
-
-@shoal.remote
-def stream(n: int) -> Iterator[int]:
-    yield from range(n)
-
-@shoal.remote
-def generator(n: int) -> Generator[str, None, None]:
-    yield str(n)
-
-@shoal.remote
-def anything(n: int) -> Any:
-    return n
-
-class Counter:
-    def read(self) -> int:
-        return 1
-
-reveal_type(text.remote(1))
-reveal_type(shoal.get(text.remote(text.remote(1))))
-reveal_type(shoal.get([text.remote(1)]))
-reveal_type(shoal.get(number.remote(1), timeout=1))
-reveal_type(text.options(num_cpus=2).remote(1))
-reveal_type(shoal.remote(Counter).remote())
-reveal_type(shoal.put([1]))
-reveal_type(pair.remote(1))
-reveal_type(text.options(num_returns=2).remote(1))
-reveal_type(shoal.wait([text.remote(1)])[0])
-reveal_type(stream.remote(1))
-reveal_type(generator.options(max_items_ahead=2).remote(1))
-reveal_type([shoal.get(ref) for ref in stream.remote(1)])
-reveal_type(shoal.wait([stream.remote(1)])[0])
-reveal_type(anything.remote(1))
-reveal_type(stream.options(num_returns="dynamic").remote(1))
-reveal_type(text.options(num_returns="streaming").remote(1))
-reveal_type(shoal.remote(num_returns="dynamic")(anything.__wrapped__).remote(1))
-"""
-
-REVEALED = [
-    "ObjectRef[str]",
-    "str",
-    "list[str]",
-    "float",
-    "ObjectRef[str]",
-    "ActorHandle[program.Counter]",
-    "ObjectRef[list[int]]",
-    "list[ObjectRef[Any]]",
-    "list[ObjectRef[Any]]",
-    "list[ObjectRef[str]]",
-    "ObjectRefGenerator[int]",
-    "ObjectRefGenerator[str]",
-    "list[int]",
-    "list[ObjectRefGenerator[int]]",
-    "ObjectRef[Any]",
-    "ObjectRef[DynamicObjectRefGenerator[Any]]",
-    "ObjectRefGenerator[Any]",
-    "ObjectRef[DynamicObjectRefGenerator[Any]]",
-]
+PROGRAMS = ROOT / "tests" / "pyfront" / "typed"
+ENOUGH_S = 300
 
 
-@pytest.mark.slow
-def test_mypy_follows_types_through_calls(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
-    core = tmp_path / "tree" / "shoal" / "_core"
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which checkers find the package by name, as they do when it is installed."""
+    top = tmp_path_factory.mktemp("tree")
+    core = top / "shoal" / "_core"
     core.mkdir(parents=True)
     for path in (ROOT / "src" / "pyfront").iterdir():
         (core.parent / path.name).symlink_to(path)
-    for path in [*(ROOT / "src" / "core").glob("*.py"), *(ROOT / "src" / "core").rglob("*.pyi")]:
+    for path in [*(ROOT / "src" / "core").glob("*.py"), *(ROOT / "src" / "core" / "bind").glob("*.pyi")]:
         (core / path.name).symlink_to(path)
-    (tmp_path / "program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "program.py"]
-    environment = {"MYPYPATH": str(core.parents[1]), "PATH": "/usr/bin"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("program.py")]
-    notes = [line.partition("Revealed type is ")[2].strip('"') for line in lines]
-    assert [
-        note.replace("shoal._core._node.", "").replace("shoal.actor.", "").replace("shoal.task.dynamic.", "")
-        for note in notes
-    ] == REVEALED, lines
+    return top
+
+
+def wrong_lines(names: list[str]) -> set[tuple[str, int]]:
+    return {
+        (name, number)
+        for name in names
+        for number, line in enumerate((PROGRAMS / name).read_text().splitlines(), 1)
+        if line.endswith("# wrong")
+    }
+
+
+def run(command: list[str], tree: Path) -> str:
+    environment = {**os.environ, "MYPYPATH": str(tree)}
+    done = subprocess.run(
+        command, cwd=PROGRAMS, env=environment, capture_output=True, text=True, timeout=ENOUGH_S, check=False
+    )
+    assert "INTERNAL ERROR" not in done.stdout
+    return done.stdout
+
+
+def mypy(tree: Path, names: list[str], *, with_plugin: bool) -> tuple[set[tuple[str, int]], str]:
+    settings = tree / f"mypy{int(with_plugin)}.ini"
+    plugins = "plugins = shoal.mypy_plugin\n" if with_plugin else ""
+    settings.write_text(
+        f"[mypy]\nstrict = True\n{plugins}[mypy-cloudpickle.*,psutil.*]\nignore_missing_imports = True\n"
+    )
+    cache = tree / f"cache{int(with_plugin)}"
+    output = run(
+        [sys.executable, "-m", "mypy", "--config-file", str(settings), "--cache-dir", str(cache), *names], tree
+    )
+    places = [line.split(":", 2) for line in output.splitlines() if ": error: " in line]
+    return {(name, int(number)) for name, number, _ in places}, output
+
+
+def test_mypy_with_the_plugin_follows_functions_and_actors(tree: Path) -> None:
+    names = ["functions.py", "actors.py"]
+    found, output = mypy(tree, names, with_plugin=True)
+    assert found == wrong_lines(names), output
+
+
+def test_mypy_without_the_plugin_follows_functions(tree: Path) -> None:
+    names = ["functions.py"]
+    found, output = mypy(tree, names, with_plugin=False)
+    assert found == wrong_lines(names), output
+
+
+def test_pyright_follows_functions(tree: Path) -> None:
+    settings = tree / "pyrightconfig.json"
+    files = [str(PROGRAMS / "functions.py")]
+    settings.write_text(json.dumps({"include": files, "extraPaths": [str(tree)], "typeCheckingMode": "standard"}))
+    output = run([sys.executable, "-m", "basedpyright", "-p", str(settings), "--outputjson"], tree)
+    reports = [report for report in json.loads(output)["generalDiagnostics"] if report["severity"] == "error"]
+    found = {("functions.py", report["range"]["start"]["line"] + 1) for report in reports}
+    assert found == wrong_lines(["functions.py"]), [report["message"] for report in reports]
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (ROOT / "src" / "pyfront" / "py.typed").exists()

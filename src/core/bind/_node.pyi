@@ -6,12 +6,14 @@ repairs, counts references and grants leases. Every call is one C function enter
 release it. Statuses become exceptions from `shoal._core.status`.
 """
 
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
 
 T = TypeVar("T")
-R_co = TypeVar("R_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+P = ParamSpec("P")
 
 # Roles of a client.
 ROLE_DRIVER: Final[int]
@@ -104,7 +106,7 @@ NUMBER_PUT: Final[int]
 NUMBER_PERMIT: Final[int]
 NUMBER_ITEM: Final[int]
 
-class ObjectRef(Generic[T]):
+class ObjectRef(Generic[T_co]):
     """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
 
     @property
@@ -115,8 +117,10 @@ class ObjectRef(Generic[T]):
         """The ObjectId: 20 bytes = TaskId (16) + little-endian return or put number (4)."""
     def hex(self) -> str: ...
     def task_id(self) -> bytes: ...
-    def __await__(self) -> Generator[Any, None, T]: ...  # calls Client.await_hook(ref)
-    def future(self) -> Future[T]: ...  # calls Client.future_hook(ref)
+    def pickled_alone(self) -> tuple[Any, ...]:
+        """For the front end: what `__reduce__` gives outside of a call or value; calls Client.export_ref(ref)."""
+    def __await__(self) -> Generator[Any, None, T_co]: ...  # calls Client.await_hook(ref)
+    def future(self) -> Future[T_co]: ...  # calls Client.future_hook(ref)
 
 class ObjectRefGenerator(Generic[T]):
     """The results of a generator that runs as a task or an actor's method: refs, one by one as they are yielded.
@@ -185,25 +189,36 @@ class CallTemplate:
         max_items_ahead: int = 0,  # of a stream: items that may lie there before one is taken; 0: any number
     ) -> None: ...
 
-class _Untyped:
-    """A result that nothing but Any is."""
-
-class Caller(Generic[R_co]):
+class Caller(Generic[P, Out_co]):
     """The callable behind `.remote`. Calls `bind()` once per connected client to get its template, then never again.
 
+    Where `bind()` gives something else than a CallTemplate, each call asks for it, and calls it with (args, kwargs).
     Returns None for num_returns=0, one ref for 1 and RETURNS_DYNAMIC, an ObjectRefGenerator for RETURNS_STREAM, a list
     of refs otherwise.
     """
 
-    def __init__(self, bind: Callable[[], CallTemplate]) -> None: ...
-    # For a checker R_co is what the function returns. Arguments are values or refs to them, so their types are open.
-    # Whoever returns an iterator is taken for a generator.
+    def __init__(self, bind: Callable[[], CallTemplate | Callable[[tuple[Any, ...], dict[str, Any]], Any]]) -> None: ...
+    # For a checker: P are the parameters, Out_co is what a call gives. Any argument may be a ref to the value instead.
+    # There is no type for that, so a call with a ref among its first five arguments is not looked at further;
+    # shoal.mypy_plugin looks at all arguments.
     @overload
-    def __call__(self: Caller[_Untyped], *args: Any, **kwargs: Any) -> ObjectRef[Any]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Out_co: ...
     @overload
-    def __call__(self: Caller[Iterator[T]], *args: Any, **kwargs: Any) -> ObjectRefGenerator[T]: ...
+    def __call__(self, _0: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> Out_co: ...
     @overload
-    def __call__(self, *args: Any, **kwargs: Any) -> ObjectRef[R_co]: ...
+    def __call__(self, _0: Any, _1: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> Out_co: ...
+    @overload
+    def __call__(self, _0: Any, _1: Any, _2: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> Out_co: ...
+    @overload
+    def __call__(self, _0: Any, _1: Any, _2: Any, _3: ObjectRef[Any], /, *args: Any, **kwargs: Any) -> Out_co: ...
+    @overload
+    def __call__(
+        self, _0: Any, _1: Any, _2: Any, _3: Any, _4: ObjectRef[Any], /, *args: Any, **kwargs: Any
+    ) -> Out_co: ...
+    @overload
+    def __call__(
+        self, _0: Any, _1: Any, _2: Any, _3: Any, _4: Any, _5: ObjectRef[Any], /, *args: Any, **kwargs: Any
+    ) -> Out_co: ...
 
 class Task:
     """A claimed task on its worker. Lives until finish/fail."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # ObjectRef, and how references pass through pickles.
 
-@cython.final
 @cython.no_gc
 @cython.freelist(4096)
 cdef class ObjectRef:
+    # Not final: another implementation of Client makes refs of its own kind, which have no client here.
     # Not tracked by the garbage collector: a million refs must not slow each collection down. It holds nothing that could
     # refer back to it.
     cdef Client client
@@ -56,6 +56,9 @@ cdef class ObjectRef:
             rows = <list>sh_context.rows
             rows.append(self)
             return _row_of_payload, (len(rows) - 1,)
+        return self.pickled_alone()
+
+    def pickled_alone(self):
         return _imported_ref, (self.client.export_ref(self),)
 
     def __copy__(self):

@@ -9,9 +9,9 @@ RETURNS_STREAM = 0xFFFFFFFF
 cdef uint32_t _RETURNS_DYNAMIC = 0xFFFFFFFE, _RETURNS_STREAM = 0xFFFFFFFF
 
 
-@cython.final
 cdef class ObjectRefGenerator:
     """What a call that streams its results returns."""
+    # Not final, as ObjectRef.
     cdef Client client
     cdef ObjectRef done
     cdef ObjectRef cell  # the item that comes next; None: the end was seen
@@ -41,6 +41,7 @@ cdef class ObjectRefGenerator:
     def __anext__(self):
         return self.client.next_hook(self)
 
+    @cython.final
     cdef ObjectRef _take(self, ObjectRef cell):
         # None: another thread was faster, or there is no more.
         cdef sh_ref next

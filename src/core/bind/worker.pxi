@@ -53,7 +53,10 @@ cdef class Caller:
     def __call__(self, *args, **kwargs):
         cdef CallTemplate t = self.template
         if t is None or t.client.closed or t.client.s.forked:
-            t = self.template = self.bind()
+            bound = self.bind()
+            if type(bound) is not CallTemplate:  # of another implementation of Client: asked for each time
+                return bound(args, kwargs)
+            t = self.template = <CallTemplate>bound
             t.client.callers.add(self)
         return _submit(t, args, kwargs)
 

@@ -16,14 +16,15 @@ from shoal.api import get, wait
 from shoal.errors import GetTimeoutError
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 
-class Remote(Protocol[R]):
+class Remote(Protocol[R_co]):
     """What `map_unordered` calls: a remote function, or the method of an actor."""
 
     @property
-    def remote(self) -> Callable[..., ObjectRef[R]]: ...
+    def remote(self) -> Callable[..., ObjectRef[R_co]]: ...
 
 
 @overload

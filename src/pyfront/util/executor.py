@@ -161,7 +161,8 @@ class Executor(futures.Executor):
 
     def _remote(self, fn: Callable[..., Any]) -> Callable[..., ObjectRef[Any]]:
         function: RemoteFunction[..., Any] = remote(**self._options)(self._prepare(fn))
-        return function.remote
+        send: Callable[..., ObjectRef[Any]] = function.remote
+        return send
 
     def _lane(self) -> Lane:
         n_cpus = runtime.current().config.resources.get("CPU", 1.0)

@@ -165,7 +165,7 @@ def opened(address: str | None = None) -> Iterator[Source]:
     """
     connection = runtime.connection
     if connection is not None and address in (None, connection.config.runtime_dir):
-        yield Source(Survey(connection.client), connection.link, connection.node_id, connection.config.runtime_dir)
+        yield Source(connection.survey(), connection.link, connection.node_id, connection.config.runtime_dir)
         return
     sock, path = connect_node(address or driver_config().address or AUTO, is_patient=False)
     try:
