@@ -15,7 +15,7 @@ from shoal.actor import ActorHandle
 from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, InvalidReferenceError, SerializationError
-from shoal.remote_function import RemoteFunction, SeveralReturns, check_function
+from shoal.remote_function import RemoteFunction, check_function
 from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import (

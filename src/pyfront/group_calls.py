@@ -8,8 +8,8 @@ import warnings
 from shoal.errors import InfeasibleResourcesWarning, NodeStoppingError, PlacementGroupSchedulingError, ShoalError
 from shoal.link import Link, RequestRefused
 from shoal.protocol.conversation import R, Request
-from shoal.protocol.placement import CreateGroup, FindGroups, GroupRow, RemoveGroup, WaitForGroup
 from shoal.protocol.messages import Refused
+from shoal.protocol.placement import CreateGroup, FindGroups, GroupRow, RemoveGroup, WaitForGroup
 
 CALLER_DEPTH = 3  # frames from the warning up to the line that called `placement_group()`
 REFUSALS: dict[str, type[ShoalError]] = {Refused.STOPPING: NodeStoppingError}

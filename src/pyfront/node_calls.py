@@ -128,10 +128,9 @@ class NodeCalls:
     ) -> int:
         """The scheduling class of a shape, priority, environment and place. Warns if the node cannot meet it.
 
-        Raises RuntimeEnvSetupError, TaskUnschedulableError, PlacementGroupSchedulingError, TaskPlacementGroupRemoved."""
-        reply = self._ask(
-            DefineClass(resources=resources, priority=priority, environment=environment, place=place)
-        )
+        Raises RuntimeEnvSetupError, TaskUnschedulableError, PlacementGroupSchedulingError or
+        TaskPlacementGroupRemoved."""
+        reply = self._ask(DefineClass(resources=resources, priority=priority, environment=environment, place=place))
         _warn(reply.warning)
         return reply.class_id
 

@@ -22,8 +22,8 @@ from shoal.node.deaths import Deaths, actor_key
 from shoal.node.jobs import Job
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger
-from shoal.protocol.placement import CreateGroup, GroupRow
 from shoal.protocol.messages import Death, Refused
+from shoal.protocol.placement import CreateGroup, GroupRow
 from shoal.protocol.places import unmet
 from shoal.task.bundles import STRICT_SPREAD, total_of
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from shoal.node.connections import Connection
-from shoal.node.placement_groups import PlacementGroups
 from shoal.node.jobs import Job
+from shoal.node.placement_groups import PlacementGroups
 from shoal.node.placing import Placing
 from shoal.node.refusal import Refusal
 from shoal.protocol import placement as p

@@ -11,8 +11,8 @@ from shoal.node.placement_groups import Group, PlacementGroups, labels_of
 from shoal.node.refusal import Refusal
 from shoal.node.resources import CPU, Ledger, describe
 from shoal.node.starvation import Wait
-from shoal.protocol.placement import ClassPlace
 from shoal.protocol.messages import Refused
+from shoal.protocol.placement import ClassPlace
 from shoal.protocol.places import ANYWHERE, Place, unmet
 from shoal.task.bundles import is_there_room, total_of
 

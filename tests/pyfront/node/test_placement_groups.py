@@ -13,8 +13,8 @@ from shoal.node.placement_groups import Group, PlacementGroups
 from shoal.node.placing import ELSEWHERE, NO_GROUP, Placing
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger
-from shoal.protocol.placement import CreateGroup, GroupRow
 from shoal.protocol.messages import Refused
+from shoal.protocol.placement import CreateGroup, GroupRow
 from shoal.protocol.places import ANYWHERE, LabelRule, Place
 
 LABELS = {"zone": "a"}

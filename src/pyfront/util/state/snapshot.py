@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from shoal._core import _node as core
-from shoal.ids import CONSTRUCTOR_KEY, MethodKey, method_key
 from shoal.protocol.placement import GroupRow
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
 from shoal.task.names import TaskNames
