@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ray.init`: which of Ray's arguments mean what."""
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 
@@ -95,6 +97,22 @@ def test_a_cluster_elsewhere_is_refused(address: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ConnectionError, match="is the address of a Ray cluster"):
         ray.init()
+
+
+def test_a_node_that_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = (
+        "import sys, shoal.compat.ray as ray\n"
+        "print(ray.init(*sys.argv[1:])['node_id'], ray.get(ray.remote(lambda: 1).remote()))"
+    )
+    node_id, folder = ray.init(num_cpus=1)["node_id"], ray.get_runtime_context().gcs_address
+    for arguments, variable in (([folder], "UNSET"), ([], "RAY_ADDRESS"), ([], "SHOAL_ADDRESS")):
+        with monkeypatch.context() as changed:
+            changed.setenv(variable, folder)
+            output = subprocess.check_output([sys.executable, "-c", program, *arguments], text=True)
+            assert output == f"{node_id} 1\n"
+    ray.shutdown()
+    with pytest.raises(ValueError, match="num_cpus is a property of the node"):
+        ray.init(folder, num_cpus=3)
 
 
 def test_a_job_s_namespace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,17 @@ def test_options_in_parentheses_and_a_subclass() -> None:
     assert ray.get(ray.remote(num_returns=2)(lambda: (1, 2)).remote()) == [1, 2]
 
 
+def test_task_events_are_an_option_without_effect() -> None:
+    @ray.remote(enable_task_events=False)
+    class Quiet:
+        @ray.method(enable_task_events=True)
+        def answer(self) -> int:
+            return 42
+
+    assert ray.get(Quiet.remote().answer.remote()) == 42
+    assert ray.get(ray.remote(enable_task_events=False)(lambda: 1).remote()) == 1
+
+
 def test_parameters_by_ray_s_names() -> None:
     ref = ray.remote(lambda: 1).remote()
     assert ray.wait(ray_waitables=[ref]) == ([ref], [])

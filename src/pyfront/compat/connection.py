@@ -17,7 +17,8 @@ from shoal.compat.job_config import JobConfig, LoggingConfig
 from shoal.compat.names import RAY_VERSION
 from shoal.compat.node import HOST
 from shoal.compat.warning import warn_once
-from shoal.config import ray_config
+from shoal.config import driver_config, ray_config
+from shoal.driver import LOCAL
 from shoal.errors import NodeNotFoundError
 
 SCRIPT_MODE, WORKER_MODE, LOCAL_MODE = 0, 1, 2
@@ -97,24 +98,24 @@ def init(
     asks for anything.
 
     Raises as `shoal.init`; NodeNotFoundError (a ConnectionError) for the address of a cluster elsewhere."""
-    given = {**others, **{name: value for name, value in locals().items() if name in IN_VAIN}}
-    options = _options(given)
+    in_vain = {name: value for name, value in locals().items() if name in IN_VAIN}  # of the parameters, all there is
+    options = _options({**others, **in_vain})
     if job_config is not None:
         namespace = namespace or job_config.ray_namespace
         runtime_env = runtime_env or job_config.runtime_env
-    named = address or ray_config().address
-    attached = options_of_address(named)
-    if named in (None, "local") or attached is not None:
-        resources = {**NODE_RESOURCES, **(resources or {})}
-        own = {"num_cpus": num_cpus, "num_gpus": num_gpus, "object_store_memory": object_store_memory}
-        options |= {**own, **(attached or {}), "resources": {**resources, **(attached or {}).get("resources", {})}}
-        named = "local"
-    else:
-        _check_address(str(named))
-        asked = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
-        options |= {**asked, "object_store_memory": object_store_memory}
     wanted = {"labels": labels, "runtime_env": runtime_env, "mode": "inline" if local_mode else None}
     options |= {name: value for name, value in wanted.items() if value}
+    options |= {"num_cpus": num_cpus, "num_gpus": num_gpus, "object_store_memory": object_store_memory}
+    options["resources"] = resources
+    named = address or ray_config().address or driver_config().address or LOCAL
+    node_of_cluster = options_of_address(named)
+    if node_of_cluster is not None:
+        named = LOCAL
+        options |= node_of_cluster
+    if named == LOCAL:
+        options["resources"] = {**NODE_RESOURCES, **(options["resources"] or {})}
+    else:
+        _check_address(named)
     if ignore_reinit_error and runtime.connection is not None:
         options = {}
     made = api.init(
