@@ -21,6 +21,7 @@ from shoal.task.options import (
     ActorOptions,
     TaskOptions,
     check_init,
+    check_metrics_port,
     check_spilling,
     merge_actor,
     merge_task,
@@ -48,6 +49,7 @@ def init(
     object_spilling_directory: str | None = None,
     object_spilling_limit: int | None = None,
     memory: int | None = None,
+    metrics_export_port: int | None = None,
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
     log_to_driver: bool | None = None,
@@ -61,14 +63,17 @@ def init(
     `object_spilling_directory`: a folder on a disk for values that do not fit, default /var/tmp or the variable
     SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
     SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
-    taken for it. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers
-    print, default yes.
+    taken for it. `metrics_export_port`: where Prometheus finds the node's metrics, on the loopback interface, 0 for any
+    port that is free (`Context.metrics_url` has it); default no endpoint. `namespace`: of named actors, default one of
+    this driver's own. `log_to_driver`: print what workers print, default yes.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
-    NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; UnsupportedOptionError for an option
-    of a later release."""
+    NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; ImportError for a metrics endpoint
+    without prometheus-client; UnsupportedOptionError for an option of a later release."""
     memory = later.pop("_memory", None) if memory is None else memory
+    port = later.pop("_metrics_export_port", None) if metrics_export_port is None else metrics_export_port
+    check_metrics_port(port)
     check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory)
     check_spilling(object_spilling_directory, object_spilling_limit)
     if runtime.connection is not None:
@@ -89,6 +94,7 @@ def init(
                 object_spilling_directory=object_spilling_directory,
                 object_spilling_limit=object_spilling_limit,
                 memory=memory,
+                metrics_export_port=port,
                 namespace=namespace,
                 log_to_driver=log_to_driver,
             )

@@ -20,6 +20,9 @@ class Context:
         self.namespace = connection.namespace
         self.job_id = f"{connection.root:08x}"
         self.resources = dict(connection.config.resources)
+        port = connection.config.metrics_port
+        self.metrics_url = f"http://127.0.0.1:{port}/metrics" if port else None
+        """What Prometheus scrapes; None unless `init(metrics_export_port=...)` asked for it."""
 
     def disconnect(self) -> None:
         """The same as `shoal.shutdown()`."""

@@ -33,6 +33,7 @@ class NodeOptions(NamedTuple):
     namespace: str | None = None
     log_to_driver: bool | None = None
     memory: int | None = None  # bytes that tasks and actors may demand together
+    metrics_export_port: int | None = None  # 0: any that is free; None: no endpoint
 
 
 _connection: Connection | None = None
@@ -75,6 +76,7 @@ def _connect(options: NodeOptions) -> Runtime:
             object_spilling_directory=options.object_spilling_directory,
             object_spilling_limit=options.object_spilling_limit,
             memory=options.memory,
+            metrics_export_port=options.metrics_export_port,
         )
     else:
         _refuse_node_options(options, address)
@@ -129,6 +131,7 @@ def _refuse_node_options(options: NodeOptions, address: str) -> None:
         "object_spilling_directory",
         "object_spilling_limit",
         "memory",
+        "metrics_export_port",
     ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "

@@ -36,6 +36,7 @@ from shoal.protocol.messages import (
     decode_daemon,
     encode,
 )
+from shoal.protocol.metrics import CollectMetrics
 from shoal.protocol.tables import DumpStacks, StacksDumped
 from shoal.stacks import dump_stacks
 
@@ -77,6 +78,7 @@ class Link:
         self.on_push = on_push
         self.on_flush = on_flush
         self.on_lost = on_lost
+        self.on_collect: Callable[[int], None] | None = None  # for a `CollectMetrics`, on the reader thread
         self.on_broken: Callable[[], None] | None = None  # before `on_lost`, when user code has closed our descriptor
         self._pid = os.getpid()
         self._lock = threading.Lock()  # of sending, and of everything that `request` and `start` change
@@ -286,6 +288,10 @@ class Link:
             return
         if isinstance(message, DumpStacks):
             self.tell(StacksDumped(message.number, dump_stacks()))
+            return
+        if isinstance(message, CollectMetrics):
+            if self.on_collect is not None:
+                self.on_collect(message.number)
             return
         if isinstance(message, Push):
             if self.on_push is not None:

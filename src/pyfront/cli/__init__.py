@@ -12,6 +12,7 @@ import typer
 
 from shoal.cli.logs import logs
 from shoal.cli.memory import memory
+from shoal.cli.metrics import metrics
 from shoal.cli.nouns import get_row, list_rows, summarize
 from shoal.cli.stack import stack
 from shoal.cli.status import status
@@ -24,6 +25,7 @@ main.command("get")(get_row)
 main.command("summary")(summarize)
 main.command("why")(why)
 main.command("memory")(memory)
+main.command("metrics")(metrics)
 main.command("stack")(stack)
 main.command("logs")(logs)
 

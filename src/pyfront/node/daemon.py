@@ -39,6 +39,7 @@ from shoal.node.groups import Groups
 from shoal.node.jobs import Job, Jobs
 from shoal.node.log_file import LogFile
 from shoal.node.memory_guard import MemoryGuard
+from shoal.node.metrics_reader import MetricsReader
 from shoal.node.output_tail import OutputTail
 from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.processes import end_descendants
@@ -82,7 +83,10 @@ class Daemon:
         self._core = NodeCore(cpus=int(capacity[CPU]), store_bytes=store_bytes)
         for kind, milli in self._ledger.capacities().items():
             self._core.set_capacity(kind, milli)
-        self._config = NodeConfig(session.name, session.name, session.path, os.getpid(), capacity, store_bytes)
+        self._metrics = MetricsReader(self._core, self._ledger, store_bytes, settings.metrics_export_port)
+        self._config = NodeConfig(
+            session.name, session.name, session.path, os.getpid(), capacity, store_bytes, self._metrics.port
+        )
         self._deaths = Deaths()
         folder = log_dir()
         log_file = LogFile(os.path.join(folder, f"{session.name}.log")) if folder else None
@@ -119,6 +123,8 @@ class Daemon:
                 StackCollector(self._jobs, self._pool),
                 output,
                 Groups(self._core.hold, self._core.drop),
+                self._metrics.collector,
+                self._metrics.read,
                 self._stop,
             )
         )
@@ -137,6 +143,7 @@ class Daemon:
         loop.add_reader(self._core.event_fd, self._drain_events)
         self._port.open()
         self._spiller.start()
+        self._metrics.start(self._spiller.counters)
         self._memory.start()
         if starter is not None:
             self._descriptors.take(OF_DRIVER)
@@ -370,6 +377,7 @@ class Daemon:
     async def _end(self) -> None:
         loop = asyncio.get_running_loop()
         self._memory.stop()
+        self._metrics.close()
         if self._listener is not None:
             loop.remove_reader(self._listener)
             self._listener.close()

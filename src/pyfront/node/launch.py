@@ -145,6 +145,7 @@ def start_node(
     object_spilling_directory: str | None = None,
     object_spilling_limit: int | None = None,
     memory: int | None = None,
+    metrics_export_port: int | None = None,
 ) -> Connection:
     """Start a node that ends with this driver. None: as the machine has it; the store takes 30 % of memory.
 
@@ -158,6 +159,7 @@ def start_node(
         object_spilling_directory=object_spilling_directory,
         object_spilling_limit=object_spilling_limit,
         memory=memory,
+        metrics_export_port=metrics_export_port,
     )
     try:
         ours, daemon = _execute_daemon(settings)

@@ -18,6 +18,7 @@ from shoal.node.connections import Connection
 from shoal.node.deaths import Deaths, actor_key, client_key
 from shoal.node.groups import Declaration, Groups
 from shoal.node.jobs import Job, Jobs
+from shoal.node.metrics import MetricCollector
 from shoal.node.output_tail import OutputTail
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger, Shape
@@ -28,6 +29,7 @@ from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool
 from shoal.protocol import groups as g
 from shoal.protocol import messages as m
+from shoal.protocol import metrics as mt
 from shoal.protocol.tables import (
     CollectStacks,
     DescribeHoldings,
@@ -50,6 +52,7 @@ FOR_OBSERVERS = (
     DescribeHoldings,
     CollectStacks,
     ReadOutput,
+    mt.ReadMetrics,
 )
 
 T = TypeVar("T")
@@ -72,6 +75,8 @@ class Node:
     stacks: StackCollector
     output: OutputTail
     groups: Groups
+    metrics: MetricCollector
+    read_metrics: Callable[[], Awaitable[list[mt.Family]]]
     stop: Callable[[], None]
 
 
@@ -115,6 +120,8 @@ class Requests:
             g.CloseGroup: self._close_group,
             g.DeclareGroup: self._declare_group,
             g.FindGroup: self._find_group,
+            mt.ReportMetrics: self._report_metrics,
+            mt.ReadMetrics: self._read_metrics,
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
@@ -327,6 +334,13 @@ class Requests:
             message.source, message.after, message.most, message.wait_s
         )
         return Output(lines, following, n_forgotten)
+
+    async def _report_metrics(self, asker: Connection, message: mt.ReportMetrics) -> m.Reply:
+        self._node.metrics.take(asker, message.reports, message.number)
+        return mt.MetricsTaken()
+
+    async def _read_metrics(self, asker: Connection, message: mt.ReadMetrics) -> m.Reply:
+        return mt.Metrics(await self._node.read_metrics())
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
         job = _job(asker)

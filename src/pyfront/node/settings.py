@@ -15,6 +15,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     object_store_memory: int | None = None  # bytes
     object_spilling_directory: str | None = None
     object_spilling_limit: int | None = None  # bytes; 0: never spill
+    metrics_export_port: int | None = None  # of the loopback interface, 0: any; None: no endpoint
     memory: int | None = None  # bytes that tasks and actors may demand together
 
 

@@ -19,6 +19,7 @@ from shoal.protocol.conversation import R as R
 from shoal.protocol.conversation import Reply as Reply
 from shoal.protocol.conversation import Request as Request
 from shoal.protocol.groups import GroupReply, GroupRequest
+from shoal.protocol.metrics import MetricReply, MetricRequest
 from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
@@ -54,6 +55,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     daemon_pid: int
     resources: dict[str, float]
     store_bytes: int
+    metrics_port: int = 0  # where Prometheus finds the node; 0: nowhere
 
 
 class Welcome(Reply, frozen=True):
@@ -410,6 +412,7 @@ ClientRequest = (
     | ListNodes
     | Shutdown
     | GroupRequest
+    | MetricRequest
     | TableRequest
 )
 DaemonMessage = (
@@ -430,6 +433,7 @@ DaemonMessage = (
     | Warn
     | FlushReferences
     | GroupReply
+    | MetricReply
     | TableReply
 )
 M = TypeVar("M")

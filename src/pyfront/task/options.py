@@ -231,6 +231,20 @@ def check_spilling(directory: object, limit: object) -> None:
         raise ValueError(f"object_spilling_limit must be 0 or a positive number of bytes, not {limit}")
 
 
+def check_metrics_port(port: object) -> None:
+    """Refuse a bad `metrics_export_port` of `init`; raises TypeError, ValueError, ImportError."""
+    if port is None:
+        return
+    if not 0 <= _integer("metrics_export_port", port) < 1 << 16:
+        raise ValueError(f"metrics_export_port must be from 0 to 65535, not {port}")
+    from importlib.util import find_spec
+
+    if find_spec("prometheus_client") is None:
+        raise ImportError(
+            "metrics_export_port needs prometheus-client, which is not installed: pip install 'shoal[metrics]'"
+        )
+
+
 def _known(given: Mapping[str, Any], fields: tuple[str, ...], whose: str) -> dict[str, Any]:
     known = {}
     for option, value in given.items():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.protocol import conversation, groups, messages, tables
+from shoal.protocol import conversation, groups, messages, metrics, tables
 from shoal.protocol.messages import (
     ClientRequest,
     DaemonMessage,
@@ -93,7 +93,7 @@ def test_a_wrong_field_type_is_refused() -> None:
 
 def test_every_request_and_reply_of_the_module_is_in_its_conversation() -> None:
     def subclasses(base: type) -> set[type]:
-        kinds = [kind for module in (messages, tables, groups) for kind in vars(module).values()]
+        kinds = [kind for module in (messages, tables, groups, metrics) for kind in vars(module).values()]
         return {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, base)} - {base}
 
     assert subclasses(conversation.Request) == set(typing.get_args(ClientRequest))
