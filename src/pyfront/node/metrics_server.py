@@ -31,6 +31,7 @@ class MetricsServer:
 
         class Handler(BaseHTTPRequestHandler):
             timeout = IDLE_TIMEOUT_S
+            server_version, sys_version = "shoal", ""
 
             def do_GET(self) -> None:
                 server._get(self)
@@ -56,9 +57,14 @@ class MetricsServer:
         threading.Thread(target=self._http.serve_forever, name="shoal-metrics", daemon=True).start()
 
     def close(self) -> None:
-        """Let go of the port. Requests in hand are dropped."""
-        if self._answer is not None:
-            self._http.shutdown()
+        """Let go of the port, soon. Requests in hand are dropped."""
+        if self._answer is None:
+            self._http.server_close()
+        else:  # which takes half a second that nobody should wait for
+            threading.Thread(target=self._end, name="shoal-metrics-end", daemon=True).start()
+
+    def _end(self) -> None:
+        self._http.shutdown()
         self._http.server_close()
 
     def _get(self, request: BaseHTTPRequestHandler) -> None:

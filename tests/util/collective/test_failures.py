@@ -13,8 +13,9 @@ from tests.util.collective.conftest import error_of
 from tests.util.waiting import eventually
 
 import shoal
+from shoal.runtime import connected
 from shoal.util import collective
-from shoal.util.collective import ReduceOp, allreduce, broadcast, get_rank, recv, send
+from shoal.util.collective import ReduceOp, allreduce, barrier, broadcast, get_rank, recv, send
 
 LARGE = 3_000_000
 
@@ -97,6 +98,30 @@ def test_a_stopped_rank_ends_in_a_timeout_that_says_so(teams: Callable[..., Any]
     assert "rank 0" in str(late)
     assert "gave up: CollectiveTimeoutError" in str(late)
     assert "of no further use" in str(error_of(team.actors[0].run.remote(total)))
+
+
+def test_a_driver_that_dies_is_named_as_one(node: None, script: Callable[..., Any]) -> None:
+    here = connected()
+    program = script(
+        """
+        import sys
+        import shoal
+        from shoal.util import collective
+        shoal.init(address=sys.argv[1], namespace=sys.argv[2])
+        collective.init_collective_group(2, 1, group_name="drivers")
+        sys.stdin.read()
+        """,
+        here.config.runtime_dir,
+        here.namespace,
+    )
+    collective.init_collective_group(2, 0, group_name="drivers")
+    program.kill()
+    with pytest.raises(
+        shoal.CollectiveRankDiedError, match=r"rank 1 \(driver, pid .* died: a driver that is gone"
+    ) as caught:
+        barrier("drivers")
+    assert (caught.value.rank, caught.value.actor_name, caught.value.pid) == (1, "", program.pid)
+    collective.destroy_collective_group("drivers")
 
 
 def test_calls_that_differ_are_told_apart_and_the_group_lives_on(teams: Callable[..., Any]) -> None:

@@ -42,6 +42,7 @@ from shoal.util.collective.tensors import Array
 
 STOPPED = "Tt"  # states of a process, as /proc has them
 LENGTH_BYTES = 4
+ACTOR, TASK, DRIVER = "actor", "task", "driver"
 
 E = TypeVar("E", bound=CollectiveError)
 
@@ -51,7 +52,7 @@ class Identity(msgspec.Struct, array_like=True, frozen=True):
 
     pid: int
     name: str  # of the actor; empty: a task or a driver
-    role: str
+    role: str  # one of the words below
 
 
 class Standing(NamedTuple):
@@ -84,7 +85,7 @@ class Channel:
     def join(self) -> None:
         """Be there, and wait until all are. Raises as `wait`."""
         actor = self.runtime.actor
-        role = "actor" if actor is not None else "driver" if self.runtime.is_driver else "task"
+        role = ACTOR if actor is not None else DRIVER if self.runtime.is_driver else TASK
         name = "" if actor is None else actor.name or actor.class_name
         self.write(IDENTITY, msgspec.json.encode(Identity(os.getpid(), name, role)).decode())
         self._board.join()
@@ -145,10 +146,12 @@ class Channel:
     def died(self, rank: int) -> CollectiveRankDiedError:
         """The error about a dead rank."""
         who = self._identity(rank)
-        try:
-            how = one_line(self.runtime.calls.describe_death(*self._board.who(rank)))
-        except ShoalError as error:
-            how = str(error)
+        how = "a driver that is gone, and its job with it"
+        if who is None or who.role != DRIVER:  # of drivers the daemon keeps no record
+            try:
+                how = one_line(self.runtime.calls.describe_death(*self._board.who(rank)))
+            except ShoalError as error:
+                how = str(error)
         died = CollectiveRankDiedError(
             f"{self._who(rank)} of group {self.name!r} died: {how}; destroy the group with destroy_collective_group() "
             "in the ranks that are left, and make another one"

@@ -77,8 +77,13 @@ class Reporter:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="shoal-metrics", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="shoal-metrics", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # there can be no more threads: the next update tries again
+                    self._has_news = False
+                    return
+                self._thread = thread
                 atexit.register(self.report_now)
 
     def _be_known(self) -> None:
