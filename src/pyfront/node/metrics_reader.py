@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from shoal._core._node import NodeCore
 from shoal.node.connections import Connection
 from shoal.node.metrics import MetricCollector, MetricTable
-from shoal.node.metrics_server import MetricsServer
 from shoal.node.own_metrics import own_families
 from shoal.node.resources import Ledger
 from shoal.protocol.metrics import Family
+
+if TYPE_CHECKING:
+    from shoal.node.metrics_server import MetricsServer
 
 
 class MetricsReader:
@@ -26,12 +29,7 @@ class MetricsReader:
         self._spill_counters: Callable[[], Mapping[str, int]] = dict
         self._table = MetricTable(_warn)
         self.collector = MetricCollector(self._table)
-        try:
-            self._server = None if port is None else MetricsServer(port)
-        except OSError as error:
-            raise OSError(
-                error.errno, f"metrics_export_port={port} cannot be had: {error.strerror}; give another one, or 0"
-            ) from error
+        self._server = None if port is None else _server_at(port)
 
     @property
     def port(self) -> int:
@@ -67,6 +65,17 @@ class MetricsReader:
         from shoal.node.exposition import to_text
 
         return to_text(await self.read())
+
+
+def _server_at(port: int) -> MetricsServer:
+    from shoal.node.metrics_server import MetricsServer  # the HTTP server of Python costs 30 ms to import
+
+    try:
+        return MetricsServer(port)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"metrics_export_port={port} cannot be had: {error.strerror}; give another one, or 0"
+        ) from error
 
 
 def _warn(source: Connection, text: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from contextlib import suppress
 
 from shoal import runtime
@@ -36,10 +37,12 @@ class Reporter:
     def _reset(self) -> None:
         self._has_news = False  # not yet reported
         self._news = threading.Event()
-        self._is_known = threading.Event()  # the daemon has been told that this process counts
+        self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()  # of starting the thread, and of who was told what
         self._told: Link | None = None  # who has been told everything up to the last report
+        self._known_to: Runtime | None = None  # whose daemon knows that this process counts
+        self._is_known = threading.Event()
 
     def forked(self) -> None:
         """In a forked child, which has counted nothing yet."""
@@ -54,12 +57,22 @@ class Reporter:
         with suppress(ShoalError, RequestRefused, TimeoutError, OSError):
             here.link.request(self._message(here), END_TIMEOUT_S)
 
+    def _leave(self) -> None:
+        """A driver disconnects: report, and keep nothing of the connection, or the node's memory would stay mapped."""
+        self.report_now()
+        with self._lock:
+            if self._told is not None:
+                self._told.on_collect = None
+            self._told = self._known_to = None
+
     def _changed(self) -> None:
-        if not self._has_news:
+        if not self._has_news or runtime.connection is not self._known_to:
             self._has_news = True
             self._news.set()
             if self._thread is None:
                 self._start()
+            if runtime.connection is not self._known_to:
+                self._be_known()
 
     def _start(self) -> None:
         with self._lock:
@@ -72,22 +85,32 @@ class Reporter:
                     return
                 self._thread = thread
                 atexit.register(self.report_now)
-        # Once in a process's life: whoever reads from now on finds it among those that are asked.
-        if runtime.connection is not None:
-            self._is_known.wait(FIRST_TIMEOUT_S)
+
+    def _be_known(self) -> None:
+        """Once in a connection's life: whoever reads from now on finds this process among those that are asked."""
+        here, until_s = runtime.connection, time.monotonic() + FIRST_TIMEOUT_S
+        while here is not None and self._known_to is not here and self._thread is not None:
+            self._is_known.clear()
+            self._hurry.set()
+            if not self._is_known.wait(max(0.0, until_s - time.monotonic())):
+                return
 
     def _work(self) -> None:
-        pause = threading.Event()
         while True:
             self._news.wait()
             self._news.clear()
-            here = runtime.connection
-            if here is None:
-                self._news.set()  # until there is somebody to tell
-            else:
-                here.link.tell(self._message(here))
-                self._is_known.set()
-            pause.wait(INTERVAL_S)
+            self._hurry.clear()
+            self._report()
+            self._hurry.wait(INTERVAL_S)
+
+    def _report(self) -> None:
+        here = runtime.connection
+        if here is None:
+            self._news.set()  # until there is somebody to tell
+        else:
+            here.link.tell(self._message(here))
+            self._known_to = here
+            self._is_known.set()
 
     def _message(self, here: Runtime, number: int = 0) -> ReportMetrics:
         with self._lock:
@@ -95,7 +118,7 @@ class Reporter:
             if is_new:
                 self._told = here.link
                 here.link.on_collect = lambda asked: here.link.tell(self._message(here, asked))
-                here.before_end.append(self.report_now)
+                here.before_end.append(self._leave)
             self._has_news = False  # before the look: what changes from here on is reported next
             return ReportMetrics(self.values.take(everything=is_new), number)
 
