@@ -386,8 +386,7 @@ cdef bint _commit(Client client, Task task):
     cdef bint done
     task.over = True
     done = sh_commit(&client.s, task.slot) == SH_OK
-    if client.s.n_kept:
-        sh_children_end(&client.s, task.parent)
+    _let_children_go(client, task)
     return done
 
 
