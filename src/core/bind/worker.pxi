@@ -134,7 +134,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
         e = _encode_call(client, args, kwargs)
         payload_bytes = e.total
         n_deps = e.n_deps
-    if sh_context.adopts and sh_context.client == client.serial:
+    if client.adopts and sh_context.adopts and sh_context.client == client.serial:
         adopted = _adopt(t, e)
         if adopted is not NotImplemented:
             return adopted
@@ -160,7 +160,8 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
                 except BaseException:
                     sh_submit_abort(&client.s, slot, returns)
                     raise
-            client.s.parent = sh_context.parent
+            if client.has_parents:
+                client.s.parent = sh_context.parent
             status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
         if status != SH_OK:
             _raise_full(client, status, payload_bytes, f"no room for a call with {payload_bytes} bytes of arguments")
@@ -380,6 +381,8 @@ cdef object _set_current(Client client, Task task):
     sh_context.depth = task.depth
     sh_context.parent = task.parent
     sh_context.adopts = task.attempt > 0 and task.parent != 0
+    client.has_parents |= task.parent != 0
+    client.adopts |= sh_context.adopts
 
 
 cdef bint _commit(Client client, Task task):
