@@ -5,113 +5,23 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.adoption import Counter, Empty, TransientError, array, child, crash, fail, mark, marks, repeated
 
 import shoal
 from shoal import runtime
 
-
-class TransientError(Exception):
-    """Goes away when tried again."""
-
-
-def marks(folder: Path, name: str) -> int:
-    """How often `mark` was called."""
-    return len(list(folder.glob(f"{name}-*")))
-
-
-def mark(folder: Path, name: str) -> int:
-    """One more -> how many there were before."""
-    n = 0
-    while True:
-        try:
-            (folder / f"{name}-{n}").touch(exist_ok=False)
-        except FileExistsError:
-            n += 1
-        else:
-            return n
-
-
-def array(n: int, value: float = 0.0) -> Any:
-    import numpy as np  # here: no worker that is about to run out of time should import it
-
-    return np.full(n, value)
-
-
-def crash() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fail() -> None:
-    raise TransientError
-
-
 ENDS = pytest.mark.parametrize("end", [crash, fail])
-
-
-@shoal.remote
-def child(folder: Path, value: Any) -> Any:
-    mark(folder, "child")
-    return value
-
-
-@shoal.remote
-class Counter:
-    """Counts, and can kill who calls it."""
-
-    def __init__(self) -> None:
-        self.n = 0
-        self.victims: list[int] = []
-
-    def add(self, by: int = 1) -> int:
-        self.n += by
-        return self.n
-
-    def add_large(self) -> Any:
-        self.n += 1
-        return array(1 << 18, self.n)
-
-    def add_pair(self) -> tuple[int, int]:
-        self.n += 1
-        return self.n, -self.n
-
-    def add_then_raise(self) -> None:
-        self.n += 1
-        raise KeyError(self.n)
-
-    def add_and_kill(self, pid: int, at: tuple[int, ...]) -> int:
-        self.n += 1
-        if self.n in at:
-            os.kill(pid, signal.SIGKILL)
-        return self.n
-
-    def items(self) -> Any:
-        self.n += 1
-        yield self.n
-
-    def pid(self) -> int:
-        return os.getpid()
-
-
-@shoal.remote
-class Empty:
-    def pid(self) -> int:
-        return os.getpid()
 
 
 @pytest.fixture
 def counter(shoal_node: ModuleType) -> Any:
     return Counter.remote()
-
-
-def repeated(**options: Any) -> Callable[[Any], Any]:
-    return shoal.remote(retry_exceptions=[TransientError], **options)
 
 
 @ENDS
@@ -318,7 +228,7 @@ def test_a_result_that_was_not_kept_is_an_error_and_not_another_call(counter: An
     @shoal.remote
     def parent(handle: Any, looks: bool) -> int:
         total = 0
-        for _ in range(4):  # 2 MiB each
+        for _ in range(2):
             ref = handle.add_large.remote()
             if looks or marks(tmp_path, "parent") % 2 == 0:
                 total += int(shoal.get(ref)[0])
@@ -330,7 +240,20 @@ def test_a_result_that_was_not_kept_is_an_error_and_not_another_call(counter: An
     assert shoal.get(parent.remote(counter, False)) == 0
     with pytest.raises(shoal.ObjectLostError, match=r"Counter.add_large was called by an earlier attempt of .*parent"):
         shoal.get(parent.remote(counter, True))
-    assert shoal.get(counter.add.remote(0)) == 8
+    assert shoal.get(counter.add.remote(0)) == 4
+
+
+def test_a_method_that_may_be_repeated_is_if_its_result_was_not_kept(counter: Any, tmp_path: Path) -> None:
+    @shoal.remote
+    def parent(handle: Any) -> list[int]:
+        again = handle.add_large.options(max_task_retries=1)
+        values = [int(shoal.get(handle.add.remote())), int(shoal.get(again.remote())[0])]
+        shoal.get(handle.pid.remote())  # a call notices the refs that were dropped before it
+        if mark(tmp_path, "parent") == 0:
+            crash()
+        return values
+
+    assert shoal.get(parent.remote(counter)) == [1, 3]
 
 
 def test_calls_without_returns_and_generators(counter: Any, tmp_path: Path) -> None:
@@ -361,40 +284,6 @@ def test_calls_without_returns_and_generators(counter: Any, tmp_path: Path) -> N
     with pytest.raises(shoal.ObjectLostError, match=r"Counter.items was called by an earlier attempt"):
         shoal.get(consumer.remote(counter))
     assert shoal.get(counter.add.remote(0)) == 2
-
-
-@pytest.mark.parametrize("options", [{}, {"name": "one"}, {"name": "one", "get_if_exists": True}, {"max_restarts": 1}])
-def test_an_actor_that_the_task_created_lives_on(shoal_node: ModuleType, tmp_path: Path, options: Any) -> None:
-    @shoal.remote
-    def parent() -> tuple[list[int], int]:
-        handle = Counter.options(**options).remote()
-        values = [shoal.get(handle.add.remote()) for _ in range(3)]
-        pid = shoal.get(handle.pid.remote())
-        mark(tmp_path, f"actor{pid}")
-        if mark(tmp_path, "parent") < 2:
-            crash()
-        return [*values, shoal.get(handle.add.remote())], pid
-
-    values, pid = shoal.get(parent.remote())
-    assert values == [1, 2, 3, 4]
-    assert marks(tmp_path, f"actor{pid}") == 3
-
-
-def test_an_actor_that_was_let_go_is_made_again_with_its_calls(shoal_node: ModuleType, tmp_path: Path) -> None:
-    @shoal.remote
-    def parent() -> list[int]:
-        values = []
-        for _ in range(2):
-            handle = Counter.remote()
-            values += [shoal.get(handle.add.remote()), shoal.get(handle.add.remote())]
-            del handle
-        if mark(tmp_path, "parent") == 0:
-            while runtime.connected().calls.counters()["clients"] > 4:
-                pass  # until both are gone
-            crash()
-        return values
-
-    assert shoal.get(parent.remote()) == [1, 2, 1, 2]
 
 
 def test_children_that_are_repeated_adopt_their_own(counter: Any, tmp_path: Path) -> None:

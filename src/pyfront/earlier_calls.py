@@ -66,6 +66,6 @@ def _gone_text(name: str) -> str:
     task = "this task" if here is None else here.name
     return (
         f"{name} was called by an earlier attempt of {task} and is not called again, but its result is gone: "
-        "results of more than a few bytes are kept only up to 1 MiB a task, and none that hold refs; let the actor "
-        "keep what it returned, or give the task max_retries=0"
+        "large results are kept up to 16 MiB, and none that hold refs; give the method max_task_retries=1 if it may be "
+        "called again, or the task max_retries=0"
     )

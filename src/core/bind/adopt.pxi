@@ -29,9 +29,20 @@ cdef dict _earlier_of(Client client, Task task):
     return found
 
 
+cdef void _let_children_go(Client client, Task task) noexcept:
+    # Now, and not when the Task goes, which the traceback of an error may keep.
+    task.earlier = None
+    if client.s.n_kept:
+        sh_children_end(&client.s, task.parent)
+
+
 cdef Earlier _earlier_here(Client client, Task task):
     if task.earlier is None:
-        task.earlier = _earlier_of(client, task)
+        task.closing = True  # not to be interrupted: what the daemon has counted for us would stay counted. It is told again
+        try:
+            task.earlier = _earlier_of(client, task)
+        finally:
+            task.closing = False
     return task.earlier.get(sh_context.counter)
 
 
@@ -91,6 +102,8 @@ cdef object _adopt(CallTemplate t, Encoded e):
     if call is None:
         if not is_actor_call or t.call.flags & SH_SLOT_CREATES_ACTOR or sh_context.counter >= sh_made_below(parent):
             return NotImplemented
+        if t.call.max_retries:
+            return NotImplemented  # its caller has said that it may be repeated
         return _take_over(t, {})
     if call.digest != _digest(client, &t.call, e) or (call.fn_lo != t.call.fn_lo and not client.earlier_calls.is_same(
             _earlier_name(client, call), _name_of(&t.call))):
@@ -103,7 +116,7 @@ cdef object _adopt(CallTemplate t, Encoded e):
         return NotImplemented  # the actor of then is gone, and this is another one in its place
     if is_actor_call and call.class_id != t.call.class_id:
         raise _diverged(t, call)
-    if not is_actor_call and (len(call.refs) != <Py_ssize_t>t.call.n_returns or t.call.flags & SH_SLOT_STREAM):
+    if (not is_actor_call or t.call.max_retries) and (len(call.refs) != <Py_ssize_t>t.call.n_returns or t.call.flags & SH_SLOT_STREAM):
         return NotImplemented
     if sh_load32_relaxed(&parent.x_made) & SH_MADE_FAILED and _is_worth_another(client, call):
         return NotImplemented

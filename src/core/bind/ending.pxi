@@ -26,7 +26,7 @@ cdef bint _surrender(Client client, Task task) except -1:
         _hand_over(client, task, SH_HAND_RESOLVED)
     if not task.over and sh_surrender(&client.s, task.slot):
         task.over = True
-        sh_children_end(&client.s, task.parent)
+        _let_children_go(client, task)
         if client.trace != NULL:
             _trace_ran(client, task, SH_TRACE_CANCELLED)
     return task.over
@@ -67,5 +67,5 @@ cdef bint _retry(Client client, Task task) except -1:
         _trace_ran(client, task, SH_TRACE_RETRIED)
     _hand_over(client, task, SH_HAND_ALL)
     again = sh_retry(&client.s, task.slot)
-    sh_children_end(&client.s, task.parent)
+    _let_children_go(client, task)
     return again

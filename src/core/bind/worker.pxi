@@ -142,7 +142,7 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
         e = _encode_call(client, args, kwargs)
         payload_bytes = e.total
         n_deps = e.n_deps
-    if sh_context.adopts and sh_context.client == client.serial:
+    if client.adopts and sh_context.adopts and sh_context.client == client.serial:
         adopted = _adopt(t, e)
         if adopted is not NotImplemented:
             return adopted
@@ -168,7 +168,8 @@ cdef object _submit(CallTemplate t, tuple args, dict kwargs):
                 except BaseException:
                     sh_submit_abort(&client.s, slot, returns)
                     raise
-            client.s.parent = sh_context.parent
+            if client.has_parents:
+                client.s.parent = sh_context.parent
             if client.trace != NULL:
                 _trace_submitted(client, slot)
             status = sh_submit_commit(&client.s, slot, e is not None and len(e.rows) > 0, returns)
@@ -402,6 +403,8 @@ cdef object _set_current(Client client, Task task):
     sh_context.depth = task.depth
     sh_context.parent = task.parent
     sh_context.adopts = task.attempt > 0 and task.parent != 0
+    client.has_parents |= task.parent != 0
+    client.adopts |= sh_context.adopts
 
 
 cdef bint _commit(Client client, Task task):
@@ -410,8 +413,7 @@ cdef bint _commit(Client client, Task task):
     if client.trace != NULL:  # before: who gets the result finds the event
         _trace_ran(client, task, SH_TRACE_RAISED if task.raised else SH_TRACE_RETURNED)
     done = sh_commit(&client.s, task.slot) == SH_OK
-    if client.s.n_kept:
-        sh_children_end(&client.s, task.parent)
+    _let_children_go(client, task)
     return done
 
 

@@ -84,7 +84,7 @@ static bool is_kept_for(const sh_self *self, sh_ref r, uint32_t flags, uint64_t 
   uint64_t size = sh_load_relaxed(&e->size_flags);
   if (sh_loc_kind_of(sh_load_relaxed(&e->loc)) > SH_LOC_INLINE)
     *bytes = size & SH_VALUE_SIZE_MASK;
-  return !(size & SH_VALUE_HAS_REFS) && self->kept_bytes + *bytes <= SH_KEPT_BYTES;
+  return !(size & SH_VALUE_HAS_REFS) && self->kept_bytes + *bytes <= sh_kept_limit(self);
 }
 
 /* Drop the i-th of those kept. The last one takes its place. */

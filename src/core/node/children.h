@@ -18,7 +18,8 @@
 #ifndef SH_KEPT_MAX /* of one process; smaller where a test must reach it */
 #define SH_KEPT_MAX 16384U
 #endif
-#define SH_KEPT_BYTES (1ULL << 20) /* of the heap, likewise */
+#define SH_KEPT_BYTES (16ULL << 20) /* of the heap, likewise; but no more than this part of the store */
+#define SH_KEPT_PART 64U
 
 /* The origin of an entry's present generation; NULL: it has none. */
 static inline const sh_origin *sh_origin_of(const sh_segment *s, sh_ref r) {
@@ -37,6 +38,12 @@ uint64_t sh_digest_add(uint64_t digest, sh_id128 id, uint32_t number);
 
 /* A call of the task self->parent is about to be published: write the origins of its returns. */
 void sh_child_made(sh_self *self, uint32_t slot, const sh_ref *returns);
+
+/* Bytes of the heap that this process keeps at most. */
+static inline uint64_t sh_kept_limit(const sh_self *self) {
+  uint64_t part = self->seg.fixed.store_bytes / SH_KEPT_PART;
+  return part < SH_KEPT_BYTES ? part : SH_KEPT_BYTES;
+}
 
 /* The last reference in this process of a return of such a call is gone. True: it is kept until the task is over. */
 bool sh_child_keep(sh_self *self, sh_ref r);
