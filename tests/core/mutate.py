@@ -35,52 +35,16 @@ TREE = WORK / "tree"
 EQUIVALENT = HERE / "equivalent_mutants.txt"
 
 # Where processes meet without a lock. Registration, definitions and audits have one writer, the daemon.
-ORDERED = [
-    "store/pool.c",
-    "store/heap.c",
-    "store/entry.c",
-    "store/entry.h",
-    "queue/ring.c",
-    "queue/ring.h",
-    "queue/park.c",
-    "queue/park.h",
-    "graph/waiter.c",
-    "node/submit.c",
-    "node/claim.c",
-    "node/object.c",
-    "node/idle.c",
-    "node/refs.c",
-    "node/counts.c",
-    "node/seat.c",
-    "node/self.c",
-    "node/sweep.c",
-    "node/tick.c",
-    "node/lease.c",
-    "node/cancel.c",
-    "node/recover.c",
-    "node/stream.c",
-    "node/spill.c",
-    "node/survey.c",
-]
-GUARDED = [
-    "store/pool.c",
-    "store/heap.c",
-    "store/entry.c",
-    "store/entry.h",
-    "queue/ring.c",
-    "queue/park.c",
-    "graph/waiter.c",
-    "node/submit.c",
-    "node/claim.c",
-    "node/object.c",
-    "node/idle.c",
-    "node/counts.c",
-    "node/refs.c",
-    "node/tick.c",
-    "node/cancel.c",
-    "node/recover.c",
-    "node/stream.c",
-]
+BOTH = """
+store/pool.c store/heap.c store/entry.c store/entry.h queue/ring.c queue/park.c graph/waiter.c node/submit.c
+node/claim.c node/object.c node/idle.c node/refs.c node/counts.c node/tick.c node/cancel.c node/recover.c
+node/stream.c
+"""
+ORDERINGS_ALONE = """
+queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node/spill.c node/survey.c
+"""
+GUARDED = BOTH.split()
+ORDERED = GUARDED + ORDERINGS_ALONE.split()
 
 WEAKER = {
     "sh_load_acquire": ["sh_load_relaxed"],
