@@ -6,7 +6,7 @@
 
 static struct {
   sh_ref cell, done;
-  sh_ref other_cell, other_done; /* another stream's */
+  sh_ref other_cell, other_done, permit; /* another stream's */
   uint32_t slot, other_slot;
 } *stage;
 
@@ -212,6 +212,7 @@ static void drop_and_stream_again(void) {
   sh_ref out[2], permit;
   sh_ref_drop(&node->driver, stage->cell);
   rig_call call = {.class_id = node->class_id, .n_returns = 2, .flags = SH_SLOT_STREAM, .addend = 5};
+  call.ahead = 1;
   rig_submit(&node->driver, &call, out);
   stage->other_cell = out[SH_STREAM_TAIL];
   stage->other_done = out[SH_STREAM_DONE];
@@ -219,12 +220,14 @@ static void drop_and_stream_again(void) {
   XP_EQUAL(sh_next_try(&node->worker[1], &slot), SH_OK);
   stage->other_slot = slot;
   XP_EQUAL(sh_stream_begin(&node->worker[1], slot, &permit), SH_OK);
+  stage->permit = permit;
 }
 static void sweep_producer(void) {
   sh_sweep_client(&node->d, node->worker[0].index);
 }
 static void other_is_whole(void) {
   sh_ref next;
+  XP_CHECK(!rig_is_closed(&node->worker[1], stage->permit));
   XP_CHECK(rig_yield(&node->worker[1], stage->other_slot, 9, 8));
   rig_end_stream(&node->worker[1], stage->other_slot);
   XP_EQUAL(sh_stream_take(&node->driver, stage->other_cell, &next), SH_OK);
@@ -233,6 +236,7 @@ static void other_is_whole(void) {
   XP_EQUAL(sh_stream_take(&node->driver, next, &stage->cell), SH_EMPTY);
   sh_ref_drop(&node->driver, next);
   sh_ref_drop(&node->driver, stage->other_done);
+  rig_drop_permits(&node->worker[1]);
   all_gone();
 }
 const xp_scenario stream_freed_twice = {
