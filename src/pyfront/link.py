@@ -301,10 +301,6 @@ class Link:
             if self.on_collect is not None:
                 self.on_collect(message.number)
             return
-        if isinstance(message, CollectMetrics):
-            if self.on_collect is not None:
-                self.on_collect(message.number)
-            return
         if isinstance(message, Push):
             if self.on_push is not None:
                 self.on_push(message)
