@@ -113,10 +113,6 @@ LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "accelerator_type": ((None,), "use `num_gpus`, or a custom resource"),
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
     "enable_task_events": ((None, True, False), "it is True or False, and changes nothing"),
-    "label_selector": ((None, {}), "use a custom resource"),
-    "placement_group": ((None, "default"), "use `resources`"),
-    "runtime_env": ((None, {}), "workers share the driver's environment"),
-    "scheduling_strategy": ((None, "DEFAULT"), "tasks run on this node"),
 }
 
 
