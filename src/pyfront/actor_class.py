@@ -123,6 +123,7 @@ class ActorClass(Generic[T]):
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,
                 environment=environment,
+                place=options.place(runtime.captured),
             )
             construct: Caller[Any] = Caller(
                 lambda: CallTemplate(

@@ -50,6 +50,7 @@ def init(
     object_spilling_directory: str | None = None,
     object_spilling_limit: int | None = None,
     memory: int | None = None,
+    labels: Mapping[str, str] | None = None,
     metrics_export_port: int | None = None,
     namespace: str | None = None,
     ignore_reinit_error: bool = False,
@@ -68,11 +69,11 @@ def init(
     SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
     SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
     taken for it. `metrics_export_port`: where Prometheus finds the node's metrics, on the loopback interface, 0 for any
-    port that is free (`Context.metrics_url` has it); default no endpoint. `namespace`: of named actors, default one of
-    this driver's own. `log_to_driver`: print what workers print, default yes. `tracing`: keep what `timeline` shows,
-    default no or SHOAL_TRACING. `record_lines`: remember which line made which object, for `shoal memory`, default no
-    or SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks and actors, a `shoal.runtime_env.RuntimeEnv` or
-    a dict like it.
+    port that is free (`Context.metrics_url` has it); default no endpoint. `labels`: of the node, for calls that ask for
+    them. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers print,
+    default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING. `record_lines`: remember which line
+    made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks
+    and actors, a `shoal.runtime_env.RuntimeEnv` or a dict like it.
 
     Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
     with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
@@ -82,7 +83,7 @@ def init(
     memory = later.pop("_memory", None) if memory is None else memory
     port = later.pop("_metrics_export_port", None) if metrics_export_port is None else metrics_export_port
     check_metrics_port(port)
-    check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory)
+    check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory, labels)
     check_spilling(object_spilling_directory, object_spilling_limit)
     runtime_env = RuntimeEnv.of(runtime_env)
     if runtime.connection is not None:
@@ -104,6 +105,7 @@ def init(
                 object_spilling_limit=object_spilling_limit,
                 memory=memory,
                 metrics_export_port=port,
+                labels=labels,
                 namespace=namespace,
                 log_to_driver=log_to_driver,
                 tracing=tracing,
@@ -159,12 +161,13 @@ def remote(*args: Any, **options: Any) -> Any:
     """Make a function a task, or a class an actor: `@remote`, or `@remote(num_cpus=2, ...)`.
 
     Functions take `num_cpus=1 num_gpus=0 resources memory num_returns max_items_ahead max_retries=3
-    retry_exceptions=False timeout=None max_calls priority=0 name runtime_env`, where `num_returns` is a number
-    (default 1), "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0 num_gpus=0 resources memory
-    max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0 max_task_retries=0 name namespace
-    get_if_exists lifetime runtime_env`. An actor holds its resources while it lives; by default that is no CPU at all.
-    `lifetime="detached"`: it outlives its handles and its driver. `max_restarts`: how often its process is replaced
-    when it dies, -1 without end; `max_task_retries`: how often a call in which it died is repeated.
+    retry_exceptions=False timeout=None max_calls priority=0 name runtime_env scheduling_strategy label_selector`, where
+    `num_returns` is a number (default 1), "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0
+    num_gpus=0 resources memory max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0
+    max_task_retries=0 name namespace get_if_exists lifetime runtime_env scheduling_strategy label_selector`. An actor
+    holds its resources while it lives; by default that is no CPU at all. `lifetime="detached"`: it outlives its handles
+    and its driver. `max_restarts`: how often its process is replaced when it dies, -1 without end; `max_task_retries`:
+    how often a call in which it died is repeated.
 
     Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release.
     """
@@ -317,7 +320,7 @@ def _wait_for_items(
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The nodes, one dict each: NodeID, Alive, NodeManagerHostname, Resources."""
+    """The nodes, one dict each: NodeID, Alive, NodeManagerHostname, Resources, Labels."""
     return [_node_dict(info) for info in runtime.current().calls.nodes()]
 
 
@@ -349,4 +352,5 @@ def _node_dict(info: NodeInfo) -> dict[str, Any]:
         "Alive": info.is_alive,
         "NodeManagerHostname": info.hostname,
         "Resources": dict(info.resources),
+        "Labels": dict(info.labels),
     }

@@ -13,6 +13,7 @@ from shoal._core import _node
 from shoal.errors import (
     ActorDiedError,
     ActorOutOfMemoryError,
+    ActorPlacementGroupRemoved,
     ActorUnavailableError,
     ObjectLostError,
     ObjectStoreFullError,
@@ -20,6 +21,7 @@ from shoal.errors import (
     RuntimeEnvSetupError,
     ShoalError,
     TaskCancelledError,
+    TaskPlacementGroupRemoved,
     TaskTimeoutError,
     WorkerCrashedError,
 )
@@ -55,6 +57,8 @@ def system_error(code: int, info: Mapping[str, int], describe: Describe, name: s
         return _cancelled(name, f"the job that submitted {name or 'the task'} ended before it had a result")
     if code == _node.ERR_TIMED_OUT:
         return _timed_out(name, info.get("class_id", 0) / 1000)
+    if code == _node.ERR_GROUP_REMOVED:
+        return _group_removed(name, _ask(describe, info, info.get("class_id", -1)))
     if code == _node.ERR_STORE_FULL:
         return ObjectStoreFullError(
             "the task's result found no room in the object store; drop refs that are no longer needed, return less at "
@@ -88,6 +92,15 @@ def setup_failed(death: Death, advice: str) -> RuntimeEnvSetupError:
     reason = death.reason or "its environment could not be made"
     error = RuntimeEnvSetupError(f"{reason}; {advice}{shown}")
     error.output = tuple(death.stderr)
+    return error
+
+
+def _group_removed(name: str, death: Death) -> TaskPlacementGroupRemoved:
+    why = death.reason or "its placement group was removed"
+    error = TaskPlacementGroupRemoved(
+        f"{name or 'the task'} was ended before it had a result: {why}; submit it to another group, or to none"
+    )
+    error.task_name = name
     return error
 
 
@@ -129,7 +142,7 @@ def actor_died(death: Death) -> ActorDiedError:
         text += "\nit was restarted before; its earlier processes ended so:" + "".join(
             f"\n  {end}" for end in death.earlier
         )
-    error = ActorDiedError(text)
+    error = ActorPlacementGroupRemoved(text) if death.is_of_group else ActorDiedError(text)
     if isinstance(cause, OutOfMemoryError):
         error = ActorOutOfMemoryError(text)
         error.__dict__.update({name: getattr(cause, name) for name in ("peak_bytes", "limit_bytes", "node_state")})

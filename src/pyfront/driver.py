@@ -38,6 +38,7 @@ class NodeOptions(NamedTuple):
     record_lines: bool | None = None
     runtime_env: RuntimeEnv | None = None  # of the job
     metrics_export_port: int | None = None  # 0: any that is free; None: no endpoint
+    labels: Mapping[str, str] | None = None
 
 
 _connection: Connection | None = None
@@ -84,6 +85,7 @@ def _connect(options: NodeOptions) -> Runtime:
             tracing=config.is_tracing if options.tracing is None else options.tracing,
             record_lines=config.is_recording_lines if options.record_lines is None else options.record_lines,
             metrics_export_port=options.metrics_export_port,
+            labels=dict(options.labels or {}),
         )
     else:
         _refuse_node_options(options, address)
@@ -150,6 +152,7 @@ def _refuse_node_options(options: NodeOptions, address: str) -> None:
         "tracing",
         "record_lines",
         "metrics_export_port",
+        "labels",
     ):
         if getattr(options, name) is not None:
             raise ValueError(f"{name} is a property of the node, and address={address!r} names one that runs already; "

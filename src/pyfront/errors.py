@@ -128,6 +128,14 @@ class ActorNameTakenError(ActorError, ValueError):
     """Another living actor already has this name in this namespace."""
 
 
+class ActorPlacementGroupRemoved(ActorDiedError):
+    """The placement group that the actor lived in, or was to live in, was removed."""
+
+
+class ActorUnschedulableError(ActorError):
+    """The actor may live on one node only, and that node is not there."""
+
+
 class PendingCallsLimitExceeded(ActorError):
     """One more call would be more than the handle's `max_pending_calls`. Nothing was submitted."""
 
@@ -263,7 +271,22 @@ class NodeStartError(ShoalError, RuntimeError):
     """The node's daemon could not be started."""
 
 
-# -- demands
+# -- demands and places
+
+
+class TaskPlacementGroupRemoved(ShoalError):
+    """The placement group that the task ran in, or was to run in, was removed."""
+
+    task_name: str = ""
+
+
+class TaskUnschedulableError(ShoalError):
+    """The task may run on one node only, and that node is not there."""
+
+
+class PlacementGroupSchedulingError(ShoalError, ValueError):
+    """A placement group is not as asked: of no such name, of a name that is taken, removed, or without a bundle that
+    could hold the demand. Nothing was submitted."""
 
 
 class InfeasibleResourcesWarning(UserWarning):

@@ -44,6 +44,44 @@ def worker_id(index: int, epoch: int, pid: int) -> str:
     return f"{index:08x}{epoch:08x}{pid:08x}"
 
 
+class PlacementGroupID:
+    """A placement group's id: 16 bytes, drawn by whoever makes the group. Equal ids are equal."""
+
+    __slots__ = ("_binary",)
+
+    def __init__(self, binary: bytes) -> None:
+        self._binary = binary
+
+    @classmethod
+    def from_hex(cls, text: str) -> PlacementGroupID:
+        """The id that is shown so."""
+        return cls(bytes.fromhex(text))
+
+    def hex(self) -> str:
+        """The id as people see it."""
+        return self._binary.hex()
+
+    def binary(self) -> bytes:
+        """The id's bytes."""
+        return self._binary
+
+    def is_nil(self) -> bool:
+        """Whether this is the id of no group."""
+        return not any(self._binary)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PlacementGroupID) and self._binary == other._binary
+
+    def __hash__(self) -> int:
+        return hash(self._binary)
+
+    def __repr__(self) -> str:
+        return f"PlacementGroupID({self._binary.hex()})"
+
+    def __reduce__(self) -> tuple[type[PlacementGroupID], tuple[bytes]]:
+        return PlacementGroupID, (self._binary,)
+
+
 def short_name(qualified: str) -> str:
     """A function's or class's name as people call it: `outer.<locals>.Class.method` is `Class.method`."""
     return qualified.rpartition("<locals>.")[2]

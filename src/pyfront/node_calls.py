@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -12,13 +13,18 @@ import msgspec
 from shoal._core._node import ObjectRef
 from shoal.errors import (
     ActorNameTakenError,
+    ActorPlacementGroupRemoved,
+    ActorUnschedulableError,
     InfeasibleResourcesWarning,
     NodeStoppingError,
     ObjectLostError,
     ObjectStoreFullError,
     OutOfDiskError,
+    PlacementGroupSchedulingError,
     RuntimeEnvSetupError,
     ShoalError,
+    TaskPlacementGroupRemoved,
+    TaskUnschedulableError,
 )
 from shoal.ids import FunctionKey
 from shoal.link import Link, RequestRefused
@@ -56,6 +62,8 @@ from shoal.protocol.messages import (
     RestoreObjects,
     TakeCreation,
 )
+from shoal.protocol.placement import ClassPlace, DescribePlace
+from shoal.protocol.places import ANYWHERE, Place
 from shoal.protocol.tables import DescribeNode, JudgeDemand, NodeTables
 from shoal.task.actor_shape import ActorShape
 
@@ -66,8 +74,15 @@ REFUSALS: dict[str, type[ShoalError]] = {
     Refused.OUT_OF_DISK: OutOfDiskError,
     Refused.LOST: ObjectLostError,
     Refused.NO_ENVIRONMENT: RuntimeEnvSetupError,
+    Refused.UNSCHEDULABLE: TaskUnschedulableError,
+    Refused.UNFIT: PlacementGroupSchedulingError,
+    Refused.GROUP_REMOVED: TaskPlacementGroupRemoved,
 }
-
+OF_ACTORS: dict[str, type[ShoalError]] = {
+    **REFUSALS,
+    Refused.UNSCHEDULABLE: ActorUnschedulableError,
+    Refused.GROUP_REMOVED: ActorPlacementGroupRemoved,
+}
 
 OBJECT_ID_BYTES = 20
 
@@ -104,10 +119,16 @@ class NodeCalls:
         return None if reply is None else reply.blob
 
     def define_class(
-        self, resources: dict[str, float], priority: int = 0, environment: Environment | None = None
+        self,
+        resources: dict[str, float],
+        priority: int = 0,
+        environment: Environment | None = None,
+        place: Place = ANYWHERE,
     ) -> int:
-        """The scheduling class of a shape, priority and environment. Warns if the node cannot meet it as things are."""
-        reply = self._ask(DefineClass(resources=resources, priority=priority, environment=environment))
+        """The scheduling class of a shape, priority, environment and place. Warns if the node cannot meet it.
+
+        Raises RuntimeEnvSetupError, TaskUnschedulableError, PlacementGroupSchedulingError, TaskPlacementGroupRemoved."""
+        reply = self._ask(DefineClass(resources=resources, priority=priority, environment=environment, place=place))
         _warn(reply.warning)
         return reply.class_id
 
@@ -131,8 +152,10 @@ class NodeCalls:
         is_detached: bool,
         shape: ActorShape,
         environment: Environment | None = None,
+        place: Place = ANYWHERE,
     ) -> int:
-        """Reserve an actor -> its class id. Raises ActorNameTakenError; warns as `define_class`."""
+        """Reserve an actor -> its class id. Raises ActorNameTakenError, ActorUnschedulableError,
+        PlacementGroupSchedulingError, ActorPlacementGroupRemoved; warns as `define_class`."""
         reply = self._ask(
             CreateActor(
                 cls_key=key,
@@ -148,7 +171,9 @@ class NodeCalls:
                 namespace=namespace,
                 ticket=ticket,
                 environment=environment,
-            )
+                place=place,
+            ),
+            errors=OF_ACTORS,
         )
         _warn(reply.warning)
         return reply.class_id
@@ -274,11 +299,25 @@ class NodeCalls:
         """All nodes."""
         return self._ask(ListNodes()).nodes
 
-    def _ask(self, message: Request[R], timeout_s: float | None = None) -> R:
+    def place_of(self, class_id: int) -> ClassPlace:
+        """In which placement group the calls of a class run."""
+        return self._ask(DescribePlace(class_id=class_id))
+
+    def captured_by(self, class_id: int) -> Place | None:
+        """Where the children of this class's calls run, if they run in its placement group."""
+        found = self.place_of(class_id)
+        return Place(found.group, captures=True) if found.group and found.captures else None
+
+    def _ask(
+        self,
+        message: Request[R],
+        timeout_s: float | None = None,
+        errors: Mapping[str, type[ShoalError]] = REFUSALS,
+    ) -> R:
         try:
             return self._link.request(message, timeout_s)
         except RequestRefused as refused:
-            raise REFUSALS.get(refused.kind, ShoalError)(str(refused)) from None
+            raise errors.get(refused.kind, ShoalError)(str(refused)) from None
 
     def _find(self, message: Request[R]) -> R | None:
         try:

@@ -98,7 +98,10 @@ class RemoteFunction(Generic[P, R]):
             runtime.client,
             key=self._key(runtime),
             class_id=runtime.class_for(
-                options.demands(), options.priority, runtime.environment_for(options.runtime_env)
+                options.demands(),
+                options.priority,
+                runtime.environment_for(options.runtime_env),
+                options.place(runtime.captured),
             ),
             priority=options.priority,
             **for_template(check_function(self.__wrapped__, options)),

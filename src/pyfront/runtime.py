@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from shoal._core._node import Client
 from shoal.config import package_limit
 from shoal.errors import ForkedProcessError, NotConnectedError
+from shoal.protocol.places import ANYWHERE, Place
 from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
 
@@ -64,14 +65,25 @@ class Runtime:
             record_lines(client, link)
         self.environment: Environment | None = None  # of this process, or of a driver's job: its calls inherit it
         self._packages: Packages | None = None
-        self._classes: dict[tuple[frozenset[tuple[str, float]], int, str], int] = {}
+        self.captured: Place | None = None  # where the children of the calls that run here run too
+        self._captured_in = 0  # by tag: what is captured there
+        self._captures: dict[int, Place | None] = {0: None}
+        self._classes: dict[tuple[frozenset[tuple[str, float]], int, str, Place], int] = {}
 
-    def class_for(self, demands: Mapping[str, float], priority: int = 0, environment: Environment | None = None) -> int:
-        """The scheduling class of a resource shape. Warns (InfeasibleResourcesWarning) if the node cannot meet it."""
-        shape = (frozenset(demands.items()), priority, "" if environment is None else environment.key())
+    def class_for(
+        self,
+        demands: Mapping[str, float],
+        priority: int = 0,
+        environment: Environment | None = None,
+        place: Place = ANYWHERE,
+    ) -> int:
+        """The scheduling class of a resource shape. Warns (InfeasibleResourcesWarning) if the node cannot meet it.
+
+        Raises TaskUnschedulableError, PlacementGroupSchedulingError, TaskPlacementGroupRemoved."""
+        shape = (frozenset(demands.items()), priority, "" if environment is None else environment.key(), place)
         class_id = self._classes.get(shape)
         if class_id is None:
-            class_id = self._classes[shape] = self.calls.define_class(dict(demands), priority, environment)
+            class_id = self._classes[shape] = self.calls.define_class(dict(demands), priority, environment, place)
         return class_id
 
     def environment_for(self, own: RuntimeEnv | None) -> Environment | None:
@@ -88,6 +100,19 @@ class Runtime:
 
             self._packages = Packages(self.calls.package_folder(), package_limit())
         return self._packages
+
+    def enter(self, class_id: int) -> None:
+        """A call of this class runs here next. What it submits is bound anew if it is to run in another group."""
+        tag = self.client.class_tag(class_id)
+        if tag == self._captured_in:
+            return
+        if tag not in self._captures:
+            self._captures[tag] = self.calls.captured_by(class_id)
+        self._captured_in = tag
+        captured = self._captures[tag]
+        if captured != self.captured:
+            self.captured = captured
+            self.client.forget_templates()
 
 
 connection: Runtime | None = None

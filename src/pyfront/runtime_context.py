@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shoal.ids import actor_id, job_id, worker_id
+from shoal.protocol.places import ANYWHERE, Place
 from shoal.runtime import Runtime, connected, current
 from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.running import running
+
+if TYPE_CHECKING:
+    from shoal.protocol.placement import ClassPlace
 
 
 class RuntimeContext:
@@ -79,6 +83,19 @@ class RuntimeContext:
         actor = self._connection.actor
         return None if actor is None else actor.name
 
+    def get_placement_group_id(self) -> str | None:
+        """The placement group that the running task, or this actor, is in; None outside of one."""
+        return self._place().group or None
+
+    @property
+    def should_capture_child_tasks_in_placement_group(self) -> bool:
+        """Whether what the calling code submits runs in its placement group, unless it says otherwise."""
+        return self._place().captures
+
+    def get_node_labels(self) -> dict[str, str]:
+        """The labels of the node."""
+        return dict(self._connection.config.labels)
+
     def get_assigned_resources(self) -> dict[str, float]:
         """What the running task, or this actor, holds, e.g. `{"CPU": 1.0}`; empty in a driver."""
         actor, here = self._connection.actor, running()
@@ -89,6 +106,12 @@ class RuntimeContext:
     def get_accelerator_ids(self) -> dict[str, list[str]]:
         """The accelerators of the running call, as CUDA names them."""
         return {"GPU": gpu_ids()}
+
+    def _place(self) -> ClassPlace | Place:
+        actor, here = self._connection.actor, running()
+        if actor is not None:
+            return self._connection.calls.place_of(actor.class_id)
+        return ANYWHERE if here is None else self._connection.calls.place_of(here.task.class_id)
 
     def __repr__(self) -> str:
         return f"<runtime context of job {self.get_job_id()}, node {self.get_node_id()}, task {self.get_task_id()}>"

@@ -246,8 +246,8 @@ static void test_custom_resources_and_devices_limit_how_many_run(void) {
     EXPECT_EQ(rig_value(&r.driver, out[i]), 1);
     sh_ref_drop(&r.driver, out[i]);
   }
-  EXPECT_EQ(r.d.used[3], 0);
-  EXPECT_EQ(r.d.gpu_used[0] + r.d.gpu_used[1], 0);
+  EXPECT_EQ(r.d.ledger.used[3], 0);
+  EXPECT_EQ(r.d.ledger.gpu_used[0] + r.d.ledger.gpu_used[1], 0);
   rig_expect_empty(&r);
   rig_close(&r);
 }

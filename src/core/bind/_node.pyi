@@ -33,6 +33,7 @@ ERR_OUT_OF_MEMORY: Final[int]
 ERR_TIMED_OUT: Final[int]
 ERR_ACTOR_UNAVAILABLE: Final[int]
 ERR_ENVIRONMENT: Final[int]
+ERR_GROUP_REMOVED: Final[int]
 
 # Kinds of events that the daemon drains: tuples (kind, a, b, c). Needs may be repeated: count what is coming already.
 
@@ -43,10 +44,12 @@ EVENT_STARVED: Final[int]  # a = class id, b = milliseconds its oldest task has 
 EVENT_QUARANTINED: Final[int]  # a = pool, b = index
 EVENT_FLUSH: Final[int]  # a = a client that should call Client.flush(); 0 = every driver and actor
 EVENT_LIMITED: Final[int]  # processes under a memory limit may have grown: measure them
-EVENT_CONDEMNED: Final[int]  # a = client, b = epoch: kill it, the task that it ran was ended by force
+EVENT_CONDEMNED: Final[int]  # a = client, b = epoch, c = VERDICT_*: kill it, the task that it ran was ended by force
+EVENT_GRANTED: Final[int]  # a = class id of a placement group that has its resources
 
 # What becomes of a task whose process the daemon ends.
 VERDICT_LIMIT: Final[int]  # it fails
+VERDICT_REMOVED: Final[int]  # its placement group was removed
 VERDICT_PRESSURE: Final[int]  # it is retried after a pause; with max_retries=0, or too often, it fails
 
 # What `Survey` tells in numbers. States of a task; flags of a task; states and kinds of a class.
@@ -68,6 +71,7 @@ CLASS_SEAT: Final[int]
 CLASS_FREE_RUN: Final[int]
 CLASS_LEASE: Final[int]
 CLASS_ACTOR: Final[int]
+CLASS_GROUP: Final[int]
 # What a client does; what it waits for, if not in one get; kinds of waiters.
 RUN_BUSY: Final[int]
 RUN_SPINNING: Final[int]
@@ -308,6 +312,10 @@ class Client:
         """Take no more work: should_exit turns true and next_task returns None. Any thread."""
     def memory_limit(self, class_id: int) -> int:
         """Bytes of private memory that a class demands and may not exceed; 0: no limit."""
+    def class_tag(self, class_id: int) -> int:
+        """The `tag` that a class was defined with."""
+    def forget_templates(self) -> None:
+        """Every Caller asks for its template again, at its next call."""
     @property
     def lease(self) -> dict[str, int]: ...  # accelerators that this process has now: {"gpu_mask": bits}
     def allow(self, baseline: int, allowance: int) -> None:
@@ -460,9 +468,24 @@ class NodeCore:
         gpu_milli: int = 0,
         priority: int = 0,
         crew: int = 0,
+        group: int = -1,
+        bundle: int = -1,
+        tag: int = 0,
     ) -> int:
-        """A scheduling class for tasks of one resource shape, priority, root and crew. Same arguments, same id."""
-    def define_actor(self, *, root: int, cpu_milli: int, demands: dict[int, int], gpu_milli: int = 0) -> int:
+        """A scheduling class for tasks of one resource shape, priority, root and crew. Same arguments, same id.
+
+        `group`: the class of the placement group that it books in, -1 for none; `bundle`: which one, -1 for any."""
+    def define_actor(
+        self,
+        *,
+        root: int,
+        cpu_milli: int,
+        demands: dict[int, int],
+        gpu_milli: int = 0,
+        group: int = -1,
+        bundle: int = -1,
+        tag: int = 0,
+    ) -> int:
         """A class with one taker. Reserve its lease with `reserve_actor` before starting its process."""
     def set_restarts(self, class_id: int, restarts: bool, incarnation: int) -> None:
         """Whether another process follows when the actor's dies, and how many there were before.
@@ -478,6 +501,14 @@ class NodeCore:
         """An actor is gone for good: its unfinished and future calls resolve to this error; resources come back."""
     def fail_class(self, class_id: int, code: int, attempt: int) -> None:
         """What waits in this task class resolves to this error; `attempt` comes back as its `epoch`."""
+    def define_group(self, bundles: Sequence[tuple[int, int, dict[int, int]]]) -> int:
+        """A placement group of such bundles, (CPU milli, GPU milli, others by kind), that has nothing yet."""
+    def reserve_group(self, class_id: int) -> bool:
+        """True when its resources are set aside now; else queued, and EVENT_GRANTED follows."""
+    def remove_group(self, class_id: int) -> None:
+        """Its tasks end with ERR_GROUP_REMOVED; its resources come back when nothing computes on them."""
+    def bundle_available(self, class_id: int, bundle: int) -> dict[int, int] | None:
+        """Free resources of a bundle by kind in milli; -1 = CPU. None: it has none yet."""
     def end_root(self, root: int) -> None:
         """A job ended: its queued tasks are dropped, its holds are released."""
     def set_capacity(self, kind: int, amount_milli: int) -> None:

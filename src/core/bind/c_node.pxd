@@ -31,7 +31,7 @@ cdef extern from "base/id.h" nogil:
 
 cdef extern from "store/payload.h" nogil:
     enum: SH_PAYLOAD_VERSION, SH_PAYLOAD_ERROR, SH_PAYLOAD_SYSTEM_ERROR
-    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY, SH_ERR_TIMED_OUT, SH_ERR_ACTOR_UNAVAILABLE, SH_ERR_ENVIRONMENT
+    enum: SH_ERR_WORKER_DIED, SH_ERR_ACTOR_DIED, SH_ERR_CANCELLED, SH_ERR_ROOT_ENDED, SH_ERR_STORE_FULL, SH_ERR_DAMAGED, SH_ERR_OUT_OF_MEMORY, SH_ERR_TIMED_OUT, SH_ERR_ACTOR_UNAVAILABLE, SH_ERR_ENVIRONMENT, SH_ERR_GROUP_REMOVED
     ctypedef struct sh_payload:
         uint8_t version, py_minor
         uint16_t flags
@@ -75,7 +75,7 @@ cdef extern from "node/repair.h" nogil:
     enum: SH_SLOT_ACTOR_CALL, SH_SLOT_CREATES_ACTOR, SH_SLOT_RETRY_OVERDUE, SH_SLOT_STREAM, SH_SLOT_DYNAMIC
     enum: SH_LOCAL_CLOSED, SH_LOCAL_MARKED, SH_LOCAL_WATCHED, SH_LOCAL_OWNED, SH_LOCAL_SHARED
     enum: SH_ROLE_DRIVER, SH_ROLE_WORKER, SH_ROLE_ACTOR
-    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH, SH_EVENT_LIMITED, SH_EVENT_CONDEMNED
+    enum: SH_EVENT_CLIENT_SWEPT, SH_EVENT_NEED_WORKERS, SH_EVENT_ACTOR_UNREFERENCED, SH_EVENT_STARVED, SH_EVENT_QUARANTINED, SH_EVENT_FLUSH, SH_EVENT_LIMITED, SH_EVENT_CONDEMNED, SH_EVENT_GRANTED
     enum: SH_COPY_PARALLEL_BYTES
 
     ctypedef struct sh_ref:
@@ -138,7 +138,7 @@ cdef extern from "node/repair.h" nogil:
     sh_ref sh_slot_return(const sh_segment *s, sh_slot *t, uint32_t i)
     ctypedef struct sh_class:
         sh_a64 word
-        sh_a32 x_restarts
+        sh_a32 x_restarts, tag
     sh_class *sh_class_at(const sh_segment *s, uint32_t class_id)
     sh_client *sh_client_at(const sh_segment *s, uint32_t client)
     sh_a8 *sh_run_state_of(const sh_segment *s, uint32_t client)
@@ -256,6 +256,17 @@ cdef extern from "node/task.h" nogil:
     void sh_unblock(sh_self *self)
     cbool sh_should_exit(const sh_self *self)
 
+cdef extern from "node/ledger.h" nogil:
+    ctypedef struct sh_demand:
+        uint32_t cpu_milli, gpu_milli, n
+        uint32_t kinds[8]
+        uint32_t milli[8]
+    ctypedef struct sh_ledger:
+        uint32_t capacity[64]
+        uint32_t used[64]
+    uint32_t sh_ledger_gpu_milli(const sh_ledger *l)
+    uint32_t sh_ledger_gpu_used(const sh_ledger *l)
+
 cdef extern from "node/repair.h" nogil:
     ctypedef struct sh_event:
         int64_t kind, a, b, c
@@ -265,6 +276,7 @@ cdef extern from "node/repair.h" nogil:
         uint32_t crew
         uint32_t kinds[8]
         uint32_t milli[8]
+        uint32_t group, bundle, tag
     ctypedef struct sh_stats:
         uint64_t live_entries, live_slots, live_waiters, live_bytes, claimed_bytes
         uint64_t submitted, completed, busy_ns, parks
@@ -276,9 +288,7 @@ cdef extern from "node/repair.h" nogil:
         sh_segment seg
         sh_spill spill
         int poke_fd, event_fd
-        uint32_t capacity[64]
-        uint32_t used[64]
-        uint32_t gpu_used[32]
+        sh_ledger ledger
         uint32_t seat_pool_milli, pressed_max
         uint64_t pressed_pause_ns
         cbool running
@@ -297,7 +307,7 @@ cdef extern from "node/repair.h" nogil:
     void sh_repair_fail_class(sh_repair *d, uint32_t class_id, const sh_system_error *end)
     void sh_repair_end_root(sh_repair *d, uint32_t root)
     sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli)
-    enum: SH_VERDICT_LIMIT, SH_VERDICT_PRESSURE
+    enum: SH_VERDICT_LIMIT, SH_VERDICT_PRESSURE, SH_VERDICT_REMOVED
     ctypedef enum sh_verdict:
         pass
     sh_status sh_repair_condemn(sh_repair *d, uint32_t index, uint32_t epoch, sh_ref task, sh_verdict verdict)
@@ -364,7 +374,7 @@ cdef extern from "node/survey.h" nogil:
     enum: SH_WAIT_ANYHOW, SH_WAIT_SOLE, SH_WAIT_LISTED, SH_WAIT_ALL, SH_WAIT_ENDS_BY
     enum: SH_TASK_READY, SH_TASK_WAITING, SH_TASK_CLAIMED, SH_TASK_RUNNING, SH_TASK_COMMITTED, SH_TASK_KILLING
     enum: SH_TASK_CANCELLED, SH_TASK_OVERDUE
-    enum: SH_CLASS_LIVE, SH_CLASS_CLOSED, SH_CLASS_SEAT, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR
+    enum: SH_CLASS_LIVE, SH_CLASS_CLOSED, SH_CLASS_SEAT, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR, SH_CLASS_GROUP
     enum: SH_POOL_ENTRY, SH_POOL_SLOT, SH_POOL_WAITER, SH_WAITS_TASK, SH_WAITS_CLIENT, SH_ROLE_DAEMON, SH_OWNER_SHARED
     enum: SH_MAX_CLASSES, SH_NUMBER_ACTOR, SH_NUMBER_PUT, SH_NUMBER_PERMIT, SH_NUMBER_ITEM
     enum: SH_LOC_NONE, SH_LOC_BLOCK, SH_LOC_RUN
@@ -444,3 +454,13 @@ cdef extern from "bind/context.h":
         cbool adopts
         uint64_t client
     sh_thread_context sh_context
+
+cdef extern from "node/group.h" nogil:
+    ctypedef struct sh_bundle:
+        sh_demand demand
+        uint32_t cpu_used
+        sh_ledger ledger
+    sh_status sh_repair_define_group(sh_repair *d, const sh_demand *bundles, uint32_t n, uint32_t *class_id)
+    cbool sh_repair_reserve_group(sh_repair *d, uint32_t class_id)
+    void sh_repair_remove_group(sh_repair *d, uint32_t class_id)
+    cbool sh_repair_look_at_bundle(sh_repair *d, uint32_t class_id, uint32_t bundle, sh_bundle *out)

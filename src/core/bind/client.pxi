@@ -140,6 +140,13 @@ cdef class Client:
         self.check()
         return sh_class_memory(&self.s.seg, class_id)
 
+    def class_tag(self, uint32_t class_id) -> int:
+        self.check()
+        return sh_load32_relaxed(&sh_class_at(&self.s.seg, class_id).tag)
+
+    def forget_templates(self) -> None:
+        _forget_templates(self.callers)
+
     @property
     def lease(self) -> dict:
         return {"gpu_mask": <uint32_t>(sh_load_relaxed(&self.s.me.x_lease) >> 32)}
@@ -499,5 +506,4 @@ cdef class Client:
             if sh_self_usable(&self.s) == SH_OK:
                 sh_ref_leave(&self.s)
         self._leave_segment()
-        for caller in list(self.callers):  # or functions would keep the mapping, and with it the memory of a node that is gone
-            (<Caller>caller).template = None
+        self.forget_templates()  # or functions would keep the mapping, and with it the memory of a node that is gone

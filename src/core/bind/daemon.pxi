@@ -1,6 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # NodeCore: the daemon's side of a segment.
 
+cdef uint32_t _put_demands(dict demands, uint32_t *kinds, uint32_t *milli) except? 0:
+    if len(demands) > SH_MAX_DEMANDS:
+        raise _status.Invalid(f"a task may demand {SH_MAX_DEMANDS} kinds of resources, not {len(demands)}")
+    for i, kind in enumerate(sorted(demands)):
+        kinds[<int>i] = kind
+        milli[<int>i] = demands[kind]
+    return <uint32_t>len(demands)
+
+
 @cython.final
 cdef class NodeCore:
     """Creates a node's segment and runs its repair thread."""
@@ -65,23 +74,22 @@ cdef class NodeCore:
         with nogil:
             sh_repair_fence(self.d, index, epoch)
 
-    cdef int _shape(self, sh_shape *shape, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli) except -1:
+    cdef int _shape(self, sh_shape *shape, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli, int group, int bundle, uint32_t tag) except -1:
         memset(shape, 0, sizeof(sh_shape))
-        if len(demands) > SH_MAX_DEMANDS:
-            raise _status.Invalid(f"a task may demand {SH_MAX_DEMANDS} kinds of resources, not {len(demands)}")
         shape.root = root
         shape.cpu_milli = cpu_milli
         shape.gpu_milli = gpu_milli
-        for i, kind in enumerate(sorted(demands)):
-            shape.kinds[<int>i] = kind
-            shape.milli[<int>i] = demands[kind]
-        shape.n_demands = <uint32_t>len(demands)
+        shape.n_demands = _put_demands(demands, shape.kinds, shape.milli)
+        shape.group = <uint32_t>(group + 1)
+        shape.bundle = <uint32_t>(bundle + 1)
+        shape.tag = tag
         return 0
 
-    def define_class(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0, int priority=0, uint32_t crew=0) -> int:
+    def define_class(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0, int priority=0, uint32_t crew=0,
+                     int group=-1, int bundle=-1, uint32_t tag=0) -> int:
         cdef sh_shape shape
         cdef uint32_t class_id
-        self._shape(&shape, root, cpu_milli, demands, gpu_milli)
+        self._shape(&shape, root, cpu_milli, demands, gpu_milli, group, bundle, tag)
         shape.priority = _checked_priority(priority)
         shape.crew = crew
         cdef sh_status status = sh_repair_define_class(self.d, &shape, &class_id)
@@ -89,14 +97,55 @@ cdef class NodeCore:
             _raise(status, "no further scheduling class can be defined")
         return class_id
 
-    def define_actor(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0) -> int:
+    def define_actor(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0, int group=-1,
+                     int bundle=-1, uint32_t tag=0) -> int:
         cdef sh_shape shape
         cdef uint32_t class_id
-        self._shape(&shape, root, cpu_milli, demands, gpu_milli)
+        self._shape(&shape, root, cpu_milli, demands, gpu_milli, group, bundle, tag)
         cdef sh_status status = sh_repair_define_actor(self.d, &shape, &class_id)
         if status != SH_OK:
             _raise(status, "no further actor can be defined")
         return class_id
+
+    def define_group(self, bundles) -> int:
+        cdef uint32_t class_id, i, n = <uint32_t>len(bundles)
+        cdef sh_demand *demands = <sh_demand *>calloc(max(n, 1), sizeof(sh_demand))
+        cdef sh_status status
+        if demands == NULL:
+            raise MemoryError()
+        try:
+            for i in range(n):
+                demands[i].cpu_milli, demands[i].gpu_milli, others = bundles[i]
+                demands[i].n = _put_demands(others, demands[i].kinds, demands[i].milli)
+            with nogil:
+                status = sh_repair_define_group(self.d, demands, n, &class_id)
+        finally:
+            free(demands)
+        if status != SH_OK:
+            _raise(status, "no further placement group can be defined")
+        return class_id
+
+    def reserve_group(self, uint32_t class_id) -> bool:
+        cdef bint granted
+        with nogil:
+            granted = sh_repair_reserve_group(self.d, class_id)
+        return granted
+
+    def remove_group(self, uint32_t class_id) -> None:
+        with nogil:
+            sh_repair_remove_group(self.d, class_id)
+
+    def bundle_available(self, uint32_t class_id, uint32_t bundle) -> dict | None:
+        cdef sh_bundle b
+        if not sh_repair_look_at_bundle(self.d, class_id, bundle, &b):
+            return None
+        out = {-1: b.demand.cpu_milli - b.cpu_used} if b.demand.cpu_milli else {}
+        if b.demand.gpu_milli:
+            out[0] = sh_ledger_gpu_milli(&b.ledger) - sh_ledger_gpu_used(&b.ledger)
+        for i in range(b.demand.n):
+            kind = b.demand.kinds[i]
+            out[kind] = b.ledger.capacity[<int>kind] - b.ledger.used[<int>kind]
+        return out
 
     def set_restarts(self, uint32_t class_id, bint restarts, uint32_t incarnation) -> None:
         with nogil:
@@ -277,10 +326,10 @@ cdef class NodeCore:
         # Seats that leases hold but do not use up are free CPU too.
         out = {-1: int(stats.free_seats + stats.leased_seats) * 1000 - int(self.d.seat_pool_milli)}
         for kind in range(1, SH_MAX_KINDS):
-            if self.d.capacity[kind]:
-                out[kind] = self.d.capacity[kind] - self.d.used[kind]
-        if self.d.capacity[0]:
-            out[0] = self.d.capacity[0] - sum(self.d.gpu_used[i] for i in range(32))
+            if self.d.ledger.capacity[kind]:
+                out[kind] = self.d.ledger.capacity[kind] - self.d.ledger.used[kind]
+        if sh_ledger_gpu_milli(&self.d.ledger):
+            out[0] = sh_ledger_gpu_milli(&self.d.ledger) - sh_ledger_gpu_used(&self.d.ledger)
         return out
 
     def clients(self) -> list:

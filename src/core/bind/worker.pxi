@@ -58,6 +58,11 @@ cdef class Caller:
         return _submit(t, args, kwargs)
 
 
+cdef object _forget_templates(object callers):
+    for caller in list(callers):
+        (<Caller>caller).template = None
+
+
 cdef bint _is_big(object value):
     kind = type(value)
     if kind is bytes:

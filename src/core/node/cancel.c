@@ -58,8 +58,17 @@ static void begin_children(sh_repair *d, sh_id128 parent, bool force) {
   }
 }
 
-static const sh_system_error cancelled = {.code = SH_ERR_CANCELLED, .wait_status = -1};
-static const sh_system_error timed_out = {.code = SH_ERR_TIMED_OUT, .wait_status = -1};
+/* What a task that is being ended ends in. */
+static sh_system_error error_of(const sh_repair *d, const sh_ending *e) {
+  sh_system_error error = {.code = SH_ERR_TIMED_OUT, .wait_status = -1};
+  if (e->cancelled)
+    error.code = SH_ERR_CANCELLED;
+  if (e->removed) {
+    error.code = SH_ERR_GROUP_REMOVED;
+    error.class_id = sh_slot_class(sh_slot_at(&d->seg, e->slot));
+  }
+  return error;
+}
 
 /* A call that its actor has put aside, with the caller's later calls behind it, is gone: the actor is to look at those it has put
  * aside. It does after it has cleared this bit, of a ring of ours that is empty (order.c). */
@@ -114,7 +123,8 @@ static bool take_queued(sh_repair *d, sh_ending *e, uint64_t word) {
   e->began |= sh_load32_relaxed(&t->x_attempt) != 0;
   if (!sh_cas(&t->word, &word, mine))
     return false;
-  sh_sweep_resolve(d, e->slot, mine, &cancelled);
+  sh_system_error error = error_of(d, e);
+  sh_sweep_resolve(d, e->slot, mine, &error);
   if (aside)
     tell_actor(d, class_id);
   /* Work that waits for a lease, or for an environment, is counted by its hints. Those of cancelled tasks would have resources
@@ -134,7 +144,8 @@ static void resolve(sh_repair *d, uint32_t at, uint64_t word) {
     if (sh_sweep_repeat(d, e.slot, word))
       return;
   }
-  sh_sweep_resolve(d, e.slot, word, e.cancelled ? &cancelled : &timed_out);
+  sh_system_error error = error_of(d, &e);
+  sh_sweep_resolve(d, e.slot, word, &error);
 }
 
 static void kill_worker(sh_repair *d, sh_ending *e, uint64_t word) {
@@ -142,8 +153,9 @@ static void kill_worker(sh_repair *d, sh_ending *e, uint64_t word) {
   uint64_t killing = sh_word(e->generation, SH_TASK_KILLING, client, sh_word_tag(word));
   if (!sh_cas(&sh_slot_at(&d->seg, e->slot)->word, &word, killing))
     return;
-  d->verdicts[client] = e->cancelled ? SH_VERDICT_CANCEL : SH_VERDICT_OVERDUE;
-  sh_event_add(d, SH_EVENT_CONDEMNED, client, sh_known_client(d, client)->x_epoch, 0);
+  sh_verdict verdict = e->removed ? SH_VERDICT_REMOVED : e->cancelled ? SH_VERDICT_CANCEL : SH_VERDICT_OVERDUE;
+  d->verdicts[client] = (uint8_t)verdict;
+  sh_event_add(d, SH_EVENT_CONDEMNED, client, sh_known_client(d, client)->x_epoch, verdict);
 }
 
 /* One step, and as many as can be made at once. True: it is over. */
@@ -211,6 +223,29 @@ void sh_cancel_run(sh_repair *d, bool tick, uint64_t now_ns) {
     if (over.recursive && over.began && is_over(d, &over)) /* it can submit no more: what it did since our first look */
       begin_children(d, over.id, over.kill_ns == 0);
   }
+}
+
+void sh_cancel_group(sh_repair *d, uint32_t group, uint64_t now_ns) {
+  uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_SLOT) * sh_pool_of(&d->seg, SH_POOL_SLOT)->chunk_records;
+  for (uint32_t i = 0; i < end; i++) {
+    sh_slot *t = sh_slot_at(&d->seg, i);
+    uint64_t word = sh_load_acquire(&t->word);
+    uint32_t state = sh_word_state(word), class_id = sh_slot_class(t);
+    if (state < SH_TASK_READY || state > SH_TASK_LAST || state == SH_TASK_COMMITTED || class_id >= SH_MAX_CLASSES)
+      continue;
+    const sh_class *k = sh_known_class(d, class_id);
+    sh_fence_acquire();
+    if (k->kind != SH_CLASS_LEASE || sh_room_group(k->room) != group + 1U ||
+        sh_word_generation(sh_load_relaxed(&t->word)) != sh_word_generation(word))
+      continue; /* the class was another task's */
+    sh_ending *e = line_of(d, (sh_ref){.index = i, .generation = sh_word_generation(word)});
+    if (!e)
+      continue;
+    e->removed |= !e->cancelled;
+    e->cancelled = true;
+    e->kill_ns = 0;
+  }
+  sh_cancel_run(d, false, now_ns);
 }
 
 void sh_cancel_overdue(sh_repair *d, uint32_t client, uint64_t now_ns) {

@@ -28,6 +28,9 @@ void sh_cancel_run(sh_repair *d, bool tick, uint64_t now_ns);
 /* Take hints that are about nothing out of the rings of a task class. */
 void sh_drop_stale_hints(sh_repair *d, uint32_t class_id);
 
+/* The placement group of this class was removed: end all that was to run in it, and what runs with its workers. */
+void sh_cancel_group(sh_repair *d, uint32_t group, uint64_t now_ns);
+
 /* Is the task that this worker runs overdue? Then its attempt is ended like a cancelled one; it may be repeated. Of tasks that
  * a worker runs one in the place of the other, the inner one is looked at, and the outer one when it goes on. */
 void sh_cancel_overdue(sh_repair *d, uint32_t client, uint64_t now_ns);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Resources other than one CPU: leases for task classes, reservations for actors. Sole writer: the repair thread.
+ * Resources other than one CPU: leases for task classes, reservations for actors and placement groups. Sole writer: the repair
+ * thread.
  *
  * CPUs of a lease are seats that client 0 holds on its behalf; fractions share a seat. The class that has waited longest is
  * served first: seats are collected for it (x_wanted) while one-CPU tasks flow, so it is not starved by them. */
 #include "base/os.h"
+#include "node/group.h"
 #include "node/idle.h"
 #include "node/known.h"
 #include "node/repair.h"
@@ -45,71 +47,65 @@ static uint32_t hold_seats(sh_repair *d, uint32_t want) {
   return held;
 }
 
-static uint32_t pick_gpus(const sh_repair *d, uint32_t milli) {
-  uint32_t mask = 0, whole = milli / 1000U, n = d->capacity[0] / 1000U;
-  for (uint32_t g = 0; g < n && g < 32U; g++) {
-    if (milli < 1000U && milli > 0 && d->gpu_used[g] + milli <= 1000U)
-      return 1U << g;
-    if (milli >= 1000U && d->gpu_used[g] == 0 && whole) {
-      mask |= 1U << g;
-      whole--;
-    }
-  }
-  return milli >= 1000U && whole == 0 ? mask : 0;
+bool sh_lease_take_cpu(sh_repair *d, uint32_t milli) {
+  if (seats_for(milli) > d->seg.fixed.n_seats)
+    return false; /* never: collect nothing for it */
+  uint32_t want = seats_for(d->seat_pool_milli + milli);
+  if (hold_seats(d, want) < want)
+    return false;
+  d->seat_pool_milli += milli;
+  return true;
 }
 
-static void book_gpus(sh_repair *d, uint32_t mask, uint32_t milli, bool on) {
-  uint32_t each = milli >= 1000U ? 1000U : milli;
-  for (uint32_t g = 0; g < 32U; g++)
-    if (mask & (1U << g))
-      d->gpu_used[g] = on ? d->gpu_used[g] + each : d->gpu_used[g] > each ? d->gpu_used[g] - each : 0;
+void sh_lease_give_cpu(sh_repair *d, uint32_t milli) {
+  d->seat_pool_milli -= milli;
+  (void)hold_seats(d, seats_for(d->seat_pool_milli));
+  sh_wake_worker(&d->seg);
 }
 
-static bool others_fit(sh_repair *d, sh_class *c) {
-  uint32_t n = sh_load32_relaxed(&c->n_demands);
-  for (uint32_t i = 0; i < n && i < SH_MAX_DEMANDS; i++) {
-    uint32_t kind = sh_load32_relaxed(&c->demands[i].kind);
-    if (kind >= SH_MAX_KINDS || d->used[kind] + sh_load32_relaxed(&c->demands[i].milli) > d->capacity[kind])
-      return false;
-  }
-  uint32_t gpu = sh_load32_relaxed(&c->gpu_milli);
-  return gpu == 0 || pick_gpus(d, gpu) != 0;
+/* Are the resources of the node there that a class waits for, but for CPUs? */
+static bool others_fit(sh_repair *d, uint32_t class_id) {
+  const sh_class *c = sh_known_class(d, class_id);
+  if (c->kind == SH_CLASS_GROUP)
+    return sh_group_others_fit(d, class_id);
+  sh_demand demand = sh_demand_of(c);
+  return c->room == 0 && sh_ledger_fits(&d->ledger, &demand);
 }
 
 /* Book everything of a class, or nothing. Seats may be collected towards it although the answer is no. */
 static bool book(sh_repair *d, uint32_t class_id, sh_claims *claims) {
-  sh_class *c = sh_known_class(d, class_id);
-  uint32_t cpu = sh_load32_relaxed(&c->cpu_milli), gpu = sh_load32_relaxed(&c->gpu_milli);
-  if (!others_fit(d, c))
-    return false;
-  uint32_t want = seats_for(d->seat_pool_milli + cpu);
-  if (seats_for(cpu) > d->seg.fixed.n_seats)
-    return false; /* never: collect nothing for it */
-  if (hold_seats(d, want) < want)
-    return false;
-  d->seat_pool_milli += cpu;
-  for (uint32_t i = 0; i < sh_load32_relaxed(&c->n_demands); i++)
-    d->used[sh_load32_relaxed(&c->demands[i].kind)] += sh_load32_relaxed(&c->demands[i].milli);
-  *claims = (sh_claims){.class_id = class_id + 1U, .cpu_milli = cpu, .gpu_mask = gpu ? pick_gpus(d, gpu) : 0};
-  book_gpus(d, claims->gpu_mask, gpu, true);
+  const sh_class *c = sh_known_class(d, class_id);
+  sh_claims booked = {.class_id = class_id + 1U, .cpu_milli = c->cpu_milli, .demand = sh_demand_of(c)};
+  if (c->room) {
+    if (!sh_group_book(d, c, &booked))
+      return false;
+  } else {
+    if (!sh_ledger_fits(&d->ledger, &booked.demand) || !sh_lease_take_cpu(d, c->cpu_milli))
+      return false;
+    booked.gpu_mask = sh_ledger_book(&d->ledger, &booked.demand);
+  }
+  *claims = booked;
   return true;
 }
 
 static void give_cpu_back(sh_repair *d, sh_claims *claims) {
-  d->seat_pool_milli -= claims->cpu_milli;
+  if (claims->group) {
+    sh_group_give_cpu_back(d, claims);
+    return;
+  }
+  sh_lease_give_cpu(d, claims->cpu_milli);
   claims->cpu_milli = 0;
-  (void)hold_seats(d, seats_for(d->seat_pool_milli));
-  sh_wake_worker(&d->seg);
 }
 
 static void unbook(sh_repair *d, sh_claims *claims) {
   if (claims->class_id == 0)
     return;
-  sh_class *c = sh_known_class(d, claims->class_id - 1U);
-  for (uint32_t i = 0; i < sh_load32_relaxed(&c->n_demands); i++)
-    d->used[sh_load32_relaxed(&c->demands[i].kind)] -= sh_load32_relaxed(&c->demands[i].milli);
-  book_gpus(d, claims->gpu_mask, sh_load32_relaxed(&c->gpu_milli), false);
-  give_cpu_back(d, claims);
+  if (claims->group) {
+    sh_group_unbook(d, claims);
+  } else {
+    sh_ledger_unbook(&d->ledger, &claims->demand, claims->gpu_mask);
+    give_cpu_back(d, claims);
+  }
   *claims = (sh_claims){0};
 }
 
@@ -290,6 +286,15 @@ static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t crew, uint64
 static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_class *c = sh_known_class(d, class_id);
   uint32_t root = sh_load32_relaxed(&c->root), crew = sh_load32_relaxed(&c->crew), gpu_mask;
+  if (sh_load32_relaxed(&c->kind) == SH_CLASS_GROUP) {
+    if (!sh_group_grant(d, class_id)) {
+      starve(d, class_id, now_ns);
+      return SH_FULL;
+    }
+    d->actor_waits[class_id] = 0;
+    sh_event_add(d, SH_EVENT_GRANTED, class_id, 0, 0);
+    return SH_EMPTY;
+  }
   if (sh_load32_relaxed(&c->kind) == SH_CLASS_ACTOR) {
     if (!sh_lease_actor(d, class_id, &gpu_mask)) {
       starve(d, class_id, now_ns);
@@ -460,7 +465,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     served = served && status == SH_OK;
     d->short_of_leases |= status == SH_FULL;
     uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
-    if (status == SH_FULL && others_fit(d, c) && need <= d->seg.fixed.n_seats) {
+    if (status == SH_FULL && others_fit(d, class_id) && need <= d->seg.fixed.n_seats) {
       uint32_t held = seats_held(d);
       wanted = need > held ? need - held : 0;
       break; /* the rest waits behind it: it is being collected for */

@@ -124,7 +124,13 @@ static inline sh_ref sh_log_ref(uint64_t e) {
 #define SH_MAX_DEMANDS 8U
 #define SH_PRIORITY_USUAL 128U /* what a priority of 0 is stored as */
 #define SH_KIND_MEMORY 1U      /* counted in MiB; a lease that is enforced: x_allowance */
-typedef enum sh_class_kind { SH_CLASS_SEAT = 1, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR } sh_class_kind;
+typedef enum sh_class_kind {
+  SH_CLASS_SEAT = 1,
+  SH_CLASS_FREE_RUN,
+  SH_CLASS_LEASE,
+  SH_CLASS_ACTOR,
+  SH_CLASS_GROUP, /* a placement group, which has no tasks: group.h */
+} sh_class_kind;
 
 typedef struct sh_class { /* written by the daemon, except the bits */
   sh_a64 word;
@@ -137,6 +143,8 @@ typedef struct sh_class { /* written by the daemon, except the bits */
   sh_a32 x_restarts;     /* actor: 1: when its process dies, another one follows; its calls wait for that */
   sh_a32 x_incarnation;  /* actor: processes that it had before the present one */
   sh_a32 crew;           /* task class: who takes its tasks */
+  sh_a32 room;           /* whose resources it books: sh_room; 0 = the node's */
+  sh_a32 tag;            /* the front end's: classes of different tags are never one */
   sh_a32 spare0;
   struct {
     sh_a32 kind, milli;
@@ -144,6 +152,17 @@ typedef struct sh_class { /* written by the daemon, except the bits */
   sh_system_error end;            /* why it was closed */
   sh_a64 x_bits[SH_CLIENT_WORDS]; /* hint: this client's ring of the class may hold something */
 } sh_class;
+
+/* A bundle of a placement group: class + 1 of the group, bundle + 1; 0 = none, any. */
+static inline uint32_t sh_room(uint32_t group, uint32_t bundle) {
+  return group | (bundle << 16);
+}
+static inline uint32_t sh_room_group(uint32_t room) {
+  return room & 0xFFFFU;
+}
+static inline uint32_t sh_room_bundle(uint32_t room) {
+  return room >> 16;
+}
 
 /* ---- seats: one word a CPU ---- */
 

@@ -2,6 +2,7 @@
  *
  * Clients and classes come and go: each record is made and ended here, first in what the daemon knows of it. */
 #include "node/cancel.h"
+#include "node/group.h"
 #include "node/known.h"
 #include "node/look.h"
 #include "node/task.h"
@@ -89,7 +90,9 @@ static uint32_t crew_of(const sh_shape *shape) {
 static bool same_shape(sh_class *c, const sh_shape *shape) {
   if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->crew) != crew_of(shape) ||
       sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli || sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli ||
-      sh_load32_relaxed(&c->n_demands) != shape->n_demands || sh_load32_relaxed(&c->priority) != stored_priority(shape))
+      sh_load32_relaxed(&c->n_demands) != shape->n_demands ||
+      sh_load32_relaxed(&c->priority) != stored_priority(shape) || c->room != sh_room(shape->group, shape->bundle) ||
+      c->tag != shape->tag)
     return false;
   for (uint32_t i = 0; i < shape->n_demands; i++)
     if (sh_load32_relaxed(&c->demands[i].kind) != shape->kinds[i] ||
@@ -98,8 +101,19 @@ static bool same_shape(sh_class *c, const sh_shape *shape) {
   return true;
 }
 
-static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uint32_t *class_id) {
-  if (shape->n_demands > SH_MAX_DEMANDS)
+static bool is_single_class(const sh_class *c) {
+  return c->kind == SH_CLASS_ACTOR || c->kind == SH_CLASS_GROUP;
+}
+
+static bool is_room(const sh_repair *d, const sh_shape *shape) {
+  if (shape->group == 0)
+    return shape->bundle == 0;
+  return shape->group <= SH_MAX_CLASSES && d->groups[shape->group - 1U] && shape->bundle <= SH_MAX_BUNDLES;
+}
+
+sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uint32_t *class_id) {
+  bool is_single = kind == SH_CLASS_ACTOR || kind == SH_CLASS_GROUP;
+  if (shape->n_demands > SH_MAX_DEMANDS || !is_room(d, shape))
     return SH_INVALID;
   for (uint32_t i = 0; i < shape->n_demands; i++)
     if (shape->kinds[i] >= SH_MAX_KINDS || shape->kinds[i] == 0)
@@ -109,13 +123,13 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
     sh_class *c = sh_known_class(d, i);
     uint64_t word = sh_load_relaxed(&c->word);
     if (sh_word_state(word) == SH_CLASS_LIVE) {
-      if (kind != SH_CLASS_ACTOR && sh_load32_relaxed(&c->kind) != SH_CLASS_ACTOR && same_shape(c, shape)) {
+      if (!is_single && !is_single_class(c) && same_shape(c, shape)) {
         *class_id = i;
         return SH_OK;
       }
     } else if (found == SH_MAX_CLASSES && sh_word_state(word) == SH_FREE) {
       found = i;
-      if (kind == SH_CLASS_ACTOR)
+      if (is_single)
         break;
     }
   }
@@ -134,7 +148,9 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
                   .gpu_milli = shape->gpu_milli,
                   .n_demands = shape->n_demands,
                   .priority = stored_priority(shape),
-                  .crew = crew_of(shape)};
+                  .crew = crew_of(shape),
+                  .room = sh_room(shape->group, shape->bundle),
+                  .tag = shape->tag};
   d->ranked |= shape->priority != 0;
   for (uint32_t i = 0; i < shape->n_demands; i++) {
     k->demands[i].kind = shape->kinds[i];
@@ -155,17 +171,18 @@ static sh_status define(sh_repair *d, const sh_shape *shape, sh_class_kind kind,
 
 sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id) {
   sh_class_kind kind = SH_CLASS_LEASE;
-  if (shape->gpu_milli == 0 && shape->n_demands == 0 && (shape->cpu_milli == 0 || shape->cpu_milli == SH_CPU_MILLI))
+  if (shape->group == 0 && shape->gpu_milli == 0 && shape->n_demands == 0 &&
+      (shape->cpu_milli == 0 || shape->cpu_milli == SH_CPU_MILLI))
     kind = shape->cpu_milli ? SH_CLASS_SEAT : SH_CLASS_FREE_RUN;
   pthread_mutex_lock(&d->lock);
-  sh_status status = define(d, shape, kind, class_id);
+  sh_status status = sh_define(d, shape, kind, class_id);
   pthread_mutex_unlock(&d->lock);
   return status;
 }
 
 sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id) {
   pthread_mutex_lock(&d->lock);
-  sh_status status = define(d, shape, SH_CLASS_ACTOR, class_id);
+  sh_status status = sh_define(d, shape, SH_CLASS_ACTOR, class_id);
   pthread_mutex_unlock(&d->lock);
   return status;
 }
@@ -236,6 +253,8 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   pthread_mutex_lock(&d->lock);
   for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
     sh_class *k = sh_known_class(d, i);
+    if (k->root == root && k->kind == SH_CLASS_LEASE && sh_word_state(k->word) == SH_CLASS_CLOSED)
+      k->x_unreferenced = 1U; /* of a removed group: from here on nobody can submit to it */
     if (sh_word_state(k->word) != SH_CLASS_LIVE || k->root != root)
       continue;
     bool actor = k->kind == SH_CLASS_ACTOR;
@@ -259,7 +278,10 @@ sh_status sh_repair_set_capacity(sh_repair *d, uint32_t kind, uint32_t milli) {
   if (kind >= SH_MAX_KINDS)
     return SH_INVALID;
   pthread_mutex_lock(&d->lock);
-  d->capacity[kind] = milli;
+  if (kind == 0)
+    sh_ledger_set_gpus(&d->ledger, milli / SH_WHOLE_MILLI);
+  else
+    d->ledger.capacity[kind] = milli;
   pthread_mutex_unlock(&d->lock);
   return SH_OK;
 }

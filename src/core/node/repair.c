@@ -4,6 +4,7 @@
 #include "base/grow.h"
 #include "base/os.h"
 #include "node/cancel.h"
+#include "node/group.h"
 #include "node/idle.h"
 #include "node/known.h"
 #include "node/layout.h"
@@ -97,6 +98,7 @@ static bool private_tables(sh_repair *d) {
   d->progress = calloc(SH_MAX_CLIENTS, sizeof *d->progress);
   d->actors = calloc(SH_MAX_CLASSES, sizeof *d->actors);
   d->actor_waits = calloc(SH_MAX_CLASSES, 1);
+  d->groups = calloc(SH_MAX_CLASSES, sizeof *d->groups);
   d->starved_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->starved_told = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->lacking_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
@@ -112,8 +114,8 @@ static bool private_tables(sh_repair *d) {
   d->entry_doubts = entries;
   d->slot_doubts = slots;
   return d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases && d->verdicts &&
-         d->progress && d->actors && d->actor_waits && d->starved_since && d->starved_told && d->ring_heads &&
-         d->backlog;
+         d->progress && d->actors && d->actor_waits && d->groups && d->starved_since && d->starved_told &&
+         d->ring_heads && d->backlog;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
@@ -151,7 +153,6 @@ sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {
   d->counts.context = d;
   struct epoll_event e = {.events = EPOLLIN, .data.u64 = POKE_TAG};
   (void)epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, d->poke_fd, &e);
-  d->capacity[0] = 0;
   d->pressed_max = PRESSED_MAX;
   d->pressed_pause_ns = PRESSED_PAUSE_NS;
   return SH_OK;
@@ -301,6 +302,7 @@ void sh_repair_close(sh_repair *d) {
   free(d->progress);
   free(d->actors);
   free(d->actor_waits);
+  sh_group_close_all(d);
   free(d->starved_since);
   free(d->starved_told);
   free(d->lacking_since);

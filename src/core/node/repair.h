@@ -10,6 +10,7 @@
 #define SH_NODE_REPAIR_H
 
 #include "node/counts.h"
+#include "node/ledger.h"
 #include "node/spill.h"
 #include "node/warm.h"
 
@@ -17,7 +18,6 @@
 
 #define SH_TICK_NS 40000000U /* two of them and what they set in motion fit into 100 ms */
 #define SH_WORK_NS 5000000U  /* for releases in one round */
-#define SH_MAX_KINDS 64U     /* resource kinds of a node; 0 = gpu */
 #define SH_CPU_MILLI 1000U
 #define SH_WORK_NS 5000000U /* for releases in one round */
 
@@ -29,7 +29,8 @@ typedef enum sh_event_kind {
   SH_EVENT_QUARANTINED,        /* a = pool or SH_DAMAGED_*, b = index */
   SH_EVENT_FLUSH,              /* a = a client that sits on references it dropped; 0 = all: the store is full */
   SH_EVENT_LIMITED,            /* processes under a memory limit may have grown: measure them */
-  SH_EVENT_CONDEMNED,          /* a = client, b = epoch: kill it, its task was ended by force */
+  SH_EVENT_CONDEMNED,          /* a = client, b = epoch: kill it, its task was ended by force; c = sh_verdict */
+  SH_EVENT_GRANTED,            /* a = class id of a placement group that has its resources */
 } sh_event_kind;
 typedef struct sh_event {
   int64_t kind, a, b, c;
@@ -39,6 +40,8 @@ typedef struct sh_claims { /* what a lease or an actor holds */
   uint32_t class_id;       /* + 1; 0 = nothing */
   uint32_t cpu_milli;      /* 0 once given back by a parked get */
   uint32_t gpu_mask;
+  uint32_t group, bundle; /* where it is booked: class + 1 of a placement group, 0 = the node */
+  sh_demand demand;       /* as it was booked: the class may be another one by the time that this ends */
 } sh_claims;
 
 /* Why the daemon kills a worker: decides what becomes of the task in it. */
@@ -47,7 +50,8 @@ typedef enum sh_verdict {
   SH_VERDICT_LIMIT,    /* it holds more memory than it may: it fails, for it would do so again */
   SH_VERDICT_PRESSURE, /* the node runs out of memory: it is retried later, not at once, and has a count of its own */
   SH_VERDICT_CANCEL,   /* it was cancelled by force; about no other task of the worker */
-  SH_VERDICT_OVERDUE   /* it ran too long and does not end by itself; likewise */
+  SH_VERDICT_OVERDUE,  /* it ran too long and does not end by itself; likewise */
+  SH_VERDICT_REMOVED   /* its placement group was removed; likewise */
 } sh_verdict;
 
 typedef struct sh_put_off { /* a task that waits for its next attempt; its word is CLAIMED by client 0 */
@@ -60,6 +64,7 @@ typedef struct sh_ending { /* a task that is being ended: cancel.h */
   sh_id128 id;
   uint64_t kill_ns; /* when its worker is killed for it */
   bool cancelled;   /* else only this attempt is ended, which is overdue */
+  bool removed;     /* cancelled, because its placement group was removed */
   bool recursive, began;
 } sh_ending;
 
@@ -72,6 +77,8 @@ typedef struct sh_progress {            /* what the last tick saw of a client */
 typedef struct sh_backlog {
   uint64_t heads, waiting; /* over the rings of a class: hints ever taken, and hints that lie there */
 } sh_backlog;
+
+typedef struct sh_group sh_group;
 
 struct sh_repair {
   sh_segment seg;
@@ -96,7 +103,8 @@ struct sh_repair {
   uint64_t *lacking_taken; /* by class: hints taken when last looked */
   sh_claims *leases;       /* by client */
   sh_claims *actors;       /* by class */
-  uint8_t *actor_waits;    /* by class: reserve_actor was refused */
+  uint8_t *actor_waits;    /* by class: an actor or a group was refused its resources, and waits */
+  sh_group **groups;       /* by class; NULL = it is none */
   uint8_t *verdicts;       /* by client: sh_verdict, until it is swept */
   sh_put_off *put_off;
   uint32_t n_put_off, cap_put_off;
@@ -105,8 +113,7 @@ struct sh_repair {
   uint32_t pressed_max;      /* attempts that pressure may cost a task */
   uint64_t pressed_pause_ns; /* before the first attempt after one; doubles with each further */
   uint32_t n_ticks;
-  uint32_t capacity[SH_MAX_KINDS], used[SH_MAX_KINDS];
-  uint32_t gpu_used[32];    /* milli, by device */
+  sh_ledger ledger;         /* of the node */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
   sh_progress *progress;    /* by client */
   sh_backlog *backlog;      /* by class: the sums of one tick */
@@ -140,6 +147,7 @@ typedef struct sh_shape {
   int32_t priority; /* of task classes: higher first, within the job */
   uint32_t crew;    /* of task classes: 0 = the root's */
   uint32_t kinds[SH_MAX_DEMANDS], milli[SH_MAX_DEMANDS];
+  uint32_t group, bundle, tag; /* group and bundle as in sh_room; tag as in sh_class */
 } sh_shape;
 sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
 sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
@@ -202,7 +210,12 @@ void sh_sweep_put_back(sh_repair *d, uint64_t now_ns);
 /* Hint every READY task; resolve those of closed classes. */
 void sh_sweep_rescan(sh_repair *d);
 void sh_sweep_orphans(sh_repair *d);
+/* A class that is not there yet, or one of the same shape. */
+sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uint32_t *class_id);
 void sh_lease_run(sh_repair *d, uint64_t now_ns);
+/* CPUs of the node, all or none: seats may be collected towards them although the answer is no. And back. */
+bool sh_lease_take_cpu(sh_repair *d, uint32_t milli);
+void sh_lease_give_cpu(sh_repair *d, uint32_t milli);
 void sh_lease_end(sh_repair *d, uint32_t client);
 /* Take leases away from processes that are stopped without a task of it; the CPUs of those that have one. -> how many. */
 uint32_t sh_lease_revoke(sh_repair *d);

@@ -233,6 +233,7 @@ static void refuse(sh_self *self, sh_ref r) {
   if (!sh_cas(&t->word, &word, running))
     return;
   sh_system_error end = sh_class_at(&self->seg, sh_slot_class(t))->end;
+  end.function = t->fn_lo;
   for (uint32_t i = 0; i < t->n_returns; i++)
     sh_fill_system_error(&self->seg, sh_slot_return(&self->seg, t, i), &end);
   (void)sh_commit(self, r.index);

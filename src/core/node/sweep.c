@@ -152,7 +152,7 @@ static void next_attempt(sh_repair *d, uint32_t slot, uint32_t attempt) {
 /* Why the task's process died, as far as the task is concerned. */
 static sh_verdict verdict_on(const sh_repair *d, uint64_t word) {
   sh_verdict verdict = d->verdicts[sh_word_who(word)];
-  bool about_one = verdict == SH_VERDICT_CANCEL || verdict == SH_VERDICT_OVERDUE;
+  bool about_one = verdict == SH_VERDICT_CANCEL || verdict == SH_VERDICT_OVERDUE || verdict == SH_VERDICT_REMOVED;
   if (sh_word_state(word) == SH_TASK_CANCELLED)
     return SH_VERDICT_CANCEL;
   if (sh_word_state(word) == SH_TASK_OVERDUE)
@@ -166,7 +166,7 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
   sh_verdict verdict = verdict_on(d, word);
   uint32_t attempt = sh_load32_relaxed(&t->x_attempt) + 1U;
   uint32_t pressed = (uint32_t)sh_load8_relaxed(&t->x_pressed) + (verdict == SH_VERDICT_PRESSURE ? 1U : 0U);
-  bool retry = verdict != SH_VERDICT_LIMIT && verdict != SH_VERDICT_CANCEL &&
+  bool retry = verdict != SH_VERDICT_LIMIT && verdict != SH_VERDICT_CANCEL && verdict != SH_VERDICT_REMOVED &&
                (verdict != SH_VERDICT_OVERDUE || (t->flags & SH_SLOT_RETRY_OVERDUE));
   if (t->flags & SH_SLOT_ACTOR_CALL)
     retry = retry && retries_actor_call(d, t, attempt);
@@ -178,12 +178,15 @@ static void sweep_running(sh_repair *d, uint32_t slot, uint64_t word, const sh_s
     static const uint32_t codes[] = {[SH_VERDICT_LIMIT] = SH_ERR_OUT_OF_MEMORY,
                                      [SH_VERDICT_PRESSURE] = SH_ERR_OUT_OF_MEMORY,
                                      [SH_VERDICT_CANCEL] = SH_ERR_CANCELLED,
-                                     [SH_VERDICT_OVERDUE] = SH_ERR_TIMED_OUT};
+                                     [SH_VERDICT_OVERDUE] = SH_ERR_TIMED_OUT,
+                                     [SH_VERDICT_REMOVED] = SH_ERR_GROUP_REMOVED};
     sh_system_error told = *error;
     if (told.code == SH_ERR_ACTOR_DIED && sh_known_class(d, told.class_id)->x_restarts)
       told.code = SH_ERR_ACTOR_UNAVAILABLE;
     if (verdict != SH_VERDICT_NONE)
       told.code = codes[verdict];
+    if (verdict == SH_VERDICT_REMOVED)
+      told.class_id = sh_slot_class(t);
     sh_sweep_resolve(d, slot, word, &told);
     return;
   }

@@ -51,6 +51,7 @@ typedef enum sh_error_code {
   SH_ERR_TIMED_OUT,         /* it ran for longer than it may */
   SH_ERR_ACTOR_UNAVAILABLE, /* the actor's process died in the call, and another one follows */
   SH_ERR_ENVIRONMENT,       /* the environment of the class could not be made */
+  SH_ERR_GROUP_REMOVED,     /* the placement group that it was to run in is no more */
 } sh_error_code;
 
 /* An error that the core itself seals: plain numbers, explained by the front end. */

@@ -22,6 +22,12 @@ class Noun(str, Enum):
     workers = "workers"
     nodes = "nodes"
     jobs = "jobs"
+    placement_groups = "placement-groups"
+
+    @property
+    def plural(self) -> str:
+        """As names of functions have it."""
+        return self.value.replace("-", "_")
 
 
 class Summed(str, Enum):
@@ -30,6 +36,7 @@ class Summed(str, Enum):
     tasks = "tasks"
     actors = "actors"
     objects = "objects"
+    placement_groups = "placement-groups"
 
 
 COLUMNS = {
@@ -39,6 +46,7 @@ COLUMNS = {
     Noun.workers: ("pid", "worker_type", "state", "task_name", "name", "n_completed", "busy_s"),
     Noun.nodes: ("node_id", "state", "node_name", "daemon_pid", "resources_total", "resources_available"),
     Noun.jobs: ("job_id", "status", "driver_pid", "driver_state", "n_workers", "n_tasks", "entrypoint"),
+    Noun.placement_groups: ("placement_group_id", "name", "state", "strategy", "bundles", "is_detached", "reason"),
 }
 FILTER = re.compile(r"(\w+)\s*(!?=)\s*(.*)", re.DOTALL)
 
@@ -54,8 +62,8 @@ def functions_of(noun: Noun) -> Functions:
     """The functions of `shoal.util.state` for a noun."""
     from shoal.util import state
 
-    singular = noun.value if noun is Noun.objects else noun.value[:-1]
-    return Functions(getattr(state, f"list_{noun.value}"), getattr(state, f"get_{singular}"))
+    singular = noun.value if noun is Noun.objects else noun.plural[:-1]
+    return Functions(getattr(state, f"list_{noun.plural}"), getattr(state, f"get_{singular}"))
 
 
 def parse_filter(text: str) -> tuple[str, str, str]:
@@ -93,10 +101,10 @@ def get_row(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Everything about one task, actor, object, worker, node or job."""
+    """Everything about one task, actor, object, worker, node, job or placement group."""
     with failing():
         rows = functions_of(noun).list(address, limit=10**9, detail=True)
-    id_field = f"{noun.value[:-1]}_id"
+    id_field = f"{noun.plural[:-1]}_id"
     found = [row for row in rows if row[id_field] == id] or [row for row in rows if row[id_field].startswith(id)]
     if not found:
         raise fail(f"there is no {noun.value[:-1]} {id} now; `shoal list {noun.value}` shows what there is")
@@ -111,11 +119,11 @@ def get_row(
 def summarize(
     noun: Annotated[Summed, typer.Argument(help="What to count.")], address: Address = None, as_json: AsJson = False
 ) -> None:
-    """Count tasks by name, actors by class, objects by process."""
+    """Count tasks by name, actors by class, objects by process, placement groups by strategy."""
     from shoal.util import state
 
     with failing():
-        summary = getattr(state, f"summarize_{noun.value}")(address)["cluster"]
+        summary = getattr(state, f"summarize_{noun.value.replace('-', '_')}")(address)["cluster"]
     if as_json:
         print_json(summary)
         return

@@ -50,6 +50,7 @@ class Actor:
     is_possible: bool  # the node has, in all, what it demands
     is_detached: bool  # it is what its job is there for
     restarts: Restarts
+    group: str = ""  # id of the placement group that it lives in
     process: WorkerProcess | None = None  # None: queued, or restarting
     handle: tuple[int, int] | None = None  # entry of the handle object; None: its constructor is not called yet
     is_held: bool = False  # by the registry
@@ -94,9 +95,16 @@ class Actors:
         self.ended: deque[EndedActor] = deque(maxlen=MAX_ENDED)  # the oldest first
 
     def create(
-        self, creator: Connection, job: Job, asked: CreateActor, define: Callable[[], int], *, is_possible: bool = True
+        self,
+        creator: Connection,
+        job: Job,
+        asked: CreateActor,
+        define: Callable[[], int],
+        is_possible: Callable[[int, dict[str, float]], bool],
     ) -> int:
-        """Reserve an actor and, resources permitting, start its process -> its class. Raises Refusal."""
+        """Reserve an actor and, resources permitting, start its process -> its class. Raises Refusal.
+
+        `is_possible` says whether a class with such a demand can ever be served."""
         namespace = asked.namespace or job.namespace
         if asked.name is not None and (namespace, asked.name) in self._names:
             raise Refusal(
@@ -118,7 +126,14 @@ class Actors:
             environment=asked.environment,
         )
         actor = self._actors[order.class_id] = Actor(
-            order, job, creator, asked.ticket, is_possible, asked.is_detached, Restarts(asked.max_restarts)
+            order,
+            job,
+            creator,
+            asked.ticket,
+            is_possible(order.class_id, asked.resources),
+            asked.is_detached,
+            Restarts(asked.max_restarts),
+            group=asked.place.group,
         )
         if actor.restarts.is_left:
             self._core.set_restarts(order.class_id, True, 0)
@@ -190,17 +205,25 @@ class Actors:
         """(namespace, name) of the living named actors of one namespace, or of all."""
         return sorted(key for key in self._names if namespace in (None, key[0]))
 
-    def end(self, class_id: int, reason: str) -> None:
-        """Kill an actor. Of a dead one: no effect."""
+    def end(self, class_id: int, reason: str, *, is_of_group: bool = False) -> None:
+        """Kill an actor; `is_of_group`: because its placement group was removed. Of a dead one: no effect."""
         actor = self._actors.get(class_id)
         if actor is None:
             return
         self._doom(actor)
         self._settle(actor)
         if actor.process is None:
-            self._close(actor, Death(reason=reason, name=actor.order.class_name), UNREGISTERED, NO_STATUS)
+            death = Death(reason=reason, name=actor.order.class_name, is_of_group=is_of_group)
+            self._close(actor, death, UNREGISTERED, NO_STATUS)
         else:
+            actor.process.is_of_group = is_of_group and not actor.process.is_condemned
             self._kill(actor.process, reason)
+
+    def end_group(self, group_id: str, reason: str) -> None:
+        """Kill the actors of a placement group that is removed."""
+        for class_id, actor in list(self._actors.items()):
+            if actor.group == group_id:
+                self.end(class_id, reason, is_of_group=True)
 
     def replace(self, class_id: int, reason: str) -> None:
         """Kill an actor's process as if it had died by itself: with restarts left another one follows."""

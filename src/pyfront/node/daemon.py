@@ -22,11 +22,13 @@ from shoal._core._node import (
     EVENT_CLIENT_SWEPT,
     EVENT_CONDEMNED,
     EVENT_FLUSH,
+    EVENT_GRANTED,
     EVENT_LIMITED,
     EVENT_NEED_WORKERS,
     EVENT_QUARANTINED,
     EVENT_STARVED,
     ROLE_DRIVER,
+    VERDICT_REMOVED,
     NodeCore,
 )
 from shoal.config import cache_dir, cache_limit, log_dir, log_limit, memory_config
@@ -45,6 +47,8 @@ from shoal.node.metrics_reader import MetricsReader
 from shoal.node.output_tail import OutputTail
 from shoal.node.package_folder import PackageFolder
 from shoal.node.peers import Peer, is_same, peer_of
+from shoal.node.placement_groups import PlacementGroups
+from shoal.node.placing import NODE_ID_LABEL, Placing
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
 from shoal.node.requests import Node, Requests
@@ -73,6 +77,7 @@ LATER_MODULES = (
 )  # what some actors need
 JOB_ENDED = "its job has ended"
 TASK_ENDED = "the task that it ran was cancelled by force"
+GROUP_REMOVED = "the placement group of the task that it ran was removed"
 
 
 class Daemon:
@@ -87,6 +92,7 @@ class Daemon:
         for kind, milli in self._ledger.capacities().items():
             self._core.set_capacity(kind, milli)
         self._metrics = MetricsReader(self._core, self._ledger, store_bytes, settings.metrics_export_port)
+        labels = {NODE_ID_LABEL: session.name, **settings.labels}
         self._config = NodeConfig(
             session.name,
             session.name,
@@ -97,6 +103,7 @@ class Daemon:
             settings.tracing,
             settings.record_lines,
             self._metrics.port,
+            labels,
         )
         self._deaths = Deaths()
         folder = log_dir()
@@ -122,7 +129,9 @@ class Daemon:
         self._actors = Actors(
             self._core, self._deaths, self._pool.start, self._pool.kill, self._end_job, self._log_path
         )
-        self._starvation = Starvation(self._ledger)
+        self._placement_groups = PlacementGroups(self._core, self._ledger, labels, self._deaths, self._actors.end_group)
+        self._placing = Placing(self._ledger, self._placement_groups, session.name, labels)
+        self._starvation = Starvation()
         self._damage_told = False
         self._spiller = make_spiller(
             self._core, settings, store_bytes, self._warn_everybody, self._descriptors.n_spill_files
@@ -136,10 +145,22 @@ class Daemon:
                 self._jobs,
                 self._pool,
                 self._actors,
+                self._placement_groups,
+                self._placing,
                 self._deaths,
                 self._starvation,
                 self._spiller,
-                Tables(self._core, self._config, self._ledger, self._jobs, self._pool, self._actors, self._crews),
+                Tables(
+                    self._core,
+                    self._config,
+                    self._ledger,
+                    self._jobs,
+                    self._pool,
+                    self._actors,
+                    self._crews,
+                    self._placement_groups,
+                    self._placing,
+                ),
                 StackCollector(self._jobs, self._pool),
                 output,
                 self._crews,
@@ -283,6 +304,8 @@ class Daemon:
         self._core.end_root(job.root)
         self._actors.end_job(job)
         self._crews.end_job(job)
+        for group in self._placement_groups.end_job(job):
+            self._placing.forget(group.asked.id)
         for process in self._pool.of_job(job):
             self._pool.kill(process, JOB_ENDED)
         if job.driver is not None:
@@ -313,7 +336,9 @@ class Daemon:
             elif kind == EVENT_LIMITED:
                 is_measuring = True
             elif kind == EVENT_CONDEMNED:
-                self._kill_condemned(a, b)
+                self._kill_condemned(a, b, GROUP_REMOVED if c == VERDICT_REMOVED else TASK_ENDED)
+            elif kind == EVENT_GRANTED:
+                self._placement_groups.granted(a)
         if is_measuring and not self._stopping.is_set():
             self._memory.measure()
 
@@ -330,10 +355,10 @@ class Daemon:
         else:
             self._pool.swept(index, epoch)
 
-    def _kill_condemned(self, index: int, epoch: int) -> None:
+    def _kill_condemned(self, index: int, epoch: int, reason: str) -> None:
         process = self._pool.of_client(index, epoch)
         if process is not None:
-            self._pool.kill(process, TASK_ENDED)
+            self._pool.kill(process, reason)
 
     def _flush_references(self, index: int) -> None:
         """Ask one client, or with index 0 every driver and actor, to let go of the references it has dropped."""
@@ -351,12 +376,16 @@ class Daemon:
             job.warn(text)
 
     def _warn_of_starvation(self, class_id: int, waited_s: float) -> None:
-        job = self._jobs.of_class(class_id)
-        if job is None:
-            return
+        group, job = self._placement_groups.of_class(class_id), self._jobs.of_class(class_id)
         now_s = asyncio.get_running_loop().time()
-        text = self._starvation.warning(class_id, job.classes[class_id], waited_s, now_s)
-        if text is not None:
+        if group is not None:
+            text = self._starvation.warning(class_id, self._placing.wait_of_group(group), waited_s, now_s)
+            job = self._jobs.get(group.job.root)
+        elif job is not None:
+            text = self._starvation.warning(
+                class_id, self._placing.wait_of_class(class_id, job.classes[class_id]), waited_s, now_s
+            )
+        if job is not None and text is not None:
             job.warn(text)
 
     def _warn_of_damage(self) -> None:

@@ -41,6 +41,10 @@ class Deaths:
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
 
+    def forget(self, key: Key) -> None:
+        """The name is another's from here on."""
+        self._known.pop(key, None)
+
     async def describe(self, key: Key, wait_s: float = WAIT_S) -> Death:
         """The death under this name; an empty one if nothing is known of it in time."""
         if key in self._known:

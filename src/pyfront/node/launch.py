@@ -148,6 +148,7 @@ def start_node(
     tracing: bool = False,
     record_lines: bool = False,
     metrics_export_port: int | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Connection:
     """Start a node that ends with this driver. None: as the machine has it; the store takes 30 % of memory.
 
@@ -164,6 +165,7 @@ def start_node(
         tracing=tracing,
         record_lines=record_lines,
         metrics_export_port=metrics_export_port,
+        labels=dict(labels or {}),
     )
     try:
         ours, daemon = _execute_daemon(settings)

@@ -57,6 +57,10 @@ class StandIn:
         """There is none."""
         return 0
 
+    def class_tag(self, class_id: int) -> int:
+        """It is of the usual ones."""
+        return 0
+
     def set_current(self, task: object) -> None:
         """Nobody submits anything here."""
 

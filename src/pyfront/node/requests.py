@@ -23,6 +23,9 @@ from shoal.node.jobs import Job, Jobs
 from shoal.node.metrics import MetricCollector
 from shoal.node.output_tail import OutputTail
 from shoal.node.package_folder import PackageFolder
+from shoal.node.placement_groups import PlacementGroups
+from shoal.node.placement_requests import PlacementRequests, job_of
+from shoal.node.placing import Placing
 from shoal.node.refusal import Refusal
 from shoal.node.resources import Ledger, Shape
 from shoal.node.spiller import Spiller
@@ -73,6 +76,8 @@ class Node:
     jobs: Jobs
     pool: WorkerPool
     actors: Actors
+    placement_groups: PlacementGroups
+    placing: Placing
     deaths: Deaths
     starvation: Starvation
     spiller: Spiller
@@ -133,6 +138,7 @@ class Requests:
             g.FindGroup: self._find_group,
             mt.ReportMetrics: self._report_metrics,
             mt.ReadMetrics: self._read_metrics,
+            **PlacementRequests(node.placement_groups, node.placing).handlers(),
         }
 
     async def answer(self, asker: Connection, message: m.ClientRequest) -> m.Reply:
@@ -147,11 +153,11 @@ class Requests:
         # The key is how others will ask for it: a wrong one would give them a function of somebody else's choice.
         if blake2b(message.blob, digest_size=KEY_BYTES).digest() != message.key:
             raise Refusal(m.Refused.BAD_REQUEST, f"the key of function {message.name} is not the hash of its pickle")
-        _job(asker).functions.setdefault(message.key, (message.blob, message.name))
+        job_of(asker).functions.setdefault(message.key, (message.blob, message.name))
         return m.Ok()
 
     async def _get_function(self, asker: Connection, message: m.GetFunction) -> m.Reply:
-        found = self._node.jobs.function(_job(asker), message.key)
+        found = self._node.jobs.function(job_of(asker), message.key)
         if found is None:
             raise Refusal(m.Refused.NOT_FOUND, f"function {message.key.hex()} was never exported by a job that runs")
         return m.FunctionBlob(*found)
@@ -159,31 +165,30 @@ class Requests:
     # -- classes and actors
 
     async def _define_class(self, asker: Connection, message: m.DefineClass) -> m.Reply:
-        job = _job(asker)
+        job = job_of(asker)
         crew = self._node.crews.of(job, message.environment)
         number = 0 if crew is None else crew.number
         define = partial(self._node.core.define_class, priority=message.priority, crew=number)
-        class_id = self._define(define, job, message.resources)
+        class_id = self._define(define, job, message)
         if crew is not None:
             crew.classes.add(class_id)
             self._node.begin(crew)
-        return m.ClassId(class_id, self._warn_once(class_id, message.resources))
+        return m.ClassId(class_id, self._warn_once(class_id, message))
 
     async def _create_actor(self, asker: Connection, message: m.CreateActor) -> m.Reply:
-        job, node = _job(asker), self._node
+        job, node = job_of(asker), self._node
         root = node.jobs.add_detached(job) if message.is_detached else job
 
         def define() -> int:
-            return self._define(node.core.define_actor, root, message.resources)
+            return self._define(node.core.define_actor, root, message)
 
-        is_possible = node.ledger.shortage(message.resources) is None
         try:
-            class_id = node.actors.create(asker, root, message, define, is_possible=is_possible)
+            class_id = node.actors.create(asker, root, message, define, self._is_possible)
         except Refusal:
             if root is not job:
                 node.jobs.remove(root)
             raise
-        return m.ActorClass(class_id, self._warn_once(class_id, message.resources))
+        return m.ActorClass(class_id, self._warn_once(class_id, message))
 
     async def _register_actor_handle(self, asker: Connection, message: m.RegisterActorHandle) -> m.Reply:
         entry = (message.index, message.generation)
@@ -202,7 +207,7 @@ class Requests:
         return m.Ok()
 
     async def _get_actor(self, asker: Connection, message: m.GetActor) -> m.Reply:
-        namespace = message.namespace or _job(asker).namespace
+        namespace = message.namespace or job_of(asker).namespace
         found = await self._node.actors.find(message.name, namespace)
         self._lend(asker, (found.index, found.generation), f"actor {message.name!r} has just lost its last handle")
         return found
@@ -246,7 +251,7 @@ class Requests:
     # -- references that left the node's bookkeeping
 
     async def _export_ref(self, asker: Connection, message: m.ExportRef) -> m.Reply:
-        job, entry = _job(asker), (message.index, message.generation)
+        job, entry = job_of(asker), (message.index, message.generation)
         before = job.exports.get(message.object_id)
         if before != entry:
             if not self._node.core.hold(*entry):
@@ -264,23 +269,23 @@ class Requests:
     # -- collective groups
 
     async def _open_group(self, asker: Connection, message: g.OpenGroup) -> m.Reply:
-        key, entry = (_job(asker).namespace, message.name), (message.index, message.generation)
+        key, entry = (job_of(asker).namespace, message.name), (message.index, message.generation)
         self._node.groups.open(asker, key, message.world_size, entry)
         return g.GroupOpened()
 
     async def _join_group(self, asker: Connection, message: g.JoinGroup) -> m.Reply:
-        key = (_job(asker).namespace, message.name)
+        key = (job_of(asker).namespace, message.name)
         lend = partial(self._lend, asker, text=f"the memory of group {message.name!r} is gone")
         entry = await self._node.groups.join(asker, key, message.world_size, message.rank, message.wait_s, lend)
         return g.GroupMemory(*entry)
 
     async def _close_group(self, asker: Connection, message: g.CloseGroup) -> m.Reply:
-        job = _job(asker)
+        job = job_of(asker)
         self._node.groups.close(asker, (job.namespace, message.name), job.root)
         return g.GroupClosed()
 
     async def _declare_group(self, asker: Connection, message: g.DeclareGroup) -> m.Reply:
-        job = _job(asker)
+        job = job_of(asker)
         declaration = Declaration(job.root, message.ranks, message.timeout_s)
         self._node.groups.declare(
             (job.namespace, message.name), declaration, lambda root: self._node.jobs.get(root) is not None
@@ -288,7 +293,7 @@ class Requests:
         return g.GroupDeclared()
 
     async def _find_group(self, asker: Connection, message: g.FindGroup) -> m.Reply:
-        return self._node.groups.role((_job(asker).namespace, message.name), message.class_id)
+        return self._node.groups.role((job_of(asker).namespace, message.name), message.class_id)
 
     # -- the store
 
@@ -316,7 +321,7 @@ class Requests:
         return m.Amounts(self._node.ledger.named(self._node.core.available()))
 
     async def _describe_class(self, asker: Connection, message: m.DescribeClass) -> m.Reply:
-        resources = _job(asker).classes.get(message.class_id)
+        resources = job_of(asker).classes.get(message.class_id)
         if resources is None:
             raise Refusal(m.Refused.NOT_FOUND, f"class {message.class_id} is not of this job")
         return m.Amounts(resources)
@@ -336,6 +341,7 @@ class Requests:
                     resources=config.resources,
                     runtime_dir=config.runtime_dir,
                     daemon_pid=config.daemon_pid,
+                    labels=config.labels,
                 )
             ]
         )
@@ -372,7 +378,7 @@ class Requests:
         return mt.Metrics(await self._node.read_metrics())
 
     async def _shutdown(self, asker: Connection, message: m.Shutdown) -> m.Reply:
-        job = _job(asker)
+        job = job_of(asker)
         if not (job.is_starter and job.driver is asker):
             raise Refusal(m.Refused.BAD_REQUEST, "only the driver that started a node stops it")
         self._node.stop()
@@ -385,27 +391,36 @@ class Requests:
         if not self._node.core.hold_for(*asker.key, *entry):
             raise Refusal(m.Refused.NOT_FOUND, text)
 
-    def _define(self, define: Callable[..., int], job: Job, resources: dict[str, float]) -> int:
+    def _define(self, define: Callable[..., int], job: Job, asked: m.DefineClass | m.CreateActor) -> int:
+        resources = asked.resources
+        placed = self._node.placing.settle(asked.place, resources)
         try:
-            shape: Shape = self._node.ledger.shape(resources)
+            shape: Shape = self._node.ledger.shape(resources | placed.extra)
             class_id = define(
-                root=job.root, cpu_milli=shape.cpu_milli, demands=shape.demands, gpu_milli=shape.gpu_milli
+                root=job.root,
+                cpu_milli=shape.cpu_milli,
+                demands=shape.demands,
+                gpu_milli=shape.gpu_milli,
+                group=placed.group,
+                bundle=placed.bundle,
+                tag=placed.tag,
             )
         except (status.StoreFull, status.Invalid) as error:
             raise Refusal(
                 m.Refused.FULL, f"the node can not take another kind of demand ({error}); use fewer different ones"
             ) from error
         job.classes[class_id] = resources
+        self._node.deaths.forget(actor_key(class_id))  # of whom it was before
+        self._node.placing.note(class_id, asked.place, is_actor=isinstance(asked, m.CreateActor))
         return class_id
 
-    def _warn_once(self, class_id: int, resources: dict[str, float]) -> str | None:
-        shortage = self._node.ledger.shortage(resources)
+    def _is_possible(self, class_id: int, resources: dict[str, float]) -> bool:
+        return self._node.placing.shortage(class_id, resources) is None
+
+    def _warn_once(self, class_id: int, asked: m.DefineClass | m.CreateActor) -> str | None:
+        shortage = self._node.placing.shortage(class_id, asked.resources)
+        if asked.place.group and not asked.place.rules:
+            return None  # who made the group was told
         if shortage is not None:
             self._node.starvation.told(class_id, asyncio.get_running_loop().time())
         return shortage
-
-
-def _job(asker: Connection) -> Job:
-    if asker.job is None:
-        raise Refusal(m.Refused.STOPPING, "this client's job has ended")
-    return asker.job

@@ -72,8 +72,8 @@ class Ledger:
         lacking = [name for name, amount in resources.items() if amount > self.capacity.get(name, 0)]
         if not lacking:
             return None
-        wanted = ", ".join(f"{name}: {_show(name, resources[name])}" for name in lacking)
-        has = ", ".join(f"{name}: {_show(name, amount)}" for name, amount in self.capacity.items() if amount)
+        wanted = describe({name: resources[name] for name in lacking})
+        has = describe({name: amount for name, amount in self.capacity.items() if amount})
         return (
             f"The demand {{{wanted}}} can not be met: this node has {{{has}}} in all. Calls that need it wait. "
             f"Ask for less, or give the node more with shoal.init({', '.join(map(_advice, lacking))})."
@@ -91,6 +91,11 @@ def to_milli(name: str, amount: float) -> int:
 def from_milli(name: str, milli: int) -> float:
     """An amount as the user counts it."""
     return milli * MIB / 1000 if name == MEMORY else milli / 1000
+
+
+def describe(resources: Mapping[str, float]) -> str:
+    """Amounts in words."""
+    return ", ".join(f"{name}: {_show(name, amount)}" for name, amount in resources.items())
 
 
 def _show(name: str, amount: float) -> str:

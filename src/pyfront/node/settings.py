@@ -19,6 +19,7 @@ class NodeSettings(msgspec.Struct, frozen=True):
     memory: int | None = None  # bytes that tasks and actors may demand together
     tracing: bool = False
     record_lines: bool = False
+    labels: dict[str, str] = {}
 
 
 def to_argument(settings: NodeSettings) -> str:

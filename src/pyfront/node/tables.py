@@ -11,6 +11,8 @@ from shoal._core._node import NodeCore
 from shoal.node.actors import Actor, Actors, EndedActor
 from shoal.node.crews import Crews
 from shoal.node.jobs import Job, Jobs
+from shoal.node.placement_groups import PlacementGroups
+from shoal.node.placing import Placing
 from shoal.node.resources import Ledger
 from shoal.node.worker_pool import WorkerPool
 from shoal.protocol.messages import Death, NodeConfig
@@ -29,6 +31,8 @@ class Tables:
         pool: WorkerPool,
         actors: Actors,
         crews: Crews,
+        placement_groups: PlacementGroups,
+        placing: Placing,
     ) -> None:
         self._core = core
         self._config = config
@@ -37,13 +41,16 @@ class Tables:
         self._pool = pool
         self._actors = actors
         self._crews = crews
+        self._placement_groups = placement_groups
+        self._placing = placing
         self._started_s = time.time()
 
     def read(self, spill_counters: dict[str, int]) -> NodeTables:
         """All of them as they are now."""
         jobs = list(self._jobs)
         classes = {class_id: resources for job in jobs for class_id, resources in job.classes.items()}
-        shortages = {class_id: self._ledger.shortage(resources) for class_id, resources in classes.items()}
+        shortages = {class_id: self._placing.shortage(class_id, found) for class_id, found in classes.items()}
+        places = {class_id: self._placing.group_of(class_id) for class_id in classes}
         config = self._config
         return NodeTables(
             node_id=config.node_id,
@@ -63,6 +70,9 @@ class Tables:
             impossible={class_id: text for class_id, text in shortages.items() if text is not None},
             is_recording_lines=config.is_recording_lines,
             unprepared=self._crews.waiting() | _unprepared_actors(self._pool),
+            labels=config.labels,
+            groups=self._placement_groups.find("", "", ""),
+            group_of={class_id: group for class_id, group in places.items() if group},
         )
 
 

@@ -59,6 +59,7 @@ class WorkerProcess:
     payload: bytes = b""
     memory: MemoryEnd | None = None  # that it ends for want of memory
     failure: Death | None = None  # that its environment could not be made
+    is_of_group: bool = False  # it ends because its placement group was removed
     is_retired: bool = False  # it has been asked to leave
     is_unprepared: bool = False  # its environment is being made, and the zygote is asked then
 
@@ -84,6 +85,7 @@ class WorkerProcess:
             reason=self.reason,
             payload=self.payload,
             memory=self.memory,
+            is_of_group=self.is_of_group,
         )
 
 

@@ -22,6 +22,8 @@ from shoal.protocol.earlier import EarlierReply, EarlierRequest
 from shoal.protocol.environment import Environment
 from shoal.protocol.groups import GroupReply, GroupRequest
 from shoal.protocol.metrics import MetricReply, MetricRequest
+from shoal.protocol.placement import PlacementReply, PlacementRequest
+from shoal.protocol.places import ANYWHERE, Place
 from shoal.protocol.tables import TableReply, TableRequest
 
 # -- replies
@@ -46,6 +48,9 @@ class Refused(Reply, frozen=True):
     TIMED_OUT: ClassVar[str] = "timed out"  # who was waited for did not come
     LOST: ClassVar[str] = "lost"  # an object's bytes cannot be had any more
     NO_ENVIRONMENT: ClassVar[str] = "no environment"  # there is no folder for what it is made of
+    UNSCHEDULABLE: ClassVar[str] = "unschedulable"  # no node may run it
+    UNFIT: ClassVar[str] = "unfit"  # a demand that no bundle of its placement group can hold
+    GROUP_REMOVED: ClassVar[str] = "group removed"  # there is no such placement group, any more
     NOT_WELCOME: ClassVar[str] = "not welcome"  # the node does not start, or does not take this client
 
 
@@ -61,6 +66,7 @@ class NodeConfig(msgspec.Struct, frozen=True):
     is_tracing: bool = False  # every client writes down what it does (shoal.tracing)
     is_recording_lines: bool = False  # every client remembers which line made which object (shoal.origins)
     metrics_port: int = 0  # where Prometheus finds the node; 0: nowhere
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Welcome(Reply, frozen=True):
@@ -139,6 +145,7 @@ class Death(Reply, frozen=True):
     memory: MemoryEnd | None = None
     earlier: list[str] = msgspec.field(default_factory=list)  # how the actor's last processes before it ended
     is_setup: bool = False  # there was none: its environment could not be made, for `reason`
+    is_of_group: bool = False  # it ended because its placement group was removed
 
 
 class RefLocation(Reply, frozen=True):
@@ -176,6 +183,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     resources: dict[str, float]
     runtime_dir: str
     daemon_pid: int
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class NodeList(Reply, frozen=True):
@@ -216,15 +224,18 @@ class GetFunction(Request[FunctionBlob], frozen=True):
 
 
 class DefineClass(Request[ClassId], frozen=True):
-    """The scheduling class of tasks with this resource shape, priority and environment. Same ones, same answer."""
+    """The scheduling class of tasks with this resource shape, priority, environment and place. Same ones, same answer.
+
+    Refused with NO_ENVIRONMENT, UNSCHEDULABLE, UNFIT, GROUP_REMOVED."""
 
     resources: dict[str, float]
     priority: int = 0  # within the job
     environment: Environment | None = None
+    place: Place = ANYWHERE
 
 
 class CreateActor(Request[ActorClass], frozen=True):
-    """Reserve an actor and start its process; refused with NAME_TAKEN."""
+    """Reserve an actor and start its process; refused with NAME_TAKEN, and as `DefineClass`."""
 
     cls_key: bytes
     class_name: str
@@ -239,6 +250,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     max_restarts: int = 0  # -1: without end
     concurrency_groups: dict[str, int] = msgspec.field(default_factory=dict)
     environment: Environment | None = None
+    place: Place = ANYWHERE
 
 
 class RegisterActorHandle(Request[Ok], frozen=True):
@@ -437,6 +449,7 @@ ClientRequest = (
     | Shutdown
     | EarlierRequest
     | GroupRequest
+    | PlacementRequest
     | MetricRequest
     | TableRequest
 )
@@ -461,6 +474,7 @@ DaemonMessage = (
     | FlushReferences
     | EarlierReply
     | GroupReply
+    | PlacementReply
     | MetricReply
     | TableReply
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from shoal.protocol.conversation import Push, Reply, Request
+from shoal.protocol.placement import GroupRow
 
 
 class Observed(Reply, frozen=True):
@@ -85,6 +86,9 @@ class NodeTables(Reply, frozen=True):
         default_factory=dict
     )  # classes and actors whose environment is being made -> which one, for how long
     is_recording_lines: bool = False  # processes know which line made which object
+    labels: dict[str, str] = msgspec.field(default_factory=dict)  # of the node
+    groups: list[GroupRow] = msgspec.field(default_factory=list)
+    group_of: dict[int, str] = msgspec.field(default_factory=dict)  # classes that book in a placement group -> its id
 
 
 class Holdings(Reply, frozen=True):

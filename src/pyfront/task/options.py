@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
+from shoal.protocol.places import Place
 from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.actor_shape import NO_LIMIT, MethodShape
+from shoal.task.place import check_labels, place_of, with_strategy
 from shoal.task.returns import Returns, check_items_ahead, check_num_returns
+from shoal.task.strategies import SchedulingStrategy
 from shoal.task.traits import Traits
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
@@ -43,6 +46,12 @@ class TaskOptions(NamedTuple):
     priority: int = 0  # higher first, among the tasks of one job
     max_calls: int | None = None  # that one worker runs before it exits; 0: any number; None: until one used a GPU
     runtime_env: RuntimeEnv | None = None  # put over the caller's; None: the caller's
+    scheduling_strategy: SchedulingStrategy = None  # where it runs; None: where the caller's children do
+    label_selector: Mapping[str, str] = {}  # label of a node -> what it must be
+
+    def place(self, captured: Place | None) -> Place:
+        """Where it may run, when submitted by a task whose children run in `captured`."""
+        return place_of(self.scheduling_strategy, self.label_selector, captured)
 
     def returns(self) -> Returns:
         """What the function declares to return."""
@@ -80,6 +89,12 @@ class ActorOptions(NamedTuple):
     max_task_retries: int = 0  # of a call in which the process died; -1: without end
     concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
     runtime_env: RuntimeEnv | None = None  # put over the creator's; None: the creator's
+    scheduling_strategy: SchedulingStrategy = None
+    label_selector: Mapping[str, str] = {}
+
+    def place(self, captured: Place | None) -> Place:
+        """Where it may live, when created by a task whose children run in `captured`."""
+        return place_of(self.scheduling_strategy, self.label_selector, captured)
 
     def demands(self) -> dict[str, float]:
         """The resource shape that the actor holds while it lives, without zero amounts."""
@@ -97,9 +112,6 @@ def demands(num_cpus: float, num_gpus: float, memory: float, resources: Mapping[
 LATER: dict[str, tuple[tuple[object, ...], str]] = {
     "accelerator_type": ((None,), "use `num_gpus`, or a custom resource"),
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
-    "label_selector": ((None, {}), "use a custom resource"),
-    "placement_group": ((None, "default"), "use `resources`"),
-    "scheduling_strategy": ((None, "DEFAULT"), "tasks run on this node"),
 }
 
 
@@ -112,7 +124,7 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
     Raises TypeError for an unknown name or a wrong type, ValueError for a value out of range, UnsupportedOptionError
     for an option of a later release.
     """
-    known = _known(_with_our_names(given), TaskOptions._fields, "a task")
+    known = _known(with_strategy(_with_our_names(given)), TaskOptions._fields, "a task")
     _check_common(known)
     if "num_returns" in known:
         check_num_returns(known["num_returns"])
@@ -133,7 +145,7 @@ def merge_task(base: TaskOptions, given: Mapping[str, Any]) -> TaskOptions:
 
 def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
     """`base` with the given options put over it; raises as `merge_task`."""
-    known = _known(given, ActorOptions._fields, "an actor")
+    known = _known(with_strategy(given), ActorOptions._fields, "an actor")
     _check_common(known)
     limit = known.get("max_concurrency")
     if limit is not None and _integer("max_concurrency", limit) < 1:
@@ -190,7 +202,6 @@ LATER_OF_INIT: dict[str, tuple[object, ...]] = {
     "dashboard_port": (None,),
     "include_dashboard": (False, None),
     "job_config": (None,),
-    "labels": (None, {}),
     "logging_config": (None,),
 }
 
@@ -203,8 +214,10 @@ def check_init(
     object_store_memory: int | None,
     namespace: object,
     memory: int | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse bad options of `init`; raises as `merge_task`."""
+    check_labels("labels", labels)
     for option, value in later.items():
         if option not in LATER_OF_INIT:
             raise TypeError(f"{option!r} is not an option of init")

@@ -21,12 +21,15 @@ def run_tasks(
     accelerators: Accelerators,
     allowance: Allowance,
     node: str,
+    enter: Callable[[int], None],
     idle_exit_s: float | None = None,
 ) -> None:
-    """Run tasks until this worker is told to exit, or finds nothing to do for `idle_exit_s` seconds (None: ever)."""
+    """Run tasks until this worker is told to exit, or finds nothing to do for `idle_exit_s` seconds (None: ever).
+
+    `enter` is called with the class of a task that is of another one than the last."""
     next_task = client.next_task
-    run = _runner(client, functions, accelerators, allowance, Outcomes(client, node))
-    client.run_inline = _inline(client, run)
+    run, nested = (_runner(client, functions, accelerators, allowance, Outcomes(client, node), enter) for _ in range(2))
+    client.run_inline = _inline(client, nested, enter)
     client.is_sole = True
     functions.on_last_call = client.leave
     while True:
@@ -41,11 +44,12 @@ def run_tasks(
             return
 
 
-def _inline(client: Client, run: Callable[[Task], None]) -> Callable[[Task], None]:
+def _inline(client: Client, run: Callable[[Task], None], enter: Callable[[int], None]) -> Callable[[Task], None]:
     """`run` for a task that is awaited by the current one, on the same stack: what is current comes back afterwards."""
 
     def run_inline(task: Task) -> None:
         outer, name = last_call.task, last_call.name
+        enter(task.class_id)
         try:
             run(task)
         except KeyboardInterrupt:
@@ -53,6 +57,8 @@ def _inline(client: Client, run: Callable[[Task], None]) -> Callable[[Task], Non
         finally:
             last_call.task, last_call.name = outer, name
             client.set_current(outer)
+            if outer is not None:
+                enter(outer.class_id)
 
     return run_inline
 
@@ -68,7 +74,12 @@ def _recover(client: Client, task: Task) -> None:
 
 
 def _runner(
-    client: Client, functions: FunctionTable, accelerators: Accelerators, allowance: Allowance, outcomes: Outcomes
+    client: Client,
+    functions: FunctionTable,
+    accelerators: Accelerators,
+    allowance: Allowance,
+    outcomes: Outcomes,
+    enter: Callable[[int], None],
 ) -> Callable[[Task], None]:
     find, begin_call = functions.find, functions.begin_call
     traits, retry, put_back = functions.traits, client.retry, client.put_back
@@ -94,6 +105,7 @@ def _runner(
                 class_id = task.class_id
                 has_accelerators = accelerators.show(task.lease)
                 limit = client.memory_limit(class_id)
+                enter(class_id)
             if limit:
                 is_limited = True
                 allowance.begin(limit)

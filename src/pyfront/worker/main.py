@@ -44,7 +44,15 @@ def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None
         if order.actor is None:
             set_handler(SIGURG, client.interrupt)
             name_output(_name_of_running)
-            run_tasks(client, runtime.functions, accelerators, allowance, welcome.config.node_id, order.idle_exit_s)
+            run_tasks(
+                client,
+                runtime.functions,
+                accelerators,
+                allowance,
+                welcome.config.node_id,
+                runtime.enter,
+                order.idle_exit_s,
+            )
         else:
             name = order.actor.name or order.actor.class_name
             name_output(partial(str, name))
@@ -65,6 +73,7 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, a
     if limit:
         allowance.begin(limit)  # for good: the constructor counts, and what it leaves
     runtime.actor = order
+    runtime.enter(order.class_id)
     if order.record:
         runtime.functions.learn(order.cls_key, order.record)
     state = ActorState(

@@ -10,6 +10,7 @@ import pytest
 from tests.pyfront.cli.conftest import Done, run
 from tests.util.waiting import Gate, Holder, eventually, hold
 
+from shoal.util import placement_group
 from shoal.util.state import list_tasks
 
 Shell = Callable[..., Done]
@@ -45,19 +46,26 @@ def test_list_tasks_as_a_table_and_as_json(shoal_node: ModuleType, gate: Gate, s
     shoal_node.get(second)
 
 
-@pytest.mark.parametrize("noun", ["tasks", "actors", "objects", "workers", "nodes", "jobs"])
+@pytest.mark.parametrize("noun", ["tasks", "actors", "objects", "workers", "nodes", "jobs", "placement-groups"])
 def test_every_noun_is_listed_and_got(shoal_node: ModuleType, gate: Gate, shell: Shell, noun: str) -> None:
     holder = Holder.options(name="alice").remote()
     ref = holder.hold.remote(gate.path)
+    placement_group([{"CPU": 1}])
     eventually(lambda: [row.state for row in list_tasks()] == ["RUNNING"])
     rows = shell("list", noun, "--json").json
     assert rows
     assert len(shell("list", noun).output.splitlines()) == 1 + len(rows)
     assert len(shell("list", noun, "--detail").output.splitlines()) == 1 + len(rows)
-    row_id = rows[0][f"{noun[:-1]}_id"]
+    row_id = rows[0][f"{noun[:-1].replace('-', '_')}_id"]
     assert set(shell("get", noun, row_id, "--json").json) == set(rows[0])
     gate.open()
     shoal_node.get(ref)
+
+
+def test_placement_groups_are_counted(shoal_node: ModuleType, shell: Shell) -> None:
+    placement_group([{"CPU": 1}], strategy="SPREAD")
+    assert shell("summary", "placement-groups", "--json").json["total_placement_groups"] == 1
+    assert "CREATED: 1" in shell("summary", "placement-groups").output
 
 
 @pytest.mark.parametrize("noun", ["actors", "objects"])

@@ -13,6 +13,7 @@ from shoal.node.deaths import Deaths, actor_key
 from shoal.node.refusal import Refusal
 from shoal.protocol.messages import CreateActor, Death, Refused
 from shoal.protocol.orders import ActorOrder
+from shoal.protocol.places import Place
 
 
 class FakeCore:
@@ -47,7 +48,7 @@ class FakeProcess(SimpleNamespace):
     actor: ActorOrder
 
     def death(self, log_path: str | None = None) -> Death:
-        return Death(pid=77, signal=9, reason=self.reason)
+        return Death(pid=77, signal=9, reason=self.reason, is_of_group=self.is_of_group)
 
 
 class Scene:
@@ -68,7 +69,11 @@ class Scene:
         self._last_class = 0
 
     def start(self, job: object, order: ActorOrder) -> FakeProcess:
-        self.started.append(FakeProcess(actor=order, key=(3, 1), status=9, reason="", failure=None))
+        self.started.append(
+            FakeProcess(
+                actor=order, key=(3, 1), status=9, reason="", failure=None, is_condemned=False, is_of_group=False
+            )
+        )
         return self.started[-1]
 
     def create(
@@ -78,12 +83,13 @@ class Scene:
         is_possible: bool = True,
         is_detached: bool = False,
         max_restarts: int = 0,
+        group: str = "",
     ) -> int:
         asked = CreateActor(b"key", "Counter", {}, 1, False, b"meta", name, namespace, is_detached=is_detached)
-        asked = msgspec.structs.replace(asked, max_restarts=max_restarts)
+        asked = msgspec.structs.replace(asked, max_restarts=max_restarts, place=Place(group))
         job: Any = self.job
         creator: Any = self.creator
-        return self.actors.create(creator, job, asked, self._define, is_possible=is_possible)
+        return self.actors.create(creator, job, asked, self._define, lambda *_: is_possible)
 
     def find(self, name: str, namespace: str = "job-1") -> Any:
         return asyncio.run(self.actors.find(name, namespace))
@@ -329,3 +335,19 @@ def test_an_actor_without_its_environment_is_not_restarted(scene: Scene) -> None
     scene.end(scene.started[0])
     assert len(scene.started) == 1
     assert scene.core.closed[0][0] == class_id
+
+
+def test_a_removed_group_ends_its_actors_and_no_others(scene: Scene) -> None:
+    scene.core.is_granting = False
+    queued = scene.create(group="g")
+    scene.core.is_granting = True
+    running, other = scene.create(group="g", max_restarts=-1), scene.create(group="h")
+    scene.actors.end_group("g", "its group was removed")
+    assert [closed[0] for closed in scene.core.closed] == [queued]
+    assert [(process.actor.class_id, reason) for process, reason in scene.killed] == [
+        (running, "its group was removed")
+    ]
+    scene.end(scene.killed[0][0])
+    assert [actor.order.class_id for actor in scene.actors] == [other]
+    for class_id in (queued, running):
+        assert asyncio.run(scene.deaths.describe(actor_key(class_id))).is_of_group

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.protocol import conversation, earlier, groups, messages, metrics, tables
+from shoal.protocol import conversation, earlier, groups, messages, metrics, placement, tables
 from shoal.protocol.messages import (
     ClientRequest,
     DaemonMessage,
@@ -55,6 +55,8 @@ def values(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
             return st.dictionaries(values(parts[0]), values(parts[1]), max_size=2)
         case None if hint in PLAIN:
             return PLAIN[hint]
+        case None if issubclass(hint, tuple):
+            return st.builds(hint, **{name: values(part) for name, part in typing.get_type_hints(hint).items()})
         case None:
             return st.builds(hint, **{field.name: values(field.type) for field in msgspec.structs.fields(hint)})
         case _:
@@ -93,7 +95,7 @@ def test_a_wrong_field_type_is_refused() -> None:
 
 def test_every_request_and_reply_of_the_module_is_in_its_conversation() -> None:
     def subclasses(base: type) -> set[type]:
-        modules = (messages, earlier, tables, groups, metrics)
+        modules = (messages, earlier, tables, groups, metrics, placement)
         kinds = [kind for module in modules for kind in vars(module).values()]
         return {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, base)} - {base}
 

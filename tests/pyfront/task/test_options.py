@@ -59,8 +59,8 @@ def test_a_bad_task_option_is_refused_by_name(option: str, value: Any, error: ty
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("label_selector", {"a": "b"}),
-        ("scheduling_strategy", "SPREAD"),
+        ("accelerator_type", "A100"),
+        ("allow_out_of_order_execution", True),
     ],
 )
 def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
@@ -71,7 +71,7 @@ def test_a_task_option_of_a_later_release_is_refused_at_once(option: str, value:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("scheduling_strategy", "SPREAD"), ("label_selector", {"a": "b"})],
+    [("accelerator_type", "A100"), ("allow_out_of_order_execution", True)],
 )
 def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, value: Any) -> None:
     with pytest.raises(UnsupportedOptionError, match=option):
@@ -80,7 +80,7 @@ def test_an_actor_option_of_a_later_release_is_refused_at_once(option: str, valu
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("label_selector", None), ("label_selector", {}), ("scheduling_strategy", "DEFAULT")],
+    [("accelerator_type", None), ("allow_out_of_order_execution", None), ("allow_out_of_order_execution", False)],
 )
 def test_a_later_option_that_asks_for_nothing_is_accepted(option: str, value: Any) -> None:
     assert merge_task(TaskOptions(), {option: value}) == TaskOptions()

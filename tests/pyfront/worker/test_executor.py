@@ -69,7 +69,7 @@ def fail() -> None:
 def run(client: StandIn) -> None:
     functions = FunctionTable(lambda *_: None, lambda _: None)
     functions.find = {b"bad": Loaded("bad", fail), b"good": Loaded("good", lambda: 5)}.get
-    run_tasks(cast(Client, client), functions, Accelerators(0), cast(Allowance, None), "node")
+    run_tasks(cast(Client, client), functions, Accelerators(0), cast(Allowance, None), "node", lambda _: None)
 
 
 def test_an_interrupt_in_the_error_path_of_a_cancelled_task_does_not_end_the_worker() -> None:

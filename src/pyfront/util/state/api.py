@@ -27,11 +27,12 @@ from shoal.util.state.holders import HeldObject, held_objects
 from shoal.util.state.jobs import JobState, job_rows
 from shoal.util.state.nodes import NodeState, node_rows
 from shoal.util.state.objects import ObjectState, object_rows
+from shoal.util.state.placement_groups import PlacementGroupState, placement_group_rows
 from shoal.util.state.reasons import Reason, explain
 from shoal.util.state.record import Filter, Row, check_query, choose
 from shoal.util.state.snapshot import Snapshot
 from shoal.util.state.source import ANSWER_TIMEOUT_S, opened
-from shoal.util.state.summary import actor_summary, object_summary, task_summary
+from shoal.util.state.summary import actor_summary, object_summary, placement_group_summary, task_summary
 from shoal.util.state.tasks import TaskState, task_rows
 from shoal.util.state.workers import WorkerState, worker_rows
 
@@ -57,6 +58,7 @@ OBJECTS = Noun(ObjectState, object_rows, "object_id", ("tasks", "objects", "wait
 WORKERS = Noun(WorkerState, worker_rows, "worker_id", ("tasks",))
 NODES = Noun(NodeState, node_rows, "node_id", ())
 JOBS = Noun(JobState, job_rows, "job_id", ("tasks",))
+GROUPS = Noun(PlacementGroupState, placement_group_rows, "placement_group_id", ())
 
 
 def _look(noun: Noun[Row], address: str | None, timeout: float) -> Iterable[Row]:
@@ -150,6 +152,17 @@ def list_jobs(
     return _list(JOBS, address, filters, limit, timeout, detail)
 
 
+def list_placement_groups(
+    address: str | None = None,
+    filters: Sequence[Filter] | None = None,
+    limit: int = DEFAULT_LIMIT,
+    timeout: float = ANSWER_TIMEOUT_S,
+    detail: bool = False,
+) -> list[PlacementGroupState]:
+    """Placement groups, and those that were removed last."""
+    return _list(GROUPS, address, filters, limit, timeout, detail)
+
+
 def get_task(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> TaskState | None:
     """The task of this id, if it waits or runs."""
     return _get(TASKS, id, address, timeout)
@@ -175,6 +188,13 @@ def get_job(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT
     return _get(JOBS, id, address, timeout)
 
 
+def get_placement_group(
+    id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S
+) -> PlacementGroupState | None:
+    """The placement group of this id; None if nothing is known of it."""
+    return _get(GROUPS, id, address, timeout)
+
+
 def get_objects(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> list[ObjectState]:
     """The object of this id, with its details; an empty list if nobody refers to it."""
     found = _get(OBJECTS, id, address, timeout)
@@ -194,6 +214,11 @@ def summarize_actors(address: str | None = None, timeout: float = ANSWER_TIMEOUT
 def summarize_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
     """By the process that made them, how many objects of how many megabytes there are."""
     return {"cluster": object_summary(_look(OBJECTS, address, timeout))}
+
+
+def summarize_placement_groups(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
+    """By strategy, how many placement groups are in which state."""
+    return {"cluster": placement_group_summary(_look(GROUPS, address, timeout))}
 
 
 def list_held_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> list[HeldObject]:

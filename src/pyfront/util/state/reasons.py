@@ -16,7 +16,9 @@ import msgspec
 
 from shoal._core import _node as core
 from shoal.ids import actor_id, worker_id
+from shoal.protocol.placement import GroupRow
 from shoal.protocol.tables import ActorRow
+from shoal.task.bundles import total_of
 from shoal.util.state.snapshot import ClientRecord, ObjectRecord, Snapshot, TaskRecord
 
 MAX_DEPTH = 40  # of a chain; deeper ones are cut
@@ -32,7 +34,7 @@ class Reason(msgspec.Struct, frozen=True):
     """One thing, why it does not move, and what that hangs on."""
 
     kind: str
-    """process, task, object, actor, resources, environment, store, circle, or more (what was left out)."""
+    """process, task, object, actor, group, resources, environment, store, circle, or more (what was left out)."""
     subject: str
     """The thing, with its name and the beginning of its id."""
     text: str
@@ -51,6 +53,11 @@ class Reason(msgspec.Struct, frozen=True):
         yield f"{indent}{self.subject} {self.text}".rstrip()
         for reason in self.because:
             yield from reason.lines(indent + "  ")
+
+
+def group_name(row: GroupRow) -> str:
+    """A placement group as people know it."""
+    return f"placement group {row.name!r} {row.id[:SHOWN_ID]}" if row.name else f"placement group {row.id[:SHOWN_ID]}"
 
 
 def explain(snapshot: Snapshot, target: str | None = None) -> list[Reason]:
@@ -100,6 +107,7 @@ class _Walk:
                 (("process", client.client), (str(client.pid), worker_id(client.client, client.epoch, client.pid)))
                 for client in s.clients.values()
             ],
+            [(("group", number), (row.id, row.name)) for number, row in s.group_by_class.items()],
             [(("object", found.object), (found.id.hex(),)) for found in s.objects],
         ]
         for fits in (str.__eq__, str.startswith):
@@ -138,9 +146,14 @@ class _Walk:
         self._seen.add(key)
         self._path.append(key)
         try:
-            return {"process": self._process, "task": self._task, "object": self._object, "actor": self._actor}[kind](
-                number
-            )
+            told_by = {
+                "process": self._process,
+                "task": self._task,
+                "object": self._object,
+                "actor": self._actor,
+                "group": self._group,
+            }
+            return told_by[kind](number)
         finally:
             self._path.pop()
 
@@ -160,6 +173,8 @@ class _Walk:
             return self._process_name(self._s.clients[number])
         if kind == "actor":
             return self._actor_name(number)
+        if kind == "group":
+            return group_name(self._s.group_by_class[number])
         if kind == "task":
             task = self._s.task_by_slot[number]
             return f"task {self._s.task_name(task) or '?'} {task.id.hex()[:SHOWN_ID]}"
@@ -284,8 +299,23 @@ class _Walk:
         unprepared = self._unprepared(class_id)
         if unprepared is not None:
             return "waits for its environment", (unprepared,)
+        group = self._s.group_of(class_id)
+        if group is not None:
+            return f"is queued for {demand} in its placement group", self._all([("group", group.class_id)])
         holders = self._all(self._holders(class_id))
         return f"is queued for {demand}, held by" if holders else f"is queued for {demand}", holders
+
+    def _group(self, class_id: int) -> Reason:
+        row = self._s.group_by_class[class_id]
+        members = list(self._holding(set(), group=row.id))
+        if row.state == row.CREATED:
+            free = "; ".join(_amounts(bundle) for bundle in row.available)
+            text, because = f"has room for {free}" + (", the rest is held by" if members else ""), self._all(members)
+        else:
+            holders = self._all(self._holders_of(set(total_of(row.bundles)), but=class_id))
+            text = f"waits for {_amounts(total_of(row.bundles))}" + (", held by" if holders else "")
+            because = holders
+        return Reason("group", group_name(row), text, row.id, because)
 
     def _impossible(self, class_id: int) -> Reason | None:
         text = None if self._s.tables is None else self._s.tables.impossible.get(class_id)
@@ -297,13 +327,30 @@ class _Walk:
 
     def _holders(self, class_id: int) -> Iterator[Key]:
         """Who holds what this class demands: processes that run a task of a like demand, and actors."""
-        wanted = set(self._s.resources_of(class_id)) - {"memory"} or {"CPU"}
+        yield from self._holders_of(set(self._s.resources_of(class_id)), but=-1)
+
+    def _holders_of(self, kinds: set[str], but: int) -> Iterator[Key]:
+        """Who holds such resources of the node; of placement groups all but the one of this class."""
+        wanted = kinds - {"memory"} or {"CPU"}
+        yield from self._holding(wanted, group="")
+        for class_id, row in self._s.group_by_class.items():
+            if class_id != but and row.state == row.CREATED and wanted & set(total_of(row.bundles)):
+                yield "group", class_id
+
+    def _holding(self, wanted: set[str], group: str) -> Iterator[Key]:
+        """Processes and actors that hold any of these kinds, of the node or a group; no kinds: that hold anything."""
+
+        def holds(class_id: int) -> bool:
+            row = self._s.group_of(class_id)
+            held = set(self._s.resources_of(class_id))
+            return (row.id if row else "") == group and bool(held & wanted if wanted else held)
+
         for client in self._s.clients.values():
             held = self._s.tasks_of_client.get(client.client, [])
             if client.role == core.ROLE_ACTOR:
-                if wanted & set(self._s.resources_of(client.class_id)):
+                if holds(client.class_id):
                     yield "actor", client.class_id
-            elif held and wanted & set(self._s.resources_of(held[-1].class_id)) and not client.is_blocked:
+            elif held and holds(held[-1].class_id) and not client.is_blocked:
                 yield "process", client.client
 
     # -- actors

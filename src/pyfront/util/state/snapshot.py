@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from shoal._core import _node as core
+from shoal.protocol.placement import GroupRow
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
 from shoal.task.names import TaskNames
 from shoal.task.records import ClassRecord as ClassRecord
@@ -111,6 +112,17 @@ class Snapshot:
     @cached_property
     def _names(self) -> TaskNames:
         return TaskNames(self.tables)
+
+    @cached_property
+    def group_by_class(self) -> dict[int, GroupRow]:
+        """Placement groups that are not removed, by the class that the core knows them by."""
+        rows = self.tables.groups if self.tables is not None else ()
+        return {row.class_id: row for row in rows if row.state != row.REMOVED}
+
+    def group_of(self, class_id: int) -> GroupRow | None:
+        """The placement group that a class books in."""
+        group_id = None if self.tables is None else self.tables.group_of.get(class_id)
+        return next((row for row in self.group_by_class.values() if row.id == group_id), None)
 
     def task_name(self, task: TaskRecord) -> str | None:
         """`function`, or `Class.method`; None if only the daemon knows, and did not say."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from shoal.util.state.actors import ActorState
 from shoal.util.state.objects import ObjectState
+from shoal.util.state.placement_groups import PlacementGroupState
 from shoal.util.state.tasks import TaskState
 
 MB = 1e6
@@ -41,6 +42,18 @@ def actor_summary(rows: Iterable[ActorState]) -> dict[str, Any]:
         "summary": {name: {"class_name": name, "state_counts": dict(states)} for name, states in counts.items()},
         "total_actors": sum(sum(states.values()) for states in counts.values()),
         "summary_by": "class",
+    }
+
+
+def placement_group_summary(rows: Iterable[PlacementGroupState]) -> dict[str, Any]:
+    """By strategy: `{"summary": {strategy: {"state_counts": ...}}, "total_placement_groups": ...}`."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        counts.setdefault(row.strategy, Counter())[row.state] += 1
+    return {
+        "summary": {name: {"strategy": name, "state_counts": dict(states)} for name, states in counts.items()},
+        "total_placement_groups": sum(sum(states.values()) for states in counts.values()),
+        "summary_by": "strategy",
     }
 
 
