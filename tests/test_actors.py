@@ -385,8 +385,8 @@ def test_wrong_use_is_refused_with_advice() -> None:
         counter.decrement  # noqa: B018
     with pytest.raises(AttributeError, match="own process"):
         counter.value = 1
-    with pytest.raises(shoal.UnsupportedOptionError, match="runtime_env"):
-        Counter.options(runtime_env={"pip": ["x"]})
+    with pytest.raises(shoal.UnsupportedOptionError, match="accelerator_type"):
+        Counter.options(accelerator_type="A100")
     assert "increment" in dir(counter)
     assert "Counter" in repr(counter)
     assert "increment" in repr(counter.increment)

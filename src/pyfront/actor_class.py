@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
-from shoal._core._node import Caller, ObjectRef, earlier_actor, pass_call
+from shoal._core._node import Caller, ObjectRef, pass_call
 from shoal.actor import METHOD_ATTRIBUTE, ActorHandle, handle_of
 from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
@@ -85,7 +85,7 @@ class ActorClass(Generic[T]):
 
     def _adopt(self, runtime: Runtime, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ActorHandle[T] | None:
         """The actor that an earlier attempt of the calling task created here, if it lives."""
-        earlier = earlier_actor(runtime.client, args, kwargs)
+        earlier = runtime.earlier_actor(args, kwargs)
         found = None if earlier is None else runtime.calls.actor_of_class(earlier[0])
         if earlier is None or found is None or found[0] != short_name(self.__qualname__):
             return None

@@ -129,6 +129,7 @@ def _connect_inline(options: NodeOptions, namespace: str | None) -> Runtime:
             f"address={options.address!r} names a node, and in inline mode there is none: leave one of the two out"
         )
     connection = InlineConnection(_settings(options), namespace)
+    connection.runtime.environment_for(options.runtime_env)
     _connection = connection
     runtime.install(connection.runtime)
     atexit.register(disconnect)

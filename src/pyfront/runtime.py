@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shoal._core._node import CallTemplate, Client, Survey
+from shoal._core._node import CallTemplate, Client, ObjectRef, Survey, earlier_actor
 from shoal.config import package_limit
 from shoal.errors import ForkedProcessError, NotConnectedError
 from shoal.protocol.places import ANYWHERE, Place
@@ -78,6 +78,10 @@ class Runtime:
     def survey(self) -> Survey:
         """A look at the node's records. Raises InlineModeError where there are none."""
         return Survey(self.client)
+
+    def earlier_actor(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ObjectRef[Any]] | None:
+        """The class and the handle object of the actor that an earlier attempt of the calling task created here."""
+        return earlier_actor(self.client, args, kwargs)
 
     def class_for(
         self,

@@ -128,7 +128,16 @@ def test_no_wait_notices_that_the_wall_clock_jumps(seed: int, pick: Callable[[in
     assert int(done.stdout.split()[1]) > 10
 
 
-SHOWN = {"pyfront/cli/status.py", "pyfront/node/jobs.py", "pyfront/node/tables.py", "pyfront/util/state/api.py"}
+SHOWN = {
+    "pyfront/cli/dump.py",
+    "pyfront/cli/status.py",
+    "pyfront/node/jobs.py",
+    "pyfront/node/placement_groups.py",
+    "pyfront/node/tables.py",
+    "pyfront/util/state/api.py",
+    "pyfront/util/state/report.py",
+    "pyfront/util/state/timeline.py",
+}
 """Where people are told since when something is there: nothing is decided by it."""
 
 

@@ -39,7 +39,7 @@ FRONT_LAYERS = [
     # What drivers and workers have in common: a process that is attached to a node.
     layer(
         "actor_exit asyncio_bridge circles death earlier_calls group_calls hang_watch hooks link memory node_calls "
-        "origins runtime stacks stuck tracing",
+        "origins runtime seam stacks stuck tracing",
         joint=True,
     ),
     layer("worker"),

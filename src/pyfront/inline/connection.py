@@ -29,6 +29,7 @@ from shoal.task.running import running
 
 if TYPE_CHECKING:
     from shoal.protocol.orders import ActorOrder
+    from shoal.runtime_env.fields import RuntimeEnv
 
 _roots = count(1)
 
@@ -45,6 +46,17 @@ class InlineRuntime(Runtime):
         raise InlineModeError(
             "the state of a node is read from its shared memory, and this process runs in inline mode, without one"
         )
+
+    def earlier_actor(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """A repeated attempt makes its calls again."""
+
+    def environment_for(self, own: RuntimeEnv | None) -> None:
+        """None is there but the program's own. Raises InlineModeError for any other."""
+        if own is not None:
+            raise InlineModeError(
+                "runtime_env is for processes of their own, and in inline mode tasks and actors run in the program: leave "
+                "it out, or run the program on a node"
+            )
 
     @property
     def actor(self) -> ActorOrder | None:

@@ -40,7 +40,8 @@ class Group:
     namespace: str
     class_id: int  # what the core calls it, until it is removed
     shortage: str  # why this node can never grant it; empty: it can
-    created_s: float = field(default_factory=time.time)
+    created_s: float = field(default_factory=time.time)  # to be shown
+    asked_s: float = field(default_factory=time.monotonic)
     waited_s: float | None = None  # for its resources; None: it still does
     end: str = ""
     is_granted: bool = False
@@ -113,7 +114,7 @@ class PlacementGroups:
             del self._names[group.namespace, group.asked.name]
         group.is_removed, group.end = True, reason
         if group.waited_s is None:
-            group.waited_s = time.time() - group.created_s
+            group.waited_s = time.monotonic() - group.asked_s
         self._ended.append(group)
         group.settled.set()
         for class_id in group.task_classes:  # first the record: whoever sees a task fail asks for it at once
@@ -164,7 +165,7 @@ class PlacementGroups:
 
     def _grant(self, group: Group) -> None:
         group.is_granted = True
-        group.waited_s = time.time() - group.created_s
+        group.waited_s = time.monotonic() - group.asked_s
         group.settled.set()
 
     def _define(self, asked: CreateGroup) -> int:
@@ -207,7 +208,7 @@ class PlacementGroups:
             is_detached=asked.is_detached,
             class_id=group.class_id,
             created_s=group.created_s,
-            waited_s=time.time() - group.created_s if group.waited_s is None else group.waited_s,
+            waited_s=time.monotonic() - group.asked_s if group.waited_s is None else group.waited_s,
             shortage=group.shortage,
             available=available,
             end=group.end,

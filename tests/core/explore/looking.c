@@ -180,7 +180,7 @@ static void setup_empty(void) {
 static void make_class_and_client(void) {
   uint32_t index, epoch;
   (void)rig_define(node, 500, 0);
-  XP_EQUAL(sh_repair_register(&node->d, 1, -1, SH_ROLE_WORKER, -1, RIG_ROOT, &index, &epoch), SH_OK);
+  XP_EQUAL(sh_repair_register(&node->d, 1, -1, SH_ROLE_WORKER, -1, RIG_ROOT, 0, &index, &epoch), SH_OK);
 }
 static void view_both(void) {
   const sh_segment *s = &node->d.seg;
