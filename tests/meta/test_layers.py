@@ -38,8 +38,8 @@ FRONT_LAYERS = [
     layer("gcs"),
     # What drivers and workers have in common: a process that is attached to a node.
     layer(
-        "actor_exit asyncio_bridge circles death earlier_calls group_calls hang_watch hooks link memory node_calls origins "
-        "runtime stacks stuck tracing",
+        "actor_exit asyncio_bridge circles death earlier_calls group_calls hang_watch hooks link memory node_calls "
+        "origins runtime stacks stuck tracing",
         joint=True,
     ),
     layer("worker"),
