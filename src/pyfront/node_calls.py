@@ -127,7 +127,8 @@ class NodeCalls:
     ) -> int:
         """The scheduling class of such tasks. Warns if the node cannot meet the demand as things are.
 
-        Raises RuntimeEnvSetupError, TaskUnschedulableError, PlacementGroupSchedulingError, TaskPlacementGroupRemoved."""
+        Raises RuntimeEnvSetupError, TaskUnschedulableError, PlacementGroupSchedulingError or
+        TaskPlacementGroupRemoved."""
         reply = self._ask(DefineClass(resources=resources, priority=priority, environment=environment, place=place))
         _warn(reply.warning)
         return reply.class_id
