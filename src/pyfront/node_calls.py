@@ -126,7 +126,7 @@ class NodeCalls:
         environment: Environment | None = None,
         place: Place = ANYWHERE,
     ) -> int:
-        """The scheduling class of a shape, priority, environment and place. Warns if the node cannot meet it.
+        """The scheduling class of such tasks. Warns if the node cannot meet the demand as things are.
 
         Raises RuntimeEnvSetupError, TaskUnschedulableError, PlacementGroupSchedulingError or
         TaskPlacementGroupRemoved."""

@@ -25,12 +25,6 @@ from shoal.task.options import ActorOptions, TaskOptions, merge_actor, merge_met
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming-from-ray.md"
 RECORDED = json.loads(Path(__file__).with_name("ray_signatures.json").read_text())
-TO_COME = {  # of the runtime context, with placement groups and environments
-    "get_node_labels",
-    "get_placement_group_id",
-    "runtime_env",
-    "should_capture_child_tasks_in_placement_group",
-}
 VERDICTS = ("same", "different", "absent")
 NEW_OF_INIT = {"address", "job_config", "local_mode", "_memory", "_object_spilling_directory", *IN_VAIN}
 
@@ -69,20 +63,13 @@ OPTIONS, ARGUMENTS, COMMANDS = rows("option"), rows("argument"), rows("command")
 
 
 def find(name: str) -> Any:
-    """What a name of Ray is here: of a class's member too. Skips what the release does not have yet."""
+    """What a name of Ray is here: of a class's member too."""
     parts = name.split(".")[1:]
     for length in range(len(parts), 0, -1):
         module, leaf = ".".join(parts[: length - 1]), parts[length - 1]
         if leaf in MODULES.get(module, {}):
-            try:
-                value = lookup(".".join(parts[:length]))
-            except ModuleNotFoundError as error:
-                if "which this release does not have" not in str(error):
-                    raise
-                pytest.skip(str(error))
+            value = lookup(".".join(parts[:length]))
             for member in parts[length:]:
-                if member in TO_COME and not hasattr(value, member):
-                    pytest.skip(f"{name} is not there yet")
                 value = getattr(value, member)
             return value
     return import_module(f"{ROOT}.{'.'.join(parts)}")
@@ -159,10 +146,7 @@ def test_an_option_is_taken_or_refused(row: Row) -> None:
             with pytest.raises((UnsupportedOptionError, TypeError), match=row.name):
                 merge(base, {row.name: "something"})  # type: ignore[operator] # each with its own base
     elif row.name not in known:
-        try:
-            merge_task(TaskOptions(), {row.name: None})
-        except TypeError:
-            pytest.skip(f"{row.name} is not there yet")
+        merge_task(TaskOptions(), {row.name: None})
 
 
 @pytest.mark.parametrize("row", ARGUMENTS, ids=lambda row: row.name)

@@ -241,53 +241,10 @@ cdef class Client:
 
     def create(self, uint64_t nbytes) -> Buffer:
         """An unsealed object of nbytes: a Buffer with writable `.view`, one page into its payload."""
-        cdef Buffer b = Buffer.__new__(Buffer)
-        self.check_alive()
-        cdef sh_status status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
-        cdef uint64_t until = 0
-        while status == SH_FULL and _wait_for_room(self, PAGE + nbytes, &until):
-            status = sh_put_begin(&self.s, PAGE + nbytes, &b.p)
-        if until:
-            _got_room(self)
-        if status != SH_OK:
-            _raise_full(self, status, PAGE + nbytes, f"no room for an object of {nbytes} bytes")
-        b.client = self
-        b.nbytes = nbytes
-        if self.protected:
-            self._unprotect(b.p.data, PAGE + nbytes)
-        return b
+        return _create(self, nbytes)
 
     def seal_array(self, Buffer buffer not None, tuple describe, bint stays_writable=False) -> ObjectRef:
-        cdef bytes inband = _dumps(describe, 5)
-        cdef sh_payload *p
-        cdef sh_extent *extent
-        self.check()
-        if buffer.client is not self or buffer.sealed:
-            raise _status.Invalid("this buffer was sealed before or belongs to another connection")
-        if sizeof(sh_payload) + sizeof(sh_extent) + <uint64_t>len(inband) > PAGE:
-            raise _status.Invalid("the array's dtype is too complex to be sealed in place; use put()")
-        p = <sh_payload *>buffer.p.data
-        memset(p, 0, sizeof(sh_payload))
-        p.version = SH_PAYLOAD_VERSION
-        p.py_minor = <uint8_t>_PY_MINOR
-        p.flags = FLAG_ARRAY
-        p.n_extents = 1
-        p.inband_bytes = <uint64_t>len(inband)
-        extent = <sh_extent *>(buffer.p.data + sizeof(sh_payload))
-        extent.offset = PAGE
-        extent.bytes = buffer.nbytes
-        memcpy(buffer.p.data + sizeof(sh_payload) + sizeof(sh_extent), PyBytes_AS_STRING(inband), len(inband))
-        if buffer.nbytes >= (1 << 20) and not stays_writable:
-            # The creator's own view becomes read-only too. Smaller ones are not worth a mapping each.
-            if sh_os_protect(buffer.p.data + PAGE, buffer.nbytes & ~<uint64_t>(PAGE - 1), False) == 0:
-                self.protected[<size_t>(buffer.p.data + PAGE)] = buffer.nbytes & ~<uint64_t>(PAGE - 1)
-        self._enter()
-        sh_pin(&self.s, buffer.p.ref)  # before it is sealed: from then on it could be spilled under the creator's view
-        sh_put_commit(&self.s, &buffer.p, 0)
-        self._leave()
-        sh_ref_again(&self.s, buffer.p.ref)  # the buffer keeps the object, and its bytes here, while its view lives
-        buffer.sealed = True
-        return _made(self, buffer.p.ref)
+        return _seal_array(self, buffer, describe, stays_writable)
 
     cdef void _unprotect(self, uint8_t *data, uint64_t n) except *:
         # Memory of an object that was sealed in place has come back to us.

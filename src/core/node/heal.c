@@ -12,6 +12,11 @@
 #define CLASSES_AT_ONCE 64U
 #define RECORDS_AT_ONCE 2048U
 
+void sh_quarantine(sh_repair *d, uint32_t what, uint32_t index) {
+  d->quarantined++;
+  sh_event_add(d, SH_EVENT_QUARANTINED, what, index, 0);
+}
+
 static void own_records(sh_repair *d) {
   if (sh_publish_header(d))
     sh_quarantine(d, SH_DAMAGED_HEADER, 0);

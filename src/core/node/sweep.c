@@ -25,11 +25,6 @@ static uint32_t slots_in_use(const sh_segment *s) {
   return sh_pool_used_chunks(s, SH_POOL_SLOT) * sh_pool_of(s, SH_POOL_SLOT)->chunk_records;
 }
 
-void sh_quarantine(sh_repair *d, uint32_t what, uint32_t index) {
-  d->quarantined++;
-  sh_event_add(d, SH_EVENT_QUARANTINED, what, index, 0);
-}
-
 void sh_fail_promise(sh_repair *d, sh_ref r, uint32_t code) {
   sh_system_error error = {.code = code, .wait_status = -1};
   sh_counts_unfill(&d->counts, r);

@@ -368,7 +368,7 @@ class Requests:
     async def _judge_demand(self, asker: Connection, message: JudgeDemand) -> m.Reply:
         job = self._node.jobs.of_class(message.class_id)
         resources = {} if job is None else job.classes[message.class_id]
-        return Judgement(self._node.ledger.shortage(resources) or "")
+        return Judgement(self._node.placing.shortage(message.class_id, resources) or "")
 
     async def _report_metrics(self, asker: Connection, message: mt.ReportMetrics) -> m.Reply:
         self._node.metrics.take(asker, message.reports, message.number)
