@@ -5,7 +5,7 @@
 Each method unpacks, makes C calls with the GIL held, and wraps; pickling comes before the first C call and after the last.
 Only waits release the GIL. The parts: reference.pxi (ObjectRef), codec.pxi (values <-> payloads), client.pxi (Client),
 waiting.pxi (get and wait), buffer.pxi (objects filled in place), board.pxi (objects that several write to),
-worker.pxi (Task and the claiming side), adopt.pxi (calls that an earlier attempt made), ending.pxi (how one ends there),
+worker.pxi (Task and the claiming side), adopt.pxi (calls that an earlier attempt made), ending.pxi (how one ends there), context.pxi (whose calls are made),
 stream.pxi (what generators yield), daemon.pxi (NodeCore), room.pxi (a full store; objects on disk),
 survey.pxi (what there is, for people), trace.pxi (what was when).
 """
@@ -149,6 +149,7 @@ include "stream.pxi"
 include "adopt.pxi"
 include "worker.pxi"
 include "ending.pxi"
+include "context.pxi"
 include "daemon.pxi"
 include "room.pxi"
 include "survey.pxi"
