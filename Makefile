@@ -38,6 +38,9 @@ compare: build $(ENVS)/bench ## Rows beside those of an earlier revision: make c
 growth: build $(ENVS)/bench ## What a task costs as the node grows: workers, queue, live objects
 	$(PYTHON_VENV) benchmarks/growth.py $(ARGS)
 
+docs: build $(ENVS)/docs ## The API reference, from docstrings, in build/api
+	$(PYTHON_VENV) -W error::UserWarning -m pdoc --output-directory build/api $(shell cat docs/public_modules.txt)
+
 check: $(ENVS)/dev ## Linters, formatters, types, and C under -Werror
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,4 +90,4 @@ $(ENVS)/%: $(ENVS)/build
 	@touch $@
 
 .PRECIOUS: $(ENVS)/%
-.PHONY: help demo build debug test bench compare growth check format chaos san prove compat wheel clean
+.PHONY: help demo build debug test bench compare growth docs check format chaos san prove compat wheel clean

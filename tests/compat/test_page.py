@@ -26,7 +26,8 @@ from shoal.task.options import ActorOptions, TaskOptions, merge_actor, merge_met
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming-from-ray.md"
 RECORDED = json.loads(Path(__file__).with_name("ray_signatures.json").read_text())
 VERDICTS = ("same", "different", "absent")
-NEW_OF_INIT = {"address", "job_config", "local_mode", "_memory", "_object_spilling_directory", *IN_VAIN}
+NEW_OF_INIT = {"address", "job_config", "local_mode", "_memory", "_metrics_export_port"}
+NEW_OF_INIT |= {"_object_spilling_directory", *IN_VAIN}
 
 
 class Row(NamedTuple):

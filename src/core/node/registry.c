@@ -90,8 +90,9 @@ static uint32_t crew_of(const sh_shape *shape) {
 static bool same_shape(sh_class *c, const sh_shape *shape) {
   if (sh_load32_relaxed(&c->root) != shape->root || sh_load32_relaxed(&c->crew) != crew_of(shape) ||
       sh_load32_relaxed(&c->cpu_milli) != shape->cpu_milli || sh_load32_relaxed(&c->gpu_milli) != shape->gpu_milli ||
-      sh_load32_relaxed(&c->n_demands) != shape->n_demands || sh_load32_relaxed(&c->priority) != stored_priority(shape) ||
-      c->room != sh_room(shape->group, shape->bundle) || c->tag != shape->tag)
+      sh_load32_relaxed(&c->n_demands) != shape->n_demands ||
+      sh_load32_relaxed(&c->priority) != stored_priority(shape) || c->room != sh_room(shape->group, shape->bundle) ||
+      c->tag != shape->tag)
     return false;
   for (uint32_t i = 0; i < shape->n_demands; i++)
     if (sh_load32_relaxed(&c->demands[i].kind) != shape->kinds[i] ||

@@ -46,7 +46,6 @@ IN_VAIN: dict[str, tuple[tuple[object, ...], str]] = {
     "system_reserved_memory": ((None,), "leave memory out of _memory"),
     "_driver_object_store_memory": ((None,), "object_store_memory is for all processes of the node"),
     "_enable_object_reconstruction": ((None, False), "objects outlive the worker that made them"),
-    "_metrics_export_port": ((None,), _NO_NETWORK),
     "_node_ip_address": ((None, HOST, "localhost"), _NO_NETWORK),
     "_node_name": ((None,), "a node is named by its id"),
     "_plasma_directory": ((None,), "the store has no name in the file system"),
@@ -94,8 +93,8 @@ def init(
     `address`: None or "local" starts a node; "auto" attaches to this user's newest one; a folder to the one there; the
     address of a `Cluster` to that. `local_mode`: run everything in this process. `job_config`: its namespace and
     runtime environment count as if given here. What `shoal.init` takes means the same; `others` are `_memory`,
-    `_object_spilling_directory` and the arguments of `IN_VAIN`, each of which warns once (CompatibilityWarning) if it
-    asks for anything.
+    `_metrics_export_port`, `_object_spilling_directory` and the arguments of `IN_VAIN`, each of which warns once
+    (CompatibilityWarning) if it asks for anything.
 
     Raises as `shoal.init`; NodeNotFoundError (a ConnectionError) for the address of a cluster elsewhere."""
     in_vain = {name: value for name, value in locals().items() if name in IN_VAIN}  # of the parameters, all there is
@@ -171,8 +170,13 @@ class RayContext:
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:
     """The options of `shoal.init` among Ray's rarer ones; warns about the rest. Raises TypeError for unknown ones."""
-    taken = {"_memory": "memory", "_object_spilling_directory": "object_spilling_directory"}
-    own = ("object_spilling_directory", "object_spilling_limit", "memory")
+    taken = {
+        "_memory": "memory",
+        "_metrics_export_port": "metrics_export_port",
+        "_object_spilling_directory": "object_spilling_directory",
+    }
+    own = {"object_spilling_directory", "object_spilling_limit", "memory", "metrics_export_port"}
+    own |= {"tracing", "record_lines"}
     options: dict[str, Any] = {}
     for name, value in given.items():
         if name in taken or name in own:

@@ -54,8 +54,8 @@ class InlineRuntime(Runtime):
         """None is there but the program's own. Raises InlineModeError for any other."""
         if own is not None:
             raise InlineModeError(
-                "runtime_env is for processes of their own, and in inline mode tasks and actors run in the program: leave "
-                "it out, or run the program on a node"
+                "runtime_env is for processes of their own, and in inline mode tasks and actors run in the program: "
+                "leave it out, or run the program on a node"
             )
 
     @property

@@ -109,6 +109,7 @@ class RuntimeEnv(dict[str, Any]):
         super().__delitem__(field)
 
     def _fixed(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: what changes many fields at once would leave some unchecked."""
         raise TypeError("change a RuntimeEnv field by field: env['pip'] = [...]")
 
     clear = pop = popitem = setdefault = update = __ior__ = _fixed

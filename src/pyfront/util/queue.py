@@ -191,6 +191,7 @@ class QueueActor:
         self._putters: OrderedDict[asyncio.Future[bool], Any] = OrderedDict()  # with their items; only if it is full
 
     def qsize(self) -> int:
+        """The number of items."""
         return len(self._items)
 
     def waiting(self) -> dict[str, int]:
@@ -234,6 +235,7 @@ class QueueActor:
             self._add(found[0], at_front=True)
 
     async def close(self) -> None:
+        """End this actor; who waits for an item gets an error."""
         exit_actor()
 
     # -- inside

@@ -4,9 +4,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shoal.node.environments import Environments, Prepared, sites
@@ -19,6 +21,15 @@ echo run >> {folder}/runs
 [ -p {folder}/gate ] && read word < {folder}/gate
 exit $(cat {folder}/code 2>/dev/null || echo 0)
 """
+
+
+@pytest.fixture(autouse=True)
+def makers_are_reaped() -> Iterator[None]:
+    """The loop that would take their status has ended before them."""
+    yield
+    for child in psutil.Process().children():
+        with suppress(ChildProcessError):
+            os.waitpid(child.pid, 0)
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ def test_calls_overlap_up_to_the_limit() -> None:
         threads.hand_over(some_task())
     wait_for(calls.n_begun, LIMIT)  # all at once: none has passed the gate
     assert len(calls.threads) == LIMIT
+    for _ in range(LIMIT):
+        calls.gate.release()
+    wait_for(calls.n_ended, LIMIT)
 
 
 def test_a_thread_serves_many_calls() -> None:

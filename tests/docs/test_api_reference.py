@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make docs`: the API reference has every public name, and each says what it is."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+MODULES = (DOCS / "public_modules.txt").read_text().split()
+INCLUDED = ["shoal.runtime_env", "shoal.store", "shoal.util", "shoal.util.placement_group"]  # by those that have them
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages, made as `make docs` makes them."""
+    folder = tmp_path_factory.mktemp("api")
+    command = [sys.executable, "-W", "error::UserWarning", "-m", "pdoc", "--output-directory", str(folder), *MODULES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warn" not in done.stderr
+    return folder
+
+
+def own_names(module_name: str) -> Iterator[str]:
+    """The public names of a module: what it lists, or else what it defines."""
+    module = importlib.import_module(module_name)
+    listed = getattr(module, "__all__", None)
+    for name in listed if listed is not None else vars(module):
+        value = getattr(module, name)
+        is_defined = getattr(value, "__module__", None) == module_name and not isinstance(value, TypeVar)
+        is_own = listed is not None or is_defined
+        if is_own and not name.startswith("_") and not inspect.ismodule(value):
+            yield name
+
+
+@pytest.mark.parametrize("module_name", [*MODULES, *INCLUDED])
+def test_every_public_name_is_in_the_reference(reference: Path, module_name: str) -> None:
+    page = (reference / f"{module_name.replace('.', '/')}.html").read_text()
+    names = list(own_names(module_name))
+    assert names
+    assert [name for name in names if f'id="{name}"' not in page] == []
+
+
+@pytest.mark.parametrize("module_name", [*MODULES, *INCLUDED])
+def test_every_public_name_and_method_says_what_it_is(module_name: str) -> None:
+    module = importlib.import_module(module_name)
+    assert module.__doc__
+    silent = []
+    for name in own_names(module_name):
+        value = getattr(module, name)
+        if (inspect.isroutine(value) or inspect.isclass(value)) and not inspect.getdoc(value):
+            silent.append(name)
+        members = vars(value).items() if inspect.isclass(value) else ()
+        silent += [
+            f"{name}.{member}"
+            for member, method in members
+            if not member.startswith("_")
+            and (inspect.isroutine(method) or isinstance(method, property))
+            and not inspect.getdoc(getattr(value, member))
+        ]
+    assert silent == []
