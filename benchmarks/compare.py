@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make compare BEFORE=<revision>`: Shoal beside itself at an earlier revision, in interleaved rounds.
 
-The earlier revision is installed into an environment of its own; both are measured by the rows of this tree. A round
+Both the last commit and the earlier revision are installed, each into an environment of its own, for an installation in
+place is imported otherwise; both are measured by the rows of this tree. A round
 measures both, one directly after the other, and the next one in the other order. So a busy minute of the machine falls
 on both, and what is compared are the two values of each round.
 """
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a row is slower than before")
     options = parser.parse_args(arguments)
     rows_package.load()
-    pythons = {BEFORE: python_of_revision(options.before), NOW: sys.executable}
+    pythons = {BEFORE: python_of_revision(options.before), NOW: python_of_revision("HEAD")}
     units: dict[str, str] = {}
     rounds: list[dict[str, dict[str, float]]] = []
     for index in range(options.rounds):
@@ -124,7 +125,7 @@ def python_of_revision(revision: str) -> str:
         archive = subprocess.run(["git", "-C", str(SOURCE), "archive", name], capture_output=True, check=True).stdout
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
             files.extractall(folder, filter="data")
-        return install(ENVIRONMENTS / f"before-{name[:12]}", [folder, "psutil"], stamp=name)
+        return install(ENVIRONMENTS / f"revision-{name[:12]}", [folder, "psutil"], stamp=name)
 
 
 def _show(rows: Sequence[Comparison], revision: str) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from shoal import runtime_env, store, util
+from shoal import store, util
 from shoal._core._node import ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
@@ -83,6 +83,7 @@ from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.version import __version__
 
 if TYPE_CHECKING:
+    from shoal import runtime_env
     from shoal.util.executor import BrokenExecutorError, Executor
 
 __all__ = [
@@ -162,6 +163,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "runtime_env":
+        return import_module("shoal.runtime_env")
     if name not in ("BrokenExecutorError", "Executor"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # `concurrent.futures` costs 8 ms: paid by those who use it.

@@ -16,7 +16,6 @@ from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, InvalidReferenceError, SerializationError
 from shoal.remote_function import RemoteFunction, check_function
-from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import (
     ActorOptions,
@@ -91,7 +90,10 @@ def init(
         mode = "inline"
     check_init(later, num_cpus, num_gpus, resources, object_store_memory, namespace, memory, labels)
     check_spilling(object_spilling_directory, object_spilling_limit)
-    runtime_env = RuntimeEnv.of(runtime_env)
+    if runtime_env is not None:
+        from shoal.runtime_env.fields import RuntimeEnv
+
+        runtime_env = RuntimeEnv.of(runtime_env)
     if runtime.connection is not None:
         if ignore_reinit_error:
             return Context(runtime.connection)

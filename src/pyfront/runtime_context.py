@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from shoal.ids import actor_id, job_id, worker_id
 from shoal.protocol.places import ANYWHERE, Place
 from shoal.runtime import Runtime, connected, current
-from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.running import running
 
 if TYPE_CHECKING:
     from shoal.protocol.placement import ClassPlace
+    from shoal.runtime_env.fields import RuntimeEnv
 
 
 class RuntimeContext:
@@ -37,11 +37,10 @@ class RuntimeContext:
     def runtime_env(self) -> RuntimeEnv:
         """The environment of this process, in a driver that of its job: what calls inherit. Paths are of copies."""
         found = self._connection.environment
-        if found is None:
-            return RuntimeEnv()
+        from shoal.runtime_env.fields import RuntimeEnv
         from shoal.runtime_env.resolve import described
 
-        return described(found)
+        return RuntimeEnv() if found is None else described(found)
 
     def get_job_id(self) -> str:
         """The job: one driver and everything it started."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
 from shoal.protocol.places import Place
-from shoal.runtime_env.fields import RuntimeEnv
 from shoal.task.actor_shape import NO_LIMIT, MethodShape
 from shoal.task.place import check_labels, place_of, with_strategy
 from shoal.task.returns import Returns, check_items_ahead, check_num_returns
 from shoal.task.strategies import SchedulingStrategy
 from shoal.task.traits import Traits
+
+if TYPE_CHECKING:
+    from shoal.runtime_env.fields import RuntimeEnv
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 MAX_TIMEOUT_S = 1e6
@@ -307,7 +309,9 @@ def _check_common(known: dict[str, Any]) -> None:
         if kind in RESERVED_RESOURCES:
             raise ValueError(f"give {kind} as {NAMED_ALREADY[kind]}=..., not in resources")
         _amount(f"resources[{kind!r}]", amount)
-    if "runtime_env" in known:
+    if known.get("runtime_env") is not None:
+        from shoal.runtime_env.fields import RuntimeEnv  # 3 ms, paid by those who use it
+
         known["runtime_env"] = RuntimeEnv.of(known["runtime_env"])
     name = known.get("name")
     if name is not None and not isinstance(name, str):
