@@ -2,9 +2,9 @@
 """`make compare BEFORE=<revision>`: Shoal beside itself at an earlier revision, in interleaved rounds.
 
 Both the last commit and the earlier revision are installed, each into an environment of its own, for an installation in
-place is imported otherwise; both are measured by the rows of this tree. A round
-measures both, one directly after the other, and the next one in the other order. So a busy minute of the machine falls
-on both, and what is compared are the two values of each round.
+place is imported otherwise; both are measured by the rows of this tree. A round measures both, one directly after the
+other, and the next one in the other order. So a busy minute of the machine falls on both, and what is compared are the
+two values of each round.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from harness.session import CHILD, run_session
 from systems.registry import SHOAL
 
 SOURCE = Path(__file__).resolve().parent.parent
-RESULTS = SOURCE / "benchmarks" / "results"
 TOLERANCE = 1.03  # a row is slower if it costs more than this in the median round, and more at all in all but one round
 BEFORE, NOW = "before", "now"
 
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds")
     parser.add_argument("--budget", type=float, default=0.4, help="seconds for each row")
     parser.add_argument("--row", action="append", help="exact name of a row to measure; repeat for several")
-    parser.add_argument("--out", type=Path, default=RESULTS / "compare.json", help="file for the results")
+    parser.add_argument("--out", type=Path, default=SOURCE / "build" / "compare.json", help="file for the results")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a row is slower than before")
     options = parser.parse_args(arguments)
     rows_package.load()

@@ -9,9 +9,6 @@ runtime, node_calls, link, protocol, serialization, task, config, ids, errors, _
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from shoal import store, util
 from shoal._core._node import ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle, method
@@ -42,6 +39,7 @@ from shoal.errors import (
     ActorUnavailableError,
     ActorUnschedulableError,
     AlreadyInitializedError,
+    BrokenExecutorError,
     CollectiveError,
     CollectiveMismatchError,
     CollectiveRankDiedError,
@@ -78,13 +76,10 @@ from shoal.errors import (
     UnsupportedOptionError,
     WorkerCrashedError,
 )
+from shoal.executor import Executor
 from shoal.runtime_context import get_gpu_ids, get_runtime_context
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.version import __version__
-
-if TYPE_CHECKING:
-    from shoal import runtime_env
-    from shoal.util.executor import BrokenExecutorError, Executor
 
 __all__ = [
     "ActorDiedError",
@@ -153,20 +148,9 @@ __all__ = [
     "nodes",
     "put",
     "remote",
-    "runtime_env",
     "shutdown",
     "store",
     "timeline",
     "util",
     "wait",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "runtime_env":
-        return import_module("shoal.runtime_env")
-    if name not in ("BrokenExecutorError", "Executor"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # `concurrent.futures` costs 8 ms: paid by those who use it.
-    value = globals()[name] = getattr(import_module("shoal.util.executor"), name)
-    return value

@@ -94,6 +94,10 @@ class WorkerCrashedError(ShoalError):
     """The last lines that the process printed to stderr."""
 
 
+class BrokenExecutorError(WorkerCrashedError):
+    """The worker that ran a call of an `Executor` died; others go on. Also a `concurrent.futures.BrokenExecutor`."""
+
+
 class ActorError(ShoalError):
     """Base of errors about an actor rather than about one call."""
 

@@ -13,7 +13,7 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 MODULES = (DOCS / "public_modules.txt").read_text().split()
-INCLUDED = ["shoal.runtime_env", "shoal.store", "shoal.util", "shoal.util.placement_group"]  # by those that have them
+INCLUDED = ["shoal.store", "shoal.util", "shoal.util.placement_group"]  # by those that have them
 
 
 @pytest.fixture(scope="module")

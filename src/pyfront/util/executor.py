@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from shoal import runtime
 from shoal._core._node import ObjectRef
 from shoal.api import remote
-from shoal.errors import WorkerCrashedError
+from shoal.errors import BrokenExecutorError, WorkerCrashedError
 from shoal.remote_function import RemoteFunction, check_function
 from shoal.task.options import TaskOptions
 from shoal.util.dispatcher import Call, Dispatcher, Lane
@@ -33,8 +33,8 @@ MOST_FUNCTIONS = 128
 """Functions that are kept ready to be called; the one that came first is shipped anew if it comes again."""
 
 
-class BrokenExecutorError(WorkerCrashedError, futures.BrokenExecutor):
-    """The worker that ran the call died. Other calls of the executor go on. Also a `BrokenExecutor`."""
+class _BrokenExecutor(BrokenExecutorError, futures.BrokenExecutor):
+    """For those who catch what the standard library raises."""
 
 
 class Executor(futures.Executor):
@@ -184,7 +184,7 @@ def _explain(error: BaseException) -> BaseException:
     """The death of a worker in the terms of `concurrent.futures`."""
     if type(error) is not WorkerCrashedError:
         return error
-    broken = BrokenExecutorError(*error.args)
+    broken = _BrokenExecutor(*error.args)
     broken.__dict__.update(error.__dict__)
     return broken
 
