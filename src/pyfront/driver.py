@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from shoal import runtime
-from shoal.config import driver_config
+from shoal.config import DriverConfig, driver_config
 from shoal.errors import NodeStartError, ShoalError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _connect(options: NodeOptions) -> Runtime:
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
     if mode == INLINE:
-        return _connect_inline(options, options.namespace or config.namespace)
+        return _connect_inline(options, config)
     from shoal.hooks import set_hooks
     from shoal.log_printer import LogPrinter
     from shoal.node.launch import attach_node, start_node
@@ -83,20 +83,7 @@ def _connect(options: NodeOptions) -> Runtime:
         has_environment=options.runtime_env is not None,
     )
     if address == LOCAL:
-        connection = start_node(
-            hello,
-            num_cpus=None if options.num_cpus is None else int(options.num_cpus),
-            num_gpus=None if options.num_gpus is None else int(options.num_gpus),
-            resources=dict(options.resources or {}),
-            object_store_memory=options.object_store_memory,
-            object_spilling_directory=options.object_spilling_directory,
-            object_spilling_limit=options.object_spilling_limit,
-            memory=options.memory,
-            tracing=config.is_tracing if options.tracing is None else options.tracing,
-            record_lines=config.is_recording_lines if options.record_lines is None else options.record_lines,
-            metrics_export_port=options.metrics_export_port,
-            labels=dict(options.labels or {}),
-        )
+        connection = start_node(hello, _settings(options, config))
     else:
         _refuse_node_options(options, address)
         connection = attach_node(hello, address)
@@ -120,7 +107,7 @@ def _connect(options: NodeOptions) -> Runtime:
     return made
 
 
-def _connect_inline(options: NodeOptions, namespace: str | None) -> Runtime:
+def _connect_inline(options: NodeOptions, config: DriverConfig) -> Runtime:
     global _connection
     from shoal.inline.connection import InlineConnection
 
@@ -128,7 +115,7 @@ def _connect_inline(options: NodeOptions, namespace: str | None) -> Runtime:
         raise ValueError(
             f"address={options.address!r} names a node, and in inline mode there is none: leave one of the two out"
         )
-    connection = InlineConnection(_settings(options), namespace)
+    connection = InlineConnection(_settings(options, config), options.namespace or config.namespace)
     connection.runtime.environment_for(options.runtime_env)
     _connection = connection
     runtime.install(connection.runtime)
@@ -136,7 +123,8 @@ def _connect_inline(options: NodeOptions, namespace: str | None) -> Runtime:
     return connection.runtime
 
 
-def _settings(options: NodeOptions) -> NodeSettings:
+def _settings(options: NodeOptions, config: DriverConfig) -> NodeSettings:
+    """What a node of this driver's is told."""
     from shoal.node.settings import NodeSettings
 
     return NodeSettings(
@@ -144,7 +132,13 @@ def _settings(options: NodeOptions) -> NodeSettings:
         num_gpus=None if options.num_gpus is None else int(options.num_gpus),
         resources=dict(options.resources or {}),
         object_store_memory=options.object_store_memory,
+        object_spilling_directory=options.object_spilling_directory,
+        object_spilling_limit=options.object_spilling_limit,
+        metrics_export_port=options.metrics_export_port,
         memory=options.memory,
+        tracing=config.is_tracing if options.tracing is None else options.tracing,
+        record_lines=config.is_recording_lines if options.record_lines is None else options.record_lines,
+        labels=dict(options.labels or {}),
     )
 
 

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -135,38 +134,11 @@ class Connection:
             return  # it is gone already
 
 
-def start_node(
-    hello: Hello,
-    *,
-    num_cpus: int | None = None,
-    num_gpus: int | None = None,
-    resources: Mapping[str, float] | None = None,
-    object_store_memory: int | None = None,
-    object_spilling_directory: str | None = None,
-    object_spilling_limit: int | None = None,
-    memory: int | None = None,
-    tracing: bool = False,
-    record_lines: bool = False,
-    metrics_export_port: int | None = None,
-    labels: Mapping[str, str] | None = None,
-) -> Connection:
-    """Start a node that ends with this driver. None: as the machine has it; the store takes 30 % of memory.
+def start_node(hello: Hello, settings: NodeSettings) -> Connection:
+    """Start a node that ends with this driver.
 
     Raises NodeStartError.
     """
-    settings = NodeSettings(
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        resources=dict(resources or {}),
-        object_store_memory=object_store_memory,
-        object_spilling_directory=object_spilling_directory,
-        object_spilling_limit=object_spilling_limit,
-        memory=memory,
-        tracing=tracing,
-        record_lines=record_lines,
-        metrics_export_port=metrics_export_port,
-        labels=dict(labels or {}),
-    )
     try:
         ours, daemon = _execute_daemon(settings)
     except OSError as error:

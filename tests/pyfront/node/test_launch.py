@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from shoal.errors import NodeNotFoundError, NodeStartError
 from shoal.link import RequestRefused
 from shoal.node.launch import Connection, attach_node, start_node
+from shoal.node.settings import NodeSettings
 from shoal.protocol.messages import AvailableResources, ClusterResources, DefineClass, Hello, ListNodes, Shutdown
 
 STORE_BYTES = 64 << 20
@@ -35,7 +36,8 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Callable[..., Connection]:
     def start(**settings: object) -> Connection:
-        connection = start_node(HELLO, num_cpus=1, object_store_memory=STORE_BYTES, **settings)  # type: ignore[arg-type]
+        one = NodeSettings(num_cpus=1, object_store_memory=STORE_BYTES)
+        connection = start_node(HELLO, replace(one, **settings))
         request.addfinalizer(connection.close)
         return connection
 
@@ -113,19 +115,19 @@ def test_a_folder_that_others_may_write_is_refused(runtime: Path) -> None:
     (runtime / "shoal").mkdir()
     (runtime / "shoal").chmod(0o777)
     with pytest.raises(NodeStartError, match="0700"):
-        start_node(HELLO, num_cpus=1)
+        start_node(HELLO, NodeSettings(num_cpus=1))
 
 
 def test_a_daemon_that_fails_says_why(runtime: Path) -> None:
     with pytest.raises(NodeStartError, match="resources"):
-        start_node(HELLO, num_cpus=1, resources={f"kind{number}": 1.0 for number in range(100)})
+        start_node(HELLO, NodeSettings(num_cpus=1, resources={f"kind{number}": 1.0 for number in range(100)}))
     assert list(runtime.iterdir()) == []
 
 
 def test_an_interpreter_that_can_not_be_executed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(NodeStartError, match="/nowhere/python"):
-        start_node(HELLO, num_cpus=1)
+        start_node(HELLO, NodeSettings(num_cpus=1))
 
 
 def test_log_files_are_kept_if_asked_for(
