@@ -28,14 +28,18 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def own_names(module_name: str) -> Iterator[str]:
-    """The public names of a module: what it lists, or else what it defines."""
+    """The public names of a module: what it lists, or else what it defines; not those that have a page of their own.
+
+    `shoal.util.placement_group` is a function and a module, and which of the two the package has depends on what was
+    imported first: its page is the module's.
+    """
     module = importlib.import_module(module_name)
     listed = getattr(module, "__all__", None)
     for name in listed if listed is not None else vars(module):
         value = getattr(module, name)
         is_defined = getattr(value, "__module__", None) == module_name and not isinstance(value, TypeVar)
-        is_own = listed is not None or is_defined
-        if is_own and not name.startswith("_") and not inspect.ismodule(value):
+        is_own = (listed is not None or is_defined) and not name.startswith("_")
+        if is_own and not inspect.ismodule(value) and f"{module_name}.{name}" not in (*MODULES, *INCLUDED):
             yield name
 
 
