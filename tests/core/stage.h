@@ -40,6 +40,7 @@ struct stage {
   uint32_t withheld_slot;
   sh_self *sleepers[RIG_WORKERS + 2U];
   uint32_t n_sleepers;
+  bool (*is_told)(stage *s); /* what the victim left in its record for others to read is right */
   /* What others do at the very moment before the victim's store, in a build with hooks: they write to shared memory only. */
   void (*meddle)(stage *s, const volatile void *word);
 };

@@ -110,7 +110,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_wake
     ctypedef struct sh_client:
         sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root, x_crew
-        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_awaits, x_waits, x_since_ns, x_allowance, x_baseline
+        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_since_ns, x_allowance, x_baseline
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
@@ -417,6 +417,12 @@ cdef extern from "node/survey.h" nogil:
     void sh_segment_detach(sh_segment *s)
     uint64_t sh_store_limit(const sh_segment *s)
     uint64_t sh_store_claimed(const sh_segment *s)
+
+cdef extern from "node/waits.h" nogil:
+    void sh_waits_tell(sh_self *self, uint64_t awaits, uint64_t waits)
+    void sh_waits_change(sh_self *self, uint64_t waits)
+    void sh_waits_end(sh_self *self)
+
 
 cdef extern from "node/board.h" nogil:
     enum: SH_BOARD_MOST_PARTIES

@@ -99,5 +99,9 @@ const xp_scenario *const xp_scenarios[] = {
     &look_at_new,
     &look_at_registry,
     &look_for_children,
+    &waits_in_a_row,
+    &waits_no_circle,
+    &waits_for_all,
+    &waits_of_another,
     NULL,
 };

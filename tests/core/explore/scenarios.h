@@ -118,5 +118,10 @@ extern const xp_scenario look_at_object;
 extern const xp_scenario look_at_new;
 extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
+/* waits.c */
+extern const xp_scenario waits_in_a_row;
+extern const xp_scenario waits_no_circle;
+extern const xp_scenario waits_for_all;
+extern const xp_scenario waits_of_another;
 
 #endif
