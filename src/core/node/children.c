@@ -201,10 +201,12 @@ void sh_children_collect(sh_repair *d, uint32_t client) {
       continue;
     sh_ref r = {.index = i, .generation = sh_word_generation(word)};
     const sh_origin *o = sh_origin_of(&d->seg, r);
-    bool all, closed = sh_entry_is_closed(e, r.generation);
+    bool all;
     if (!o || !was_run_by(d, o->parent, client, &all) || (sh_load_acquire(&e->head) & SH_HEAD_DROPPED))
       continue;
-    if (!closed && (!all || is_orphan(&d->seg, e)))
+    /* First its task, then whether it is resolved: who runs it resolves it first. */
+    bool pending = all && !is_orphan(&d->seg, e);
+    if (!pending && !sh_entry_is_closed(e, r.generation))
       continue;
     sh_store32_relaxed(&e->x_owner_flags, sh_load32_relaxed(&e->x_owner_flags) | SH_OWNER_SHARED);
     sh_counts_keep(&d->counts, r);

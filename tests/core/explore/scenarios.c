@@ -103,5 +103,10 @@ const xp_scenario *const xp_scenarios[] = {
     &waits_no_circle,
     &waits_for_all,
     &waits_of_another,
+    &child_killed_caller,
+    &child_killed_caller_of_actor,
+    &child_ends_beside_sweep,
+    &child_handed_over,
+    &child_kept,
     NULL,
 };

@@ -123,5 +123,11 @@ extern const xp_scenario waits_in_a_row;
 extern const xp_scenario waits_no_circle;
 extern const xp_scenario waits_for_all;
 extern const xp_scenario waits_of_another;
+/* children.c */
+extern const xp_scenario child_killed_caller;
+extern const xp_scenario child_killed_caller_of_actor;
+extern const xp_scenario child_ends_beside_sweep;
+extern const xp_scenario child_handed_over;
+extern const xp_scenario child_kept;
 
 #endif
