@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a task has called: kept while it runs, held between its attempts, told to the next one, let go at its end. */
+#include "node/cancel.h"
 #include "node/children.h"
 #include "node/known.h"
 #include "rig.h"
@@ -16,12 +17,18 @@ static void run_parent(void) {
     rig_finish(&r.worker[0], slot);
 }
 
-static void begin(uint32_t max_retries) {
+static void begin_as(const rig_call *like) {
   rig_open(&r, 2, 2);
   actor_class = rig_actor(&r, &actor);
-  rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = max_retries};
+  rig_call call = *like;
+  call.class_id = r.class_id;
+  call.n_returns = 1;
   rig_submit(&r.driver, &call, &out);
   run_parent();
+}
+
+static void begin(uint32_t max_retries) {
+  begin_as(&(rig_call){.max_retries = max_retries});
 }
 
 static uint64_t parent(void) {
@@ -177,7 +184,7 @@ static void test_a_live_process_hands_its_children_over(void) {
     uint64_t task = parent();
     sh_ref kept = call(0, r.class_id, 1, NULL), held = call(1, r.class_id, 1, NULL);
     sh_ref_drop(&r.worker[0], kept);
-    sh_children_hand_over(&r.worker[0], slot, SH_HAND_ALL, failed != 0);
+    sh_children_hand_over(&r.worker[0], slot, true, failed != 0);
     EXPECT(sh_retry(&r.worker[0], slot));
     sh_ref_drop(&r.worker[0], held);
     sh_children_end(&r.worker[0], task);
@@ -199,13 +206,39 @@ static void test_a_death_in_the_handing_over_changes_nothing(void) {
   sh_child found[4];
   begin(2);
   (void)call(0, r.class_id, 1, NULL);
-  sh_children_hand_over(&r.worker[0], slot, SH_HAND_ALL, true);
+  sh_children_hand_over(&r.worker[0], slot, true, true);
   die();
   EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_made), 0);
   EXPECT_EQ(children(found, 4), 1);
   sh_ref_drop(&r.worker[0], found[0].r);
   while (rig_work(&r.worker[1])) {
   }
+  finish_parent();
+  end();
+}
+
+/* Its attempt is over time. What it has called is cancelled; but it goes on calling, until it is killed. */
+static void test_what_an_overdue_attempt_calls_before_it_is_killed_is_told(void) {
+  sh_child found[4];
+  begin_as(&(rig_call){.max_retries = 1, .flags = SH_SLOT_RETRY_OVERDUE, .timeout_ns = 1000});
+  sh_ref first = call(0, actor_class, 1, NULL);
+  uint64_t late_ns = sh_load_relaxed(&r.worker[0].me->x_since_ns) + 1000U;
+  sh_cancel_overdue(&r.d, r.worker[0].index, late_ns);
+  sh_cancel_run(&r.d, true, late_ns);
+  EXPECT_EQ(rig_error(&r.worker[0], first), SH_ERR_CANCELLED);
+  sh_ref second = call(1, actor_class, 1, NULL);
+  sh_cancel_run(&r.d, true, late_ns + SH_GRACE_NS);
+  EXPECT_EQ(rig_condemned(&r), r.worker[0].index);
+  die();
+  EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_made), SH_MADE_FAILED);
+  EXPECT_EQ(children(found, 4), 2);
+  EXPECT_EQ(found[0].counter + found[1].counter, 1);
+  for (uint32_t i = 0; i < 2; i++)
+    if (found[i].counter == 1)
+      EXPECT_EQ(sh_ref_pack(found[i].r), sh_ref_pack(second));
+  EXPECT(rig_work(&actor) && !rig_work(&actor));
+  for (uint32_t i = 0; i < 2; i++)
+    sh_ref_drop(&r.worker[0], found[i].r);
   finish_parent();
   end();
 }
@@ -265,6 +298,7 @@ int main(void) {
   RUN(test_the_next_attempt_is_told_after_a_death);
   RUN(test_a_live_process_hands_its_children_over);
   RUN(test_a_death_in_the_handing_over_changes_nothing);
+  RUN(test_what_an_overdue_attempt_calls_before_it_is_killed_is_told);
   RUN(test_a_call_that_was_not_published_is_not_told);
   RUN(test_the_task_that_fails_for_good_lets_go);
   RUN(test_digests_tell_calls_apart_but_not_what_is_drawn);

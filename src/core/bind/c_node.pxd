@@ -331,9 +331,7 @@ cdef extern from "node/children.h" nogil:
     uint64_t sh_digest_begin(uint32_t flags, uint32_t n_returns, uint32_t n_deps)
     uint64_t sh_digest_add(uint64_t digest, sh_id128 id, uint32_t number)
     uint32_t sh_made_below(const sh_slot *t)
-    ctypedef enum sh_handed:
-        SH_HAND_NONE, SH_HAND_RESOLVED, SH_HAND_ALL
-    void sh_children_hand_over(sh_self *self, uint32_t slot, sh_handed which, cbool failed)
+    void sh_children_hand_over(sh_self *self, uint32_t slot, cbool any, cbool failed)
     void sh_children_end(sh_self *self, uint64_t parent)
     uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref task, sh_child *out, uint32_t max)
 

@@ -4,14 +4,17 @@
 #include "scenarios.h"
 
 #include "node.h"
+#include "node/cancel.h"
 #include "node/children.h"
 
-#define CHILD 70U /* its function */
+#define CHILD 70U      /* its function */
+#define LIMIT_NS 1000U /* of an attempt */
 
 static struct {
   sh_ref out, child;
   uint64_t parent; /* packed slot */
   uint32_t slot, actor_class, child_slot;
+  sh_status committed; /* the child, or not */
   sh_self actor;
 } *stage;
 
@@ -24,7 +27,8 @@ static void open(void) {
   node_open(2, 2);
   stage = xp_room(sizeof *stage);
   stage->actor_class = rig_actor(node, &stage->actor);
-  rig_call call = {.class_id = node->class_id, .n_returns = 1, .max_retries = 2};
+  rig_call call = {.class_id = node->class_id, .n_returns = 1, .max_retries = 2, .timeout_ns = LIMIT_NS};
+  call.flags = SH_SLOT_RETRY_OVERDUE;
   sh_ref r;
   rig_submit(&node->driver, &call, &r);
   stage->out = r;
@@ -194,7 +198,7 @@ static void setup_kept(void) {
   rig_fill(&node->worker[1], stage->child_slot, 8);
 }
 static void hand_over(void) {
-  sh_children_hand_over(caller(), stage->slot, SH_HAND_ALL, true);
+  sh_children_hand_over(caller(), stage->slot, true, true);
   XP_CHECK(sh_retry(caller(), stage->slot));
   sh_children_end(caller(), stage->parent);
 }
@@ -211,6 +215,44 @@ const xp_scenario child_handed_over = {
     .setup = setup_kept,
     .run = {hand_over, commit_child, read_logs},
     .check = is_handed_over,
+    .preemptions = 3,
+};
+
+/* ---- its caller has run too long: it is cancelled, or it has ended ---- */
+
+static void setup_overdue(void) {
+  setup_kept();
+  uint64_t since = sh_load_relaxed(&caller()->me->x_since_ns);
+  sh_cancel_overdue(&node->d, caller()->index, since + LIMIT_NS);
+  XP_EQUAL(rig_state_of(node, stage->out), SH_TASK_OVERDUE);
+}
+static void hand_over_and_surrender(void) {
+  sh_children_hand_over(caller(), stage->slot, true, true);
+  XP_CHECK(sh_surrender(caller(), stage->slot));
+  sh_children_end(caller(), stage->parent);
+}
+static void commit_child_or_not(void) {
+  sh_status status = sh_commit(&node->worker[1], stage->child_slot);
+  stage->committed = status;
+}
+static void cancel_child(void) {
+  sh_cancel_run(&node->d, false, 0);
+}
+static void is_told_if_it_counts(void) {
+  if (stage->committed == SH_OK) {
+    is_told();
+    return;
+  }
+  sh_child found[2];
+  uint32_t n = told(found, 2);
+  XP_CHECK(n == 0 || (n == 1 && rig_error(&node->worker[1], found[0].r) == SH_ERR_CANCELLED));
+  finish_all(found, n);
+}
+const xp_scenario child_of_overdue = {
+    .name = "V child: it is committed or cancelled while its caller, who ran too long, lets go",
+    .setup = setup_overdue,
+    .run = {hand_over_and_surrender, commit_child_or_not, cancel_child},
+    .check = is_told_if_it_counts,
     .preemptions = 3,
 };
 

@@ -107,6 +107,7 @@ const xp_scenario *const xp_scenarios[] = {
     &child_killed_caller_of_actor,
     &child_ends_beside_sweep,
     &child_handed_over,
+    &child_of_overdue,
     &child_kept,
     NULL,
 };

@@ -128,6 +128,7 @@ extern const xp_scenario child_killed_caller;
 extern const xp_scenario child_killed_caller_of_actor;
 extern const xp_scenario child_ends_beside_sweep;
 extern const xp_scenario child_handed_over;
+extern const xp_scenario child_of_overdue;
 extern const xp_scenario child_kept;
 
 #endif
