@@ -118,6 +118,13 @@ extern const xp_scenario look_at_object;
 extern const xp_scenario look_at_new;
 extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
+/* boards.c */
+extern const xp_scenario board_blocks;
+extern const xp_scenario board_meet;
+extern const xp_scenario board_spinner;
+extern const xp_scenario board_late;
+extern const xp_scenario board_newcomer;
+extern const xp_scenario board_killed_party;
 /* waits.c */
 extern const xp_scenario waits_in_a_row;
 extern const xp_scenario waits_no_circle;
