@@ -115,5 +115,6 @@ const xp_scenario *const xp_scenarios[] = {
     &child_handed_over,
     &child_of_overdue,
     &child_kept,
+    &trace_read,
     NULL,
 };

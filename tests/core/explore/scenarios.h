@@ -137,5 +137,7 @@ extern const xp_scenario child_ends_beside_sweep;
 extern const xp_scenario child_handed_over;
 extern const xp_scenario child_of_overdue;
 extern const xp_scenario child_kept;
+/* traces.c */
+extern const xp_scenario trace_read;
 
 #endif
