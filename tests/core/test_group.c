@@ -262,11 +262,55 @@ static void test_numbers_of_a_removed_group_are_not_used_while_its_job_may_use_t
   rig_close(&r);
 }
 
+static void test_a_group_larger_than_any_node_gets_nothing(void) {
+  static const uint32_t milli[] = {3000, UINT32_MAX - 200U,
+                                   UINT32_MAX}; /* and what comes to more when it is rounded up */
+  rig_open(&r, 1, 2);
+  for (uint32_t i = 0; i < 3; i++) {
+    sh_demand large[2] = {bundle_of(milli[i], 0, 0), bundle_of(milli[i], 0, 0)};
+    for (uint32_t n = 1; n <= 2; n++) {
+      uint32_t group = define(large, n);
+      EXPECT(!sh_repair_reserve_group(&r.d, group));
+      rig_rounds(&r, 1);
+      EXPECT(!is_granted_by_event(group));
+      EXPECT_EQ(leased_seats(), 0); /* nothing is collected for it */
+      sh_repair_remove_group(&r.d, group);
+      expect_nothing_booked();
+    }
+  }
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_nothing_is_defined_in_a_removed_group(void) {
+  uint32_t group, actor, mask, in;
+  rig_open(&r, 1, 2);
+  group = granted_group(bundle_of(1000, 0, 0));
+  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = 1000, .group = group + 1U};
+  EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &actor), SH_OK);
+  EXPECT(sh_repair_reserve_actor(&r.d, actor, &mask));
+  sh_repair_remove_group(&r.d, group); /* the actor still computes in it */
+  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &in), SH_INVALID);
+  EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &in), SH_INVALID);
+  sh_system_error end = {.code = SH_ERR_ACTOR_DIED, .wait_status = -1};
+  sh_repair_close_class(&r.d, actor, &end);
+  EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &in), SH_INVALID);
+  expect_nothing_booked();
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_bad_groups_are_refused(void) {
   rig_open(&r, 1, 2);
   uint32_t group;
   sh_demand bad = {.n = 1, .kinds = {0}}, good = bundle_of(1000, 0, 0);
   EXPECT_EQ(sh_repair_define_group(&r.d, &bad, 1, &group), SH_INVALID);
+  sh_demand many = {.n = SH_MAX_DEMANDS + 1U, .kinds = {1, 2, 3, 4, 5, 6, 7, 8}};
+  EXPECT_EQ(sh_repair_define_group(&r.d, &many, 1, &group), SH_INVALID);
+  sh_demand pair[2] = {good, bad};
+  EXPECT_EQ(sh_repair_define_group(&r.d, pair, 2, &group), SH_INVALID);
+  sh_shape twice = {.root = RIG_ROOT, .n_demands = 2, .kinds = {DISK, DISK}};
+  EXPECT_EQ(sh_repair_define_class(&r.d, &twice, &group), SH_INVALID);
   EXPECT_EQ(sh_repair_define_group(&r.d, &good, 0, &group), SH_INVALID);
   EXPECT_EQ(sh_repair_define_group(&r.d, &good, SH_MAX_BUNDLES + 1U, &group), SH_INVALID);
   sh_shape shape = {.root = RIG_ROOT, .group = 9};
@@ -286,6 +330,8 @@ int main(void) {
   RUN(test_removal_ends_what_waits_and_what_runs);
   RUN(test_removal_gives_back_what_an_actor_held_when_it_ends);
   RUN(test_numbers_of_a_removed_group_are_not_used_while_its_job_may_use_them);
+  RUN(test_a_group_larger_than_any_node_gets_nothing);
+  RUN(test_nothing_is_defined_in_a_removed_group);
   RUN(test_bad_groups_are_refused);
   return 0;
 }

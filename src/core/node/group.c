@@ -11,19 +11,12 @@ static sh_group *group_at(const sh_repair *d, uint32_t class_id) {
   return class_id < SH_MAX_CLASSES ? d->groups[class_id] : NULL;
 }
 
-static bool is_sound(const sh_demand *demand) {
-  for (uint32_t i = 0; i < demand->n; i++)
-    if (demand->kinds[i] >= SH_MAX_KINDS || demand->kinds[i] == 0)
-      return false;
-  return demand->n <= SH_MAX_DEMANDS;
-}
-
 sh_status sh_repair_define_group(sh_repair *d, const sh_demand *bundles, uint32_t n, uint32_t *class_id) {
   if (n == 0 || n > SH_MAX_BUNDLES)
     return SH_INVALID;
   uint64_t cpu = 0;
   for (uint32_t i = 0; i < n; i++) {
-    if (!is_sound(&bundles[i]))
+    if (!sh_demand_is_sound(&bundles[i]))
       return SH_INVALID;
     cpu += bundles[i].cpu_milli;
   }
