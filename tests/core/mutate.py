@@ -38,13 +38,17 @@ EQUIVALENT = HERE / "equivalent_mutants.txt"
 BOTH = """
 store/pool.c store/heap.c store/entry.c store/entry.h queue/ring.c queue/park.c graph/waiter.c node/submit.c
 node/claim.c node/object.c node/idle.c node/refs.c node/counts.c node/tick.c node/cancel.c node/recover.c
-node/stream.c
+node/stream.c node/children.c node/board.c
 """
 ORDERINGS_ALONE = """
 queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node/spill.c node/survey.c
+node/children.h node/waits.c node/group.c bind/trace.h
 """
-GUARDED = BOTH.split()
-ORDERED = GUARDED + ORDERINGS_ALONE.split()
+# Private to one process, but what they guard is promised to all.
+GUARDS_ALONE = "node/group.c node/ledger.c"
+GUARDED = BOTH.split() + GUARDS_ALONE.split()
+ORDERED = BOTH.split() + ORDERINGS_ALONE.split()
+EVERY_GUARD = {"node/children.c", "node/board.c", *GUARDS_ALONE.split()}  # also those that ask about other things
 
 WEAKER = {
     "sh_load_acquire": ["sh_load_relaxed"],
@@ -75,7 +79,7 @@ PROTOCOL = re.compile(
 )
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
 QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
-QUICK_PROGRAMS += ["survey", "spill", "spill_races"]
+QUICK_PROGRAMS += ["survey", "spill", "spill_races", "children", "board", "group", "ledger", "trace"]
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 LONG_SECONDS = 300  # they end within one minute, if the machine does nothing else
 
@@ -154,7 +158,8 @@ def guards(file: str, text: str, code: str) -> Iterator[Mutant]:
             end = closing(code, found.end()) - 1
         condition = code[begin:end]
         function, line = function_at(code, begin), text.count("\n", 0, begin) + 1
-        if not PROTOCOL.search(condition) or not function:
+        named = file in EVERY_GUARD or PROTOCOL.search(condition)
+        if not named or not function:
             continue
         shown = " ".join(condition.split())
         if keyword == "if":
@@ -169,7 +174,7 @@ def guards(file: str, text: str, code: str) -> Iterator[Mutant]:
                 continue
             for a, b in parts:
                 part = condition[a:b]
-                if PROTOCOL.search(part) and "sh_cas(" not in part:
+                if (file in EVERY_GUARD or PROTOCOL.search(part)) and "sh_cas(" not in part:
                     yield Mutant(
                         file,
                         line,
@@ -247,7 +252,7 @@ def coverage() -> dict[str, dict[str, object]]:
         subprocess.run([binary, "--only", name, *short], check=True, capture_output=True)
         seconds = time.monotonic() - begin
         lines: list[str] = []
-        notes = sorted((out / "src").rglob("*.gcda"))
+        notes = sorted(out.rglob("*.gcda"))  # of scenarios too: they have inlined what headers hold
         told = subprocess.run(
             ["gcov", "--stdout", "--json-format", *notes], check=True, capture_output=True, text=True, cwd=WORK
         ).stdout
@@ -320,6 +325,11 @@ def run_programs(variant: str, programs: list[str], seconds: int) -> str | None:
     return None
 
 
+def quick_programs(file: str) -> list[str]:
+    """The one that is about this file first."""
+    return sorted(QUICK_PROGRAMS, key=lambda program: program != Path(file).stem)
+
+
 def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool) -> str | None:
     place = f"{mutant.file}:{mutant.line}"
     text = (CORE / mutant.file).read_text()
@@ -335,7 +345,7 @@ def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool)
         # What is wrong whatever the machine reorders is found soonest where it reorders nothing.
         by = explore(scenarios, thorough, ["c11"] if mutant.ordering else ["sc", "c11"])
         if not by and not mutant.ordering:
-            by = run_programs("hooks", QUICK_PROGRAMS, 60)
+            by = run_programs("hooks", quick_programs(mutant.file), 60)
         if not by and mutant.ordering and thorough:
             by = run_programs("tsan", ["stress"], 120)
         if not by and not mutant.ordering:
