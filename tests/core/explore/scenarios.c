@@ -116,5 +116,6 @@ const xp_scenario *const xp_scenarios[] = {
     &child_of_overdue,
     &child_kept,
     &trace_read,
+    &trace_counted,
     NULL,
 };

@@ -139,5 +139,6 @@ extern const xp_scenario child_of_overdue;
 extern const xp_scenario child_kept;
 /* traces.c */
 extern const xp_scenario trace_read;
+extern const xp_scenario trace_counted;
 
 #endif

@@ -5,7 +5,8 @@
 #include "bind/trace.h"
 
 #define ROOM 2U
-#define BEFORE 2U /* events that are there: the next one goes over the first */
+#define MORE_ROOM 4U
+#define BEFORE 2U /* events that are there: the next one goes over the first, if there is no more room */
 
 static struct {
   sh_trace_head *head;
@@ -18,13 +19,20 @@ static void add(uint64_t n) {
   sh_trace_add(stage->head, &e);
 }
 
-static void setup(void) {
+static void open(uint32_t room) {
   stage = xp_room(sizeof *stage);
-  uint64_t bytes = sizeof(sh_trace_head) + ROOM * sizeof(sh_trace_event);
+  uint64_t bytes = sizeof(sh_trace_head) + room * sizeof(sh_trace_event);
   sh_trace_head *head = sh_trace_begin(xp_room(bytes), bytes);
   stage->head = head;
   for (uint64_t n = 0; n < BEFORE; n++)
     add(n);
+}
+
+static void setup(void) {
+  open(ROOM);
+}
+static void setup_more(void) {
+  open(MORE_ROOM);
 }
 
 static void write_two(void) {
@@ -60,4 +68,19 @@ const xp_scenario trace_read = {
     .run = {write_two, read_all},
     .check = all_are_written,
     .may_read_behind = true,
+};
+
+/* None of those that are counted is written to. */
+static void read_counted(void) {
+  const sh_trace_head *head = stage->head;
+  uint64_t count = sh_load_acquire(&head->x_count);
+  for (uint64_t n = 0; n < count; n++)
+    XP_EQUAL(((const sh_trace_event *)(head + 1))[n % MORE_ROOM].thread, n);
+}
+
+const xp_scenario trace_counted = {
+    .name = "X trace: it is read up to its count",
+    .setup = setup_more,
+    .run = {write_two, read_counted},
+    .check = all_are_written,
 };
