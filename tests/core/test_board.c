@@ -53,6 +53,17 @@ static void test_a_park_ends_with_its_slice_or_with_the_word(void) {
   rig_close(&r);
 }
 
+static void test_who_is_fenced_does_not_wait(void) {
+  rig r;
+  rig_open(&r, 1, 2);
+  memset(lines, 0, sizeof lines);
+  sh_board a = board_of(0);
+  sh_board_join(&r.worker[0], &a);
+  sh_repair_fence(&r.d, r.worker[0].index, r.worker[0].epoch);
+  EXPECT_EQ(sh_board_park(&r.worker[0], &a, 1, 2, 0, 1, UINT64_MAX), SH_FENCED);
+  rig_close(&r);
+}
+
 static void test_who_died_is_gone_and_who_has_not_come_is_not(void) {
   rig r;
   rig_open(&r, 1, 2);
@@ -139,6 +150,7 @@ int main(void) {
   RUN(test_lines_do_not_share_a_pair_of_cache_lines);
   RUN(test_behind_names_the_first_of_a_range);
   RUN(test_a_park_ends_with_its_slice_or_with_the_word);
+  RUN(test_who_is_fenced_does_not_wait);
   RUN(test_who_died_is_gone_and_who_has_not_come_is_not);
   RUN(test_damaged_names_are_survived);
   RUN(test_a_spinner_stops_with_the_word);
