@@ -282,6 +282,99 @@ static void test_a_group_larger_than_any_node_gets_nothing(void) {
   rig_close(&r);
 }
 
+static void test_what_was_asked_twice_is_booked_once(void) {
+  rig_open(&r, 1, 2);
+  EXPECT_EQ(sh_repair_set_capacity(&r.d, DISK, 5000), SH_OK);
+  uint32_t group = granted_group(bundle_of(1000, 0, 2000)), none = group + 1U;
+  EXPECT(sh_repair_reserve_group(&r.d, group));
+  EXPECT_EQ(r.d.ledger.used[DISK], 2000);
+  EXPECT_EQ(leased_seats(), 1);
+  EXPECT(!sh_repair_reserve_group(&r.d, none));
+  EXPECT_EQ(r.d.actor_waits[none], 0); /* nobody waits */
+  sh_repair_remove_group(&r.d, group);
+  sh_repair_remove_group(&r.d, group);
+  expect_nothing_booked();
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+/* An actor that was not granted its share yet, and one that lives on for a moment. Their group's number is another's by then. */
+static void test_actors_of_a_removed_group_do_not_book_in_the_next_one(void) {
+  uint32_t lives, waits, mask, other;
+  rig_open(&r, 1, 3);
+  sh_demand two[2] = {bundle_of(1000, 0, 0), bundle_of(500, 0, 0)};
+  uint32_t group = define(two, 2);
+  sh_shape shape = {.root = RIG_ROOT, .cpu_milli = 1000, .group = group + 1U, .bundle = 1};
+  EXPECT(sh_repair_reserve_group(&r.d, group));
+  EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &lives), SH_OK);
+  EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &waits), SH_OK);
+  shape.bundle = 2;
+  shape.cpu_milli = 0;
+  EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &other), SH_OK);
+  shape.bundle = 3;
+  EXPECT_EQ(sh_repair_define_actor(&r.d, &shape, &mask), SH_INVALID); /* it has two */
+  EXPECT(sh_repair_reserve_actor(&r.d, lives, &mask));
+  EXPECT(!sh_repair_reserve_actor(&r.d, waits, &mask));
+  sh_repair_remove_group(&r.d, group);
+  EXPECT(!sh_repair_reserve_actor(&r.d, other, &mask)); /* nothing is booked in it any more */
+  EXPECT(!sh_repair_reserve_group(&r.d, group));
+  EXPECT_EQ(leased_seats(), 2);
+  sh_system_error end = {.code = SH_ERR_ACTOR_DIED, .wait_status = -1};
+  sh_repair_close_class(&r.d, lives, &end);
+  expect_nothing_booked();
+  EXPECT_EQ(granted_group(two[0]), group);
+  sh_bundle seen;
+  EXPECT(!sh_repair_reserve_actor(&r.d, waits, &mask));
+  EXPECT(!sh_repair_reserve_actor(&r.d, other, &mask));
+  EXPECT(sh_repair_look_at_bundle(&r.d, group, 0, &seen));
+  EXPECT_EQ(seen.cpu_used, 0);
+  sh_repair_close_class(&r.d, waits, &end);
+  sh_repair_close_class(&r.d, other, &end);
+  sh_repair_remove_group(&r.d, group);
+  expect_nothing_booked();
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_what_is_leased_elsewhere_goes_on(void) {
+  rig_open(&r, 2, 3);
+  uint32_t group = granted_group(bundle_of(1000, 0, 0)), other = granted_group(bundle_of(1000, 0, 0));
+  sh_ref here = rig_submit_to(&r, class_in(group, ANY, 1000, 0)),
+         there = rig_submit_to(&r, class_in(other, ANY, 1000, 0)), node = rig_submit_to(&r, rig_define(&r, 500, 0));
+  sh_repair_remove_group(&r.d, group);
+  EXPECT_EQ(rig_error(&r.driver, here), SH_ERR_GROUP_REMOVED);
+  serve();
+  while (holder())
+    EXPECT(rig_work(holder()));
+  uint32_t slot;
+  for (uint32_t i = 0; i < r.n_workers; i++)
+    EXPECT_EQ(sh_next_try(&r.worker[i], &slot), SH_EMPTY); /* and gives its lease back */
+  EXPECT_EQ(rig_error(&r.driver, there), 0);
+  EXPECT_EQ(rig_error(&r.driver, node), 0);
+  sh_ref all[] = {here, there, node};
+  for (uint32_t i = 0; i < 3; i++)
+    sh_ref_drop(&r.driver, all[i]);
+  sh_repair_remove_group(&r.d, other);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_without_numbers_there_is_no_further_group(void) {
+  rig_open(&r, 0, 1);
+  sh_demand none = bundle_of(0, 0, 0);
+  uint32_t group = 0, n = 0;
+  while (sh_repair_define_group(&r.d, &none, 1, &group) == SH_OK)
+    n++;
+  EXPECT_EQ(n, SH_MAX_CLASSES - 1U); /* the rig has a class */
+  sh_group *last = r.d.groups[group];
+  EXPECT(last);
+  EXPECT_EQ(sh_repair_define_group(&r.d, &none, 1, &group), SH_FULL);
+  EXPECT(r.d.groups[group] == last);
+  sh_repair_remove_group(&r.d, group);
+  EXPECT_EQ(sh_repair_define_group(&r.d, &none, 1, &group), SH_OK);
+  rig_close(&r);
+}
+
 static void test_nothing_is_defined_in_a_removed_group(void) {
   uint32_t group, actor, mask, in;
   rig_open(&r, 1, 2);
@@ -331,6 +424,10 @@ int main(void) {
   RUN(test_removal_gives_back_what_an_actor_held_when_it_ends);
   RUN(test_numbers_of_a_removed_group_are_not_used_while_its_job_may_use_them);
   RUN(test_a_group_larger_than_any_node_gets_nothing);
+  RUN(test_what_was_asked_twice_is_booked_once);
+  RUN(test_actors_of_a_removed_group_do_not_book_in_the_next_one);
+  RUN(test_what_is_leased_elsewhere_goes_on);
+  RUN(test_without_numbers_there_is_no_further_group);
   RUN(test_nothing_is_defined_in_a_removed_group);
   RUN(test_bad_groups_are_refused);
   return 0;

@@ -93,6 +93,7 @@ static void test_a_demand_names_each_kind_once(void) {
   for (uint32_t i = 0; i < SH_MAX_DEMANDS; i++)
     full.kinds[i] = i + 1U;
   EXPECT(sh_demand_is_sound(&full));
+  full.milli[0] = SH_MAX_KINDS - 1U;
   many = full;
   many.n = SH_MAX_DEMANDS + 1U; /* the one behind the end is not looked at */
   EXPECT(!sh_demand_is_sound(&many));

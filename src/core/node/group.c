@@ -163,11 +163,21 @@ static bool of_class(const sh_slot *t, uint32_t class_id) {
   return sh_slot_class(t) == class_id;
 }
 
+/* Its number is another group's before long: an actor that has not ended by then must not book in that one. */
+static void turn_out(sh_repair *d, uint32_t actor) {
+  sh_known_class(d, actor)->room = SH_ROOM_GONE;
+  (void)sh_publish_class(d, actor);
+}
+
 static void end_tasks(sh_repair *d, uint32_t group) {
   for (uint32_t i = 0; i < d->classes_high; i++) {
     sh_class *k = sh_known_class(d, i);
-    if (sh_word_state(k->word) != SH_CLASS_LIVE || k->kind != SH_CLASS_LEASE || sh_room_group(k->room) != group + 1U)
+    if (sh_word_state(k->word) != SH_CLASS_LIVE || sh_room_group(k->room) != group + 1U)
       continue;
+    if (k->kind == SH_CLASS_ACTOR) {
+      turn_out(d, i);
+      continue;
+    }
     sh_fetch_and(&d->seg.header->x_task_classes[i / 64U], ~(1ULL << (i % 64U)));
     k->end = (sh_system_error){.code = SH_ERR_GROUP_REMOVED, .wait_status = -1, .class_id = i};
     k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
