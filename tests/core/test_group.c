@@ -4,6 +4,8 @@
 
 #include "node/group.h"
 
+#include <sys/resource.h>
+
 #define DISK 3U
 #define ANY 0U
 
@@ -359,6 +361,35 @@ static void test_what_is_leased_elsewhere_goes_on(void) {
   rig_close(&r);
 }
 
+/* The job ends, and later the group, which was detached: why what is late ends is the job's end. */
+static void test_what_a_job_closed_is_not_closed_again(void) {
+  rig_open(&r, 1, 2);
+  uint32_t group = granted_group(bundle_of(1000, 0, 0)), in = class_in(group, ANY, 1000, 0);
+  sh_repair_end_root(&r.d, RIG_ROOT);
+  sh_repair_remove_group(&r.d, group);
+  EXPECT_EQ(r.d.known_classes[in].end.code, SH_ERR_ROOT_ENDED);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which abort when there is no memory */
+static void test_without_memory_there_is_no_group(void) {
+  static sh_demand most[SH_MAX_BUNDLES];
+  uint32_t group = UINT32_MAX;
+  struct rlimit before, none;
+  rig_open(&r, 1, 2);
+  EXPECT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+  EXPECT_EQ(setrlimit(RLIMIT_AS, &none), 0);
+  sh_status status = sh_repair_define_group(&r.d, most, SH_MAX_BUNDLES, &group);
+  EXPECT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_EQ(status, SH_FULL);
+  EXPECT_EQ(group, UINT32_MAX);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+#endif
+
 static void test_without_numbers_there_is_no_further_group(void) {
   rig_open(&r, 0, 1);
   sh_demand none = bundle_of(0, 0, 0);
@@ -405,7 +436,9 @@ static void test_bad_groups_are_refused(void) {
   sh_shape twice = {.root = RIG_ROOT, .n_demands = 2, .kinds = {DISK, DISK}};
   EXPECT_EQ(sh_repair_define_class(&r.d, &twice, &group), SH_INVALID);
   EXPECT_EQ(sh_repair_define_group(&r.d, &good, 0, &group), SH_INVALID);
-  EXPECT_EQ(sh_repair_define_group(&r.d, &good, SH_MAX_BUNDLES + 1U, &group), SH_INVALID);
+  static sh_demand most[SH_MAX_BUNDLES + 1U];
+  EXPECT_EQ(sh_repair_define_group(&r.d, most, SH_MAX_BUNDLES + 1U, &group), SH_INVALID);
+  EXPECT_EQ(sh_repair_define_group(&r.d, most, SH_MAX_BUNDLES, &group), SH_OK);
   sh_shape shape = {.root = RIG_ROOT, .group = 9};
   EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &group), SH_INVALID);
   sh_repair_remove_group(&r.d, 8);
@@ -427,6 +460,10 @@ int main(void) {
   RUN(test_what_was_asked_twice_is_booked_once);
   RUN(test_actors_of_a_removed_group_do_not_book_in_the_next_one);
   RUN(test_what_is_leased_elsewhere_goes_on);
+  RUN(test_what_a_job_closed_is_not_closed_again);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  RUN(test_without_memory_there_is_no_group);
+#endif
   RUN(test_without_numbers_there_is_no_further_group);
   RUN(test_nothing_is_defined_in_a_removed_group);
   RUN(test_bad_groups_are_refused);

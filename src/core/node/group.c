@@ -109,7 +109,7 @@ static bool fits(const sh_bundle *b, const sh_demand *demand) {
 bool sh_group_book(sh_repair *d, const sh_class *c, sh_claims *claims) {
   uint32_t group = sh_room_group(c->room), bundle = sh_room_bundle(c->room);
   sh_group *g = group_at(d, group - 1U);
-  if (!g || !g->is_granted || g->is_removed || bundle > g->n_bundles)
+  if (!g || !g->is_granted) /* a class that names a removed group is closed, or names it no more */
     return false;
   sh_demand demand = sh_demand_of(c);
   uint32_t first = bundle ? bundle - 1U : 0, end = bundle ? bundle : g->n_bundles;

@@ -99,6 +99,7 @@ const xp_scenario *const xp_scenarios[] = {
     &look_at_new,
     &look_at_registry,
     &look_for_children,
+    &group_removed,
     &board_blocks,
     &board_meet,
     &board_spinner,

@@ -118,6 +118,8 @@ extern const xp_scenario look_at_object;
 extern const xp_scenario look_at_new;
 extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
+/* groups.c */
+extern const xp_scenario group_removed;
 /* boards.c */
 extern const xp_scenario board_blocks;
 extern const xp_scenario board_meet;
