@@ -224,6 +224,41 @@ static void test_only_its_own_children_are_handed_over(void) {
   finish();
 }
 
+/* The log is full. While it is waited for, another thread of the task lets go of the child. */
+static sh_ref held_by_a_thread;
+static void let_go_meanwhile(sh_a32 *word, uint32_t seq, uint64_t ns) {
+  (void)word, (void)seq, (void)ns;
+  sh_ref_drop(w(), held_by_a_thread);
+  (void)sh_counts_read(&r.d.counts);
+}
+
+static void test_a_child_that_goes_while_the_log_is_full_is_not_handed_over(void) {
+  begin(2);
+  held_by_a_thread = call(0, r.class_id, 1, NULL);
+  sh_ref other = call(1, r.class_id, 1, NULL), put = rig_put(w(), 5, 8);
+  EXPECT_EQ(sh_commit(&r.worker[1], fill(&r.worker[1], sh_kept_limit(w()) + 1U)), SH_OK);
+  others_work();
+  sh_ref_share(w(), put);
+  rig_rounds(&r, 1);
+  uint64_t counted = sh_load_relaxed(&w()->me->x_log_counted);
+  for (uint32_t n = 0; sh_load_relaxed(&w()->me->x_log_tail) - counted < SH_LOG_CELLS; n++)
+    sh_log_append(w(), n % 2U ? SH_LOG_DROP : SH_LOG_HOLD, put);
+  void (*before)(sh_a32 *, uint32_t, uint64_t) = w()->wait_hook;
+  w()->wait_hook = let_go_meanwhile;
+  uint64_t task = parent();
+  sh_children_hand_over(w(), slot, true, true);
+  w()->wait_hook = before;
+  EXPECT(!lives(held_by_a_thread));
+  EXPECT(sh_retry(w(), slot));
+  rig_rounds(&r, 1);
+  EXPECT_EQ(r.d.counts.n_kept, 1);
+  sh_ref_drop(w(), other);
+  sh_ref_drop(w(), put);
+  sh_children_end(w(), task);
+  run_parent();
+  finish();
+}
+
 /* Of a task that ended, or of one in its slot before: it is nobody's child any more. */
 static void test_children_of_other_attempts_are_not_collected(void) {
   begin(2);
@@ -288,6 +323,7 @@ int main(void) {
   RUN(test_children_end_with_their_own_task);
   RUN(test_a_task_without_another_attempt_hands_nothing_over);
   RUN(test_only_its_own_children_are_handed_over);
+  RUN(test_a_child_that_goes_while_the_log_is_full_is_not_handed_over);
   RUN(test_children_of_other_attempts_are_not_collected);
   RUN(test_damaged_origins_are_survived);
   return 0;

@@ -155,6 +155,9 @@ void sh_children_hand_over(sh_self *self, uint32_t slot, bool any, bool failed) 
     const sh_origin *o = sh_origin_of(s, r);
     if (!o || o->parent != parent)
       continue;
+    sh_log_reserve(self, 2U); /* first: another thread may let go of it meanwhile */
+    if (l->count == 0 || l->generation != r.generation)
+      continue;
     sh_ref_share(self, r);
     sh_log_append(self, SH_LOG_KEEP, r);
   }
