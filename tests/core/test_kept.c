@@ -11,6 +11,9 @@ static uint32_t made(void) {
 static bool lives(sh_ref child) {
   return sh_entry_checked(&r.d.seg, child) != NULL;
 }
+static bool is_shared(sh_ref child) {
+  return (w()->local[child.index].flags & SH_LOCAL_SHARED) != 0;
+}
 static sh_origin *origin(sh_ref child) {
   return sh_origin_at(&r.d.seg, child.index);
 }
@@ -213,6 +216,7 @@ static void test_only_its_own_children_are_handed_over(void) {
   rig_rounds(&r, 1);
   EXPECT_EQ(r.d.counts.n_kept, 0);
   sh_children_hand_over(w(), slot, true, false);
+  EXPECT(is_shared(own) && is_shared(adopted) && !is_shared(other) && !is_shared(put));
   EXPECT(sh_retry(w(), slot));
   rig_rounds(&r, 1);
   EXPECT_EQ(r.d.counts.n_kept, 2);
