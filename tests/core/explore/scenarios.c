@@ -96,6 +96,8 @@ const xp_scenario *const xp_scenarios[] = {
     &tick_and_reader,
     &look_at_task,
     &look_at_object,
+    &look_at_contents,
+    &look_at_small_contents,
     &look_at_new,
     &look_at_registry,
     &look_for_children,

@@ -115,6 +115,8 @@ extern const xp_scenario tick_and_reader;
 /* looking.c */
 extern const xp_scenario look_at_task;
 extern const xp_scenario look_at_object;
+extern const xp_scenario look_at_contents;
+extern const xp_scenario look_at_small_contents;
 extern const xp_scenario look_at_new;
 extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
