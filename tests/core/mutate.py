@@ -37,6 +37,7 @@ EQUIVALENT = HERE / "equivalent_mutants.txt"
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
 QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
 QUICK_PROGRAMS += ["survey", "spill", "spill_races", "children", "kept", "board", "group", "ledger", "trace"]
+OWN_PROGRAMS = {"node/children.c": ["children", "kept"]}  # else the one that is called like the file
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 LONG_SECONDS = 300  # they end within one minute, if the machine does nothing else
 
@@ -166,11 +167,6 @@ def run_programs(variant: str, programs: list[str], seconds: int) -> str | None:
     return None
 
 
-def quick_programs(file: str) -> list[str]:
-    """The one that is about this file first."""
-    return sorted(QUICK_PROGRAMS, key=lambda program: program != Path(file).stem)
-
-
 def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool) -> str | None:
     place = f"{mutant.file}:{mutant.line}"
     text = (CORE / mutant.file).read_text()
@@ -183,10 +179,13 @@ def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool)
     kept = keep_objects(mutant.file)
     target.write_text(text[: mutant.start] + mutant.text + text[mutant.end :])
     try:
-        # What is wrong whatever the machine reorders is found soonest where it reorders nothing.
-        by = explore(scenarios, thorough, ["c11"] if mutant.ordering else ["sc", "c11"])
+        # What is wrong whatever is reordered is found soonest by the test of that file, or where nothing is reordered.
+        own = [p for p in QUICK_PROGRAMS if p in OWN_PROGRAMS.get(mutant.file, [Path(mutant.file).stem])]
+        by = None if mutant.ordering else run_programs("hooks", own, 60)
+        if not by:
+            by = explore(scenarios, thorough, ["c11"] if mutant.ordering else ["sc", "c11"])
         if not by and not mutant.ordering:
-            by = run_programs("hooks", quick_programs(mutant.file), 60)
+            by = run_programs("hooks", [p for p in QUICK_PROGRAMS if p not in own], 60)
         if not by and mutant.ordering and thorough:
             by = run_programs("tsan", ["stress"], 120)
         if not by and not mutant.ordering:
