@@ -228,16 +228,20 @@ static void test_only_its_own_children_are_handed_over(void) {
   finish();
 }
 
-/* The log is full. While it is waited for, another thread of the task lets go of the child. */
-static sh_ref held_by_a_thread;
+/* The log is full. While it is waited for, another thread of the task lets go of the child, and perhaps makes an object. */
+static sh_ref held_by_a_thread, made_by_it;
+static bool makes_one;
 static void let_go_meanwhile(sh_a32 *word, uint32_t seq, uint64_t ns) {
   (void)word, (void)seq, (void)ns;
   sh_ref_drop(w(), held_by_a_thread);
+  if (makes_one)
+    made_by_it = rig_put(w(), 6, 8);
   (void)sh_counts_read(&r.d.counts);
 }
 
-static void test_a_child_that_goes_while_the_log_is_full_is_not_handed_over(void) {
+static void hand_over_while_a_child_goes(bool and_another_comes) {
   begin(2);
+  makes_one = and_another_comes;
   held_by_a_thread = call(0, r.class_id, 1, NULL);
   sh_ref other = call(1, r.class_id, 1, NULL), put = rig_put(w(), 5, 8);
   EXPECT_EQ(sh_commit(&r.worker[1], fill(&r.worker[1], sh_kept_limit(w()) + 1U)), SH_OK);
@@ -253,6 +257,11 @@ static void test_a_child_that_goes_while_the_log_is_full_is_not_handed_over(void
   sh_children_hand_over(w(), slot, true, true);
   w()->wait_hook = before;
   EXPECT(!lives(held_by_a_thread));
+  if (makes_one) {
+    EXPECT_EQ(made_by_it.index, held_by_a_thread.index);
+    EXPECT(lives(made_by_it) && !is_shared(made_by_it));
+    sh_ref_drop(w(), made_by_it);
+  }
   EXPECT(sh_retry(w(), slot));
   rig_rounds(&r, 1);
   EXPECT_EQ(r.d.counts.n_kept, 1);
@@ -261,6 +270,11 @@ static void test_a_child_that_goes_while_the_log_is_full_is_not_handed_over(void
   sh_children_end(w(), task);
   run_parent();
   finish();
+}
+
+static void test_a_child_that_goes_while_the_log_is_full_is_not_handed_over(void) {
+  hand_over_while_a_child_goes(false);
+  hand_over_while_a_child_goes(true);
 }
 
 /* Of a task that ended, or of one in its slot before: it is nobody's child any more. */
