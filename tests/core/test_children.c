@@ -172,6 +172,27 @@ static void test_what_an_overdue_attempt_calls_before_it_is_killed_is_told(void)
   end();
 }
 
+/* It is on the list of what is being ended, and has ended by itself: the list is looked at later. */
+static void test_a_child_that_ended_before_it_could_be_cancelled_is_told(void) {
+  sh_child found[2];
+  begin_as(&(rig_call){.max_retries = 1, .flags = SH_SLOT_RETRY_OVERDUE, .timeout_ns = 1000});
+  sh_ref child = call(0, actor_class, 1, NULL);
+  uint32_t claimed = rig_claim(&actor), index = r.worker[0].index;
+  sh_cancel_overdue(&r.d, index, sh_load_relaxed(&r.worker[0].me->x_since_ns) + 1000U);
+  EXPECT(sh_is_being_ended(&r.d, rig_task_of(&r, child)));
+  sh_self_close(&r.worker[0]);
+  sh_sweep_client(&r.d, index);
+  rig_attach(&r, &r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
+  run_parent();
+  EXPECT_EQ(children(NULL, 0), 0); /* it may be cancelled yet */
+  rig_finish(&actor, claimed);
+  EXPECT_EQ(children(found, 2), 1);
+  EXPECT_EQ(sh_ref_pack(found[0].r), sh_ref_pack(child));
+  sh_ref_drop(&r.worker[0], found[0].r);
+  finish_parent();
+  end();
+}
+
 /* What the parent had not published when it died is no child: nobody would resolve it. */
 static void test_a_call_that_was_not_published_is_not_told(void) {
   begin(1);
@@ -228,6 +249,7 @@ int main(void) {
   RUN(test_a_live_process_hands_its_children_over);
   RUN(test_a_death_in_the_handing_over_changes_nothing);
   RUN(test_what_an_overdue_attempt_calls_before_it_is_killed_is_told);
+  RUN(test_a_child_that_ended_before_it_could_be_cancelled_is_told);
   RUN(test_a_call_that_was_not_published_is_not_told);
   RUN(test_the_task_that_fails_for_good_lets_go);
   RUN(test_digests_tell_calls_apart_but_not_what_is_drawn);
