@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A placement group is removed while a call for it is made: whoever comes second ends it. */
+ * A placement group is removed while a call for it is made: whoever comes second ends it. And while the slot of one becomes a
+ * stranger's, who lives. */
 #include "scenarios.h"
 
 #include "node.h"
 #include "node/group.h"
 
 static struct {
-  sh_ref out;
-  uint32_t group, class_id;
+  sh_ref out, later;
+  uint32_t group, class_id, slot;
 } *stage;
 
 static void setup(void) {
@@ -43,4 +44,44 @@ const xp_scenario group_removed = {
     .setup = setup,
     .run = {submit, remove_group},
     .check = it_was_refused,
+};
+
+/* ---- a slot that is a stranger's the next moment ---- */
+
+static void setup_running(void) {
+  setup();
+  submit();
+  sh_idle_announce(&node->worker[0]);
+  rig_rounds(node, 1);
+  XP_EQUAL(sh_next_try(&node->worker[0], &stage->slot), SH_OK);
+  rig_fill(&node->worker[0], stage->slot, 8);
+  sh_magazine *m = &node->driver.mags[SH_POOL_SLOT]; /* the next one that it allocates is the one that is freed */
+  m->n = 0;
+  m->fresh = m->fresh_end;
+}
+static void commit_and_submit_another(void) {
+  if (sh_commit(&node->worker[0], stage->slot) != SH_OK)
+    return;
+  sh_ref r = rig_submit_one(node, 7, NULL, 0);
+  XP_EQUAL(rig_task_of(node, r).index, stage->slot);
+  stage->later = r;
+}
+static void stranger_lives(void) {
+  if (!stage->later.generation)
+    return;
+  rig_rounds(node, 2);
+  XP_EQUAL(rig_error(&node->driver, stage->out), 0);
+  XP_EQUAL(rig_state_of(node, stage->later), SH_TASK_READY);
+  XP_EQUAL(node->d.n_endings, 0);
+  while (rig_work(&node->worker[0])) {
+  }
+  XP_EQUAL(rig_value(&node->driver, stage->later), 7);
+  node_check_valid();
+}
+const xp_scenario group_slot_reused = {
+    .name = "G R task: its placement group is removed while it ends and its slot becomes a stranger's",
+    .setup = setup_running,
+    .run = {commit_and_submit_another, remove_group},
+    .check = stranger_lives,
+    .may_read_behind = true,
 };

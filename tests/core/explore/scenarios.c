@@ -102,6 +102,7 @@ const xp_scenario *const xp_scenarios[] = {
     &look_at_registry,
     &look_for_children,
     &group_removed,
+    &group_slot_reused,
     &board_blocks,
     &board_meet,
     &board_spinner,

@@ -122,6 +122,7 @@ extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
 /* groups.c */
 extern const xp_scenario group_removed;
+extern const xp_scenario group_slot_reused;
 /* boards.c */
 extern const xp_scenario board_blocks;
 extern const xp_scenario board_meet;
