@@ -302,6 +302,11 @@ static void test_damaged_origins_are_survived(void) {
     sh_ref_drop(w(), child);
   }
   EXPECT_EQ(w()->n_kept, 0);
+  sh_ref put = rig_put(w(), 1, 8);
+  sh_log_append(w(), SH_LOG_KEEP, put); /* of no call */
+  rig_rounds(&r, 1);
+  EXPECT_EQ(r.d.counts.n_kept, 0);
+  sh_ref_drop(w(), put);
   sh_ref lost = call(4, r.class_id, 1, NULL);
   sh_store32_relaxed(&origin(lost)->x_generation, 0);
   sh_ref_drop(w(), lost);
