@@ -135,8 +135,8 @@ sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uin
   }
   for (uint32_t i = 0; found == SH_MAX_CLASSES && i < SH_MAX_CLASSES; i++)
     if (sh_word_state(sh_load_relaxed(&sh_known_class(d, i)->word)) == SH_CLASS_CLOSED &&
-        sh_known_class(d, i)->x_unreferenced)
-      found = i; /* closed, and no handle is left that could call it */
+        sh_known_class(d, i)->x_unreferenced && !sh_known_class(d, i)->x_taker)
+      found = i; /* closed, without a process, and no handle is left that could call it */
   if (found == SH_MAX_CLASSES)
     return SH_FULL;
   sh_class *k = sh_known_class(d, found);
@@ -150,7 +150,8 @@ sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uin
                   .priority = stored_priority(shape),
                   .crew = crew_of(shape),
                   .room = sh_room(shape->group, shape->bundle),
-                  .tag = shape->tag};
+                  .tag = shape->tag,
+                  .logs = shape->logs};
   d->ranked |= shape->priority != 0;
   for (uint32_t i = 0; i < shape->n_demands; i++) {
     k->demands[i].kind = shape->kinds[i];
