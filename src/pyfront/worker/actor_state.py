@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from shoal._core._node import Client, Task
-from shoal.actor_exit import ActorExit
+from shoal.actor_exit import CONSTRUCTOR_FAILED, ActorExit
 from shoal.errors import ActorDiedError
 from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
@@ -140,7 +140,7 @@ class ActorState:
             payload = self._outcomes.payload(name, error, frames)
             # The daemon tells every later caller, and holds no refs.
             told = self._outcomes.payload(name, error, frames, is_on_its_own=True) if payload.refs else payload
-            self._end("its constructor failed", told.data)
+            self._end(CONSTRUCTOR_FAILED, told.data)
             self._outcomes.failed(task, payload)
         elif isinstance(error, SystemExit):
             reason = _exit_text(name, error)
