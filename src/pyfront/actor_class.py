@@ -50,8 +50,9 @@ class ActorClass(Generic[T]):
 
         Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), ValueError for a detached
         actor without a name, a method in an unknown concurrency group or calls that `checkpoint_every` could not
-        repeat, TypeError for a class without `checkpoint` or `restore` that is to have them, SerializationError for an argument that cannot
-        be pickled. An error of the constructor is raised by whoever waits for a call."""
+        repeat, TypeError if it is to have checkpoints and its class has no `checkpoint` or `restore`,
+        SerializationError for an argument that cannot be pickled. An error of the constructor is raised by whoever
+        waits for a call."""
         if self._options.lifetime == DETACHED and self._options.name is None:
             raise ValueError(
                 f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-
 CONSTRUCTOR_FAILED = "its constructor failed"  # why it ended, as its process and errors say it
 
 

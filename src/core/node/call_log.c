@@ -152,7 +152,7 @@ void sh_log_cut(sh_self *self, uint32_t position) {
     uint64_t word = sh_load_relaxed(&t->word);
     self->logged_bytes -= self->logged[n].bytes;
     if (sh_word_state(word) != SH_TASK_LOGGED || sh_word_who(word) != class_id)
-      continue; /* out of use */
+      continue;                /* out of use */
     sh_tell_where(self, slot); /* our sweep finds what we have not claimed ourselves, too */
     uint64_t ours = sh_word(sh_word_generation(word), SH_TASK_COMMITTED, self->index, sh_word_tag(word));
     if (!sh_cas(&t->word, &word, ours))
@@ -173,8 +173,8 @@ bool sh_log_take_over(sh_repair *d, uint32_t slot, uint64_t committed) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
   uint32_t class_id = sh_slot_class(t);
   const sh_class *k = class_id < SH_MAX_CLASSES ? sh_known_class(d, class_id) : NULL;
-  if (!k || !k->logs || !k->x_restarts || sh_word_state(k->word) != SH_CLASS_LIVE || !sh_log_takes(sh_peek(&t->flags)) ||
-      sh_load32_relaxed(&t->x_position) == 0)
+  if (!k || !k->logs || !k->x_restarts || sh_word_state(k->word) != SH_CLASS_LIVE ||
+      !sh_log_takes(sh_peek(&t->flags)) || sh_load32_relaxed(&t->x_position) == 0)
     return false;
   clear_failed(t);
   uint64_t logged = sh_word(sh_word_generation(committed), SH_TASK_LOGGED, class_id, sh_word_tag(committed));

@@ -24,7 +24,7 @@ bool sh_surrender(sh_self *self, uint32_t slot) {
   /* (O) what we filled and logged, then the daemon's name; pairs with the acquire in cancel.c. */
   uint64_t theirs = sh_word(sh_word_generation(word), sh_word_state(word), 0, sh_word_tag(word));
   if (!sh_cas(&t->word, &word, theirs))
-    return false; /* condemned meanwhile */
+    return false;                        /* condemned meanwhile */
   self->checkpoint_is_due |= self->logs; /* what it did is not in the log */
   sh_self_poke(self);
   return true;

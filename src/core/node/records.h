@@ -235,10 +235,11 @@ typedef struct sh_slot {
   sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
   uint32_t order;  /* of an actor's call: where its hint lies in the caller's ring, which orders the caller's calls */
   union {
-    uint32_t ahead;    /* stream: items that may lie there before one is taken; 0 = any number */
-    sh_a32 x_position; /* call of an actor that logs: which one, and SH_POSITION_RAISED; 0 = not begun, or not to be logged */
+    uint32_t ahead; /* stream: items that may lie there before one is taken; 0 = any number */
+    sh_a32
+        x_position; /* call of an actor that logs: which one, and SH_POSITION_RAISED; 0 = not begun, or not to be logged */
   };
-  sh_a32 x_made;   /* SH_MADE_*: what its attempts have called; written by who runs it, or the repair thread */
+  sh_a32 x_made; /* SH_MADE_*: what its attempts have called; written by who runs it, or the repair thread */
   uint8_t inline_bytes[SH_SPEC_INLINE];
 } sh_slot;
 _Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");

@@ -29,6 +29,8 @@ from shoal.worker.lanes import Lanes
 from shoal.worker.outcome import Outcomes
 from shoal.worker.streams import flush_output, name_output
 
+Step = Callable[[ActorState], None]
+
 
 def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None:
     """Run tasks, or be one actor; returns when the process should exit with code 0."""
@@ -112,7 +114,7 @@ def _value(client: Client, argument: Any) -> Any:
     return client.get(argument) if type(argument) is ObjectRef else argument
 
 
-def _host(runtime: Runtime, order: ActorOrder) -> tuple[Callable[[ActorState], None], Callable[[ActorState], None] | None]:
+def _host(runtime: Runtime, order: ActorOrder) -> tuple[Step, Step | None]:
     """What runs the actor's calls, with all that it needs imported: it does not count against the actor's memory.
 
     And what brings the state of a restarted one back, if it has checkpoints."""
