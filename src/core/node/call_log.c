@@ -164,6 +164,8 @@ void sh_log_cut(sh_self *self, uint32_t position) {
   if (n)
     memmove(self->logged, self->logged + n, self->n_logged * sizeof *self->logged);
   self->checkpoint_is_due = false;
+  for (uint32_t i = 0; i < self->n_logged; i++)
+    self->checkpoint_is_due |= names_an_actor(&self->seg, sh_slot_at(&self->seg, self->logged[i].slot));
   sh_children_cut(self);
 }
 

@@ -74,6 +74,7 @@ bool sh_retry(sh_self *self, uint32_t slot) {
       sh_entry_unfill(&self->seg, &self->heap, self->index, sh_slot_return(&self->seg, t, i));
     /* Before the word: whoever claims it knows which attempt it is. A death in between costs two. */
     sh_store32_relaxed(&t->x_attempt, sh_load32_relaxed(&t->x_attempt) + 1U);
+    self->checkpoint_is_due |= self->logs; /* what the attempt did is not in the log */
     if (give_back(self, slot, word))
       return true;
   }

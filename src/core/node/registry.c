@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Clients and classes come and go: each record is made and ended here, first in what the daemon knows of it. */
+#include "node/call_log.h"
 #include "node/cancel.h"
 #include "node/group.h"
 #include "node/known.h"
@@ -271,6 +272,11 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   }
   sh_fence(); /* the closed classes, then the scan; against a submitter's READY, then its look at the class */
   sh_sweep_fail(d, of_root, root, NULL, &error);
+  for (uint32_t i = 0; i < d->classes_high; i++) {
+    const sh_class *k = sh_known_class(d, i);
+    if (k->root == root && k->logs)
+      sh_log_end_all(d, i); /* others' calls, too: their roots go on */
+  }
   (void)sh_counts_work(&d->counts, SH_WORK_NS);
   pthread_mutex_unlock(&d->lock);
 }

@@ -104,10 +104,12 @@ void sh_self_close(sh_self *self) {
   self->dead = NULL;
   self->n_dead = self->cap_dead = 0;
   free(self->kept);
-  free(self->logged);
   self->kept = NULL;
   self->n_kept = self->cap_kept = 0;
   self->kept_bytes = 0;
+  free(self->logged);
+  self->logged = NULL;
+  self->n_logged = self->cap_logged = 0;
   free(self->overtaken);
   self->overtaken = NULL;
   self->n_overtaken = self->cap_overtaken = 0;
