@@ -175,6 +175,40 @@ static void test_streams_and_creating_calls_are_not_logged(void) {
   log_bench_close(&b, stream, 1);
 }
 
+/* The same caller calls both in turn; then the first one goes, and the other stays. */
+static void test_each_actor_finds_its_own_calls(void) {
+  sh_self second;
+  sh_ref out[4], theirs[2];
+  begin();
+  uint32_t other_class = rig_logging_actor(&b.r, &second), slot[2];
+  for (uint32_t i = 0; i < 4; i++) {
+    out[i] = log_bench_call(&b, &b.r.driver, &(rig_call){.class_id = i % 2U ? other_class : b.class_id, .addend = i});
+    if (i % 2U) {
+      slot[i / 2U] = rig_claim(&second);
+      sh_log_begin(&second, slot[i / 2U]);
+      rig_finish(&second, slot[i / 2U]);
+    } else {
+      (void)log_bench_run(&b, out[i]);
+    }
+  }
+  sh_ref ours[2] = {out[0], out[2]};
+  theirs[0] = out[1];
+  theirs[1] = out[3];
+  log_bench_restart(&b, 0);
+  log_bench_expect(&b, ours, 2);
+  log_bench_end(&b);
+  rig_detach(&b.r, &b.actor);
+  EXPECT_EQ(log_bench_live_slots(&b), 2);
+  rig_restart_actor(&b.r, &second, other_class, 1);
+  EXPECT(sh_log_open(&second, 0));
+  EXPECT_EQ(second.n_logged, 2);
+  for (uint32_t i = 0; i < 2; i++)
+    EXPECT_EQ(second.logged[i].slot, rig_task_of(&b.r, theirs[i]).index);
+  sh_log_cut(&second, second.position);
+  rig_detach(&b.r, &second);
+  log_bench_close(&b, out, 4);
+}
+
 /* As the submitter that finds the class closed commits what it takes back: it is not this actor's. */
 static void test_a_call_of_another_class_is_not_logged(void) {
   sh_self second;
@@ -363,6 +397,7 @@ int main(void) {
   RUN(test_what_raised_is_forgotten_with_the_attempt);
   RUN(test_what_was_not_begun_is_not_logged);
   RUN(test_streams_and_creating_calls_are_not_logged);
+  RUN(test_each_actor_finds_its_own_calls);
   RUN(test_a_call_of_another_class_is_not_logged);
   RUN(test_nothing_is_logged_where_no_process_follows);
   RUN(test_an_actor_without_checkpoints_logs_nothing);

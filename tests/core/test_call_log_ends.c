@@ -326,7 +326,7 @@ static void look_twice(void) {
 }
 
 static void test_an_odd_logged_call_is_taken_out_of_use(void) {
-  for (uint32_t how = 0; how < 4; how++) {
+  for (uint32_t how = 0; how < 5; how++) {
     sh_ref out[2];
     begin();
     out[0] = log_bench_do(&b, 0);
@@ -338,10 +338,12 @@ static void test_an_odd_logged_call_is_taken_out_of_use(void) {
       sh_store32_relaxed(&t->x_class, --class_id);
     if (how == 2) /* that of a class that logs nothing: tasks */
       sh_store32_relaxed(&t->x_class, class_id = b.r.class_id);
-    if (how == 3) /* none's */
-      class_id = SH_MAX_CLASSES;
+    if (how >= 3) /* none's */
+      class_id = how == 3 ? SH_MAX_CLASSES : UINT32_MAX;
     if (how >= 2)
       sh_store_relaxed(&t->word, sh_word(sh_word_generation(word), SH_TASK_LOGGED, class_id, sh_word_tag(word)));
+    if (how == 4)
+      log_bench_end(&b); /* the scan of the class comes by */
     look_twice();
     EXPECT_EQ(b.r.d.quarantined, how != 0);
     EXPECT_EQ(log_bench_state(&b, slot), how ? SH_QUARANTINED : SH_TASK_LOGGED);
@@ -351,6 +353,7 @@ static void test_an_odd_logged_call_is_taken_out_of_use(void) {
     EXPECT_EQ(rig_value(&b.r.driver, out[0]), 0);
     log_bench_end(&b);
     rig_detach(&b.r, &b.actor);
+    rig_detach(&b.r, &b.other);
     rig_close(&b.r);
   }
 }

@@ -22,7 +22,7 @@ static bool fail_slot(sh_repair *d, uint32_t slot, bool (*match)(const sh_slot *
   bool interrupted = state >= SH_TASK_CLAIMED && state != SH_QUARANTINED && sh_word_who(word) == 0; /* a scan of ours */
   bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
   if (state == SH_TASK_LOGGED) {
-    if (sh_word_who(word) < SH_MAX_CLASSES && match(t, arg))
+    if (sh_word_who(word) == sh_slot_class(t) && match(t, arg)) /* an odd one is for the look at everything */
       sh_log_end(d, slot, word);
     return true;
   }
