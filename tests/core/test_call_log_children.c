@@ -83,7 +83,8 @@ static void test_the_next_process_is_told_of_children(void) {
     log_bench_restart(&b, 0);
     EXPECT(rig_work(&b.r.worker[0]) && rig_work(&b.r.worker[0]));
     EXPECT_EQ(b.r.d.counts.n_kept, 2);
-    EXPECT_EQ(sh_repair_children(&b.r.d, b.r.driver.index, b.r.driver.epoch, sh_ref_unpack(parent_of(slot)), found, 4), 0);
+    EXPECT_EQ(sh_repair_children(&b.r.d, b.r.driver.index, b.r.driver.epoch, sh_ref_unpack(parent_of(slot)), found, 4),
+              0);
     for (uint32_t i = 0; i < 2; i++) {
       EXPECT_EQ(children_of(slot, found), 2);
       for (uint32_t n = 0; n < 2; n++)
@@ -92,7 +93,8 @@ static void test_the_next_process_is_told_of_children(void) {
       if (i == 0)
         log_bench_restart(&b, 0);
     }
-    sh_ref third = child(slot, 2, &(rig_call){.class_id = b.r.class_id, .n_returns = 1}); /* it comes to more this time */
+    sh_ref third =
+        child(slot, 2, &(rig_call){.class_id = b.r.class_id, .n_returns = 1}); /* it comes to more this time */
     sh_ref_drop(&b.actor, third);
     sh_children_end(&b.actor, parent_of(slot));
     EXPECT_EQ(b.actor.n_kept, 1);

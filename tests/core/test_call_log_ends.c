@@ -72,7 +72,8 @@ static void test_a_committed_call_is_logged_by_the_sweep(void) {
     log_bench_expect(&b, &out, !last);
     if (!last) {
       EXPECT(sh_log_has_raised(&b.actor, slot));
-      EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot)->x_made), 7); /* repeated as it was, not to make it succeed */
+      EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot)->x_made),
+                7); /* repeated as it was, not to make it succeed */
       EXPECT_EQ(b.actor.position, 2);
     }
     log_bench_close(&b, &out, 1);
@@ -108,7 +109,7 @@ static void test_a_death_in_the_cut_leaves_what_the_next_one_cuts(void) {
   sh_log_cut(&b.actor, 2); /* the first: DONE was logged, and the daemon has not read it */
   set_committed(slot[1]);
   sh_log_forget(log_bench_slot(&b, slot[1])); /* the second: forgotten, DONE not logged */
-  set_committed(slot[2]);      /* the third: claimed */
+  set_committed(slot[2]);                     /* the third: claimed */
   rig_restart_actor(&b.r, &b.actor, b.class_id, ++b.incarnation);
   EXPECT_EQ(log_bench_live_slots(&b), 2);
   EXPECT_EQ(log_bench_state(&b, slot[2]), SH_TASK_LOGGED);
