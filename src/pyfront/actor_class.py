@@ -12,6 +12,7 @@ from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.actor_shape import ActorShape, MethodShape, check_group
+from shoal.task.checkpoints import check_checkpoints
 from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
 P = ParamSpec("P")
@@ -48,8 +49,10 @@ class ActorClass(Generic[T]):
         """Create an actor and return its handle at once; the constructor runs in the actor's process.
 
         Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), ValueError for a detached
-        actor without a name or a method in an unknown concurrency group, SerializationError for an argument that cannot
-        be pickled. An error of the constructor is raised by whoever waits for a call."""
+        actor without a name, a method in an unknown concurrency group or calls that `checkpoint_every` could not
+        repeat, TypeError if it is to have checkpoints and its class has no `checkpoint` or `restore`,
+        SerializationError for an argument that cannot be pickled. An error of the constructor is raised by whoever
+        waits for a call."""
         if self._options.lifetime == DETACHED and self._options.name is None:
             raise ValueError(
                 f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"
@@ -101,11 +104,13 @@ class ActorClass(Generic[T]):
         found, is_async = self._found
         shape = found._replace(
             max_pending_calls=options.max_pending_calls,
-            max_task_retries=options.max_task_retries,
+            max_task_retries=options.task_retries(),
             concurrency_groups=tuple(options.concurrency_groups),
         )
         for method_name, method in shape.methods.items():
             check_group(shape, f"{name}.{method_name}", method)
+        if options.checkpoint_every:
+            check_checkpoints(self.__wrapped__, options, shape, is_async=is_async)
         environment = runtime.environment_for(options.runtime_env)
         ticket = runtime.calls.take_ticket()
         try:
@@ -120,6 +125,7 @@ class ActorClass(Generic[T]):
                 is_async=is_async,
                 concurrency_groups=dict(options.concurrency_groups),
                 max_restarts=options.max_restarts,
+                checkpoint_every=options.checkpoint_every,
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,
                 environment=environment,

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+CONSTRUCTOR_FAILED = "its constructor failed"  # why it ended, as its process and errors say it
+
 
 class ActorExit(SystemExit):
     """Raised by `exit_actor`; not meant to be caught."""

@@ -175,10 +175,12 @@ def remote(*args: Any, **options: Any) -> Any:
     retry_exceptions=False timeout=None max_calls priority=0 name runtime_env scheduling_strategy label_selector`, where
     `num_returns` is a number (default 1), "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0
     num_gpus=0 resources memory max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0
-    max_task_retries=0 name namespace get_if_exists lifetime runtime_env scheduling_strategy label_selector`. An actor
+    max_task_retries=0 checkpoint_every=0 name namespace get_if_exists lifetime runtime_env scheduling_strategy
+    label_selector`. An actor
     holds its resources while it lives; by default that is no CPU at all. `lifetime="detached"`: it outlives its handles
     and its driver. `max_restarts`: how often its process is replaced when it dies, -1 without end; `max_task_retries`:
-    how often a call in which it died is repeated.
+    how often a call in which it died is repeated; `checkpoint_every`: after how many calls its state is kept, by its
+    methods `checkpoint` and `restore`, so that a restarted actor goes on where it was, 0: never.
 
     Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release.
     """

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Mapping
 
 from shoal._core import _node
+from shoal.actor_exit import CONSTRUCTOR_FAILED
 from shoal.errors import (
     ActorDiedError,
     ActorOutOfMemoryError,
@@ -132,8 +133,10 @@ def actor_died(death: Death) -> ActorDiedError:
         return lost
     who = f"actor {death.name}" if death.name else "the actor"
     cause = decode_error(death.payload) if death.payload else None
-    if cause is not None:
-        text = f"{who} could not be created, its constructor failed: {cause}"
+    if cause is not None and death.reason in ("", CONSTRUCTOR_FAILED):
+        text = f"{who} could not be created, {CONSTRUCTOR_FAILED}: {cause}"
+    elif cause is not None:
+        text = f"{who} is gone, {death.reason}: {cause}"
     elif death.reason:
         text = f"{who} ({_process(death)}) is gone: {death.reason}; create a new one"
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from shoal.ids import actor_id, job_id, worker_id
 from shoal.protocol.places import ANYWHERE, Place
 from shoal.runtime import Runtime, connected, current
-from shoal.task.running import running
+from shoal.task.running import last_call, running
 
 if TYPE_CHECKING:
     from shoal.protocol.placement import ClassPlace
@@ -32,6 +32,12 @@ class RuntimeContext:
         """Whether this process took over from another one of its actor (`max_restarts`)."""
         actor = self._connection.actor
         return actor is not None and actor.n_restarts > 0
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the running call had returned before the actor was restarted, and is run again for what it does to
+        the actor's state (`checkpoint_every`). What must not happen twice outside of the actor can be left out then."""
+        return last_call.is_replayed
 
     @property
     def runtime_env(self) -> RuntimeEnv:

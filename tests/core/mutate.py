@@ -37,8 +37,8 @@ EQUIVALENT = HERE / "equivalent_mutants.txt"
 # Where processes meet without a lock. Registration, definitions and audits have one writer, the daemon.
 BOTH = """
 store/pool.c store/heap.c store/entry.c store/entry.h queue/ring.c queue/park.c graph/waiter.c node/submit.c
-node/claim.c node/object.c node/idle.c node/refs.c node/counts.c node/tick.c node/cancel.c node/recover.c
-node/stream.c
+node/claim.c node/commit.c node/object.c node/idle.c node/refs.c node/counts.c node/tick.c node/cancel.c node/recover.c
+node/stream.c node/call_log.c node/fail.c
 """
 ORDERINGS_ALONE = """
 queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node/spill.c node/survey.c
@@ -75,7 +75,7 @@ PROTOCOL = re.compile(
 )
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
 QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
-QUICK_PROGRAMS += ["survey", "spill", "spill_races"]
+QUICK_PROGRAMS += ["survey", "spill", "spill_races", "call_log", "call_log_ends", "call_log_children"]
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 LONG_SECONDS = 300  # they end within one minute, if the machine does nothing else
 

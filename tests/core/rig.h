@@ -62,6 +62,10 @@ void rig_attach(rig *r, sh_self *self, uint32_t role, int32_t class_id, uint32_t
 void rig_detach(rig *r, sh_self *self);
 /* An actor class with a client that serves it. */
 uint32_t rig_actor(rig *r, sh_self *self);
+/* One whose calls are logged (call_log.h), and that may be restarted. */
+uint32_t rig_logging_actor(rig *r, sh_self *self);
+/* The process of an actor dies, and another one takes its place: the `incarnation`-th after the first. It has looked at nothing. */
+void rig_restart_actor(rig *r, sh_self *self, uint32_t class_id, uint32_t incarnation);
 /* Read the logs and serve leases, `n` times; with rig_tick also repeat what has not moved since the last tick. */
 void rig_rounds(rig *r, uint32_t n);
 void rig_tick(rig *r);

@@ -27,6 +27,7 @@ MAX_TIMEOUT_S = 1e6
 MIN_PRIORITY, MAX_PRIORITY = -128, 127
 # Options for which None asks for the default, as in Ray.
 MAY_BE_NONE = ("num_cpus", "num_gpus", "memory", "resources", "max_pending_calls", "max_restarts", "max_task_retries")
+CALL_RETRIES = 3  # of an actor with checkpoints: its state has seen nothing of the call that is repeated
 DETACHED = "detached"
 LIFETIMES = (None, "non_detached", DETACHED)
 NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
@@ -88,11 +89,17 @@ class ActorOptions(NamedTuple):
     max_pending_calls: int = NO_LIMIT
     lifetime: str | None = None  # DETACHED, or None
     max_restarts: int = 0  # after the death of its process; -1: without end
-    max_task_retries: int = 0  # of a call in which the process died; -1: without end
+    max_task_retries: int | None = None  # of a call in which the process died; -1: without end; None: 0 or CALL_RETRIES
+    checkpoint_every: int = 0  # calls, after which its state is kept for a restart; 0: never
     concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
     runtime_env: RuntimeEnv | None = None  # put over the creator's; None: the creator's
     scheduling_strategy: SchedulingStrategy = None
     label_selector: Mapping[str, str] = {}
+
+    def task_retries(self) -> int:
+        """`max_task_retries`, by default that of such an actor."""
+        default = CALL_RETRIES if self.checkpoint_every else 0
+        return default if self.max_task_retries is None else self.max_task_retries
 
     def place(self, captured: Place | None) -> Place:
         """Where it may live, when created by a task whose children run in `captured`."""
@@ -163,6 +170,8 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
         raise ValueError(f"max_pending_calls must be {NO_LIMIT} (no limit) or at least 1, not {pending}")
     for option in ("max_restarts", "max_task_retries"):
         _check_count(option, known.get(option, 0))
+    if _integer("checkpoint_every", known.get("checkpoint_every", 0)) < 0:
+        raise ValueError(f"checkpoint_every must be 0 (never) or a number of calls, not {known['checkpoint_every']}")
     if known.get("concurrency_groups", {}) is None:
         del known["concurrency_groups"]
     _check_groups(known.get("concurrency_groups", {}))
