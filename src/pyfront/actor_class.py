@@ -15,6 +15,8 @@ from shoal.task.actor_shape import ActorShape, MethodShape, check_group
 from shoal.task.checkpoints import check_checkpoints
 from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
+__all__ = ["ActorClass"]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -42,17 +44,22 @@ class ActorClass(Generic[T]):
         self._found: tuple[ActorShape, bool] | None = None
 
     def options(self, **options: Any) -> ActorClass[T]:
-        """This class with other options, e.g. `A.options(name="a").remote()`; raises as `remote`."""
+        """This class with other `options`, e.g. `A.options(name="a").remote()` -> a new ActorClass.
+
+        They are those of `shoal.remote` for classes; what is left out stays as it is. Raises TypeError, ValueError or
+        UnsupportedOptionError for a bad one."""
         return ActorClass(self.__wrapped__, merge_actor(self._options, options), self._exported)
 
     def remote(self, *args: Any, **kwargs: Any) -> ActorHandle[T]:
         """Create an actor and return its handle at once; the constructor runs in the actor's process.
 
+        `args` and `kwargs` are the constructor's; a ref among them is replaced by its value, for which the actor waits.
         Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), ValueError for a detached
         actor without a name, a method in an unknown concurrency group or calls that `checkpoint_every` could not
         repeat, TypeError if it is to have checkpoints and its class has no `checkpoint` or `restore`,
-        SerializationError for an argument that cannot be pickled. An error of the constructor is raised by whoever
-        waits for a call."""
+        SerializationError for an argument that cannot be pickled, ActorUnschedulableError and
+        PlacementGroupSchedulingError for a place that is not there. An error of the constructor is the `cause` of the
+        ActorDiedError that calls raise."""
         if self._options.lifetime == DETACHED and self._options.name is None:
             raise ValueError(
                 f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"
@@ -198,10 +205,10 @@ def _find(runtime: Runtime, name: str, namespace: str) -> ActorHandle[Any] | Non
 
 
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle[Any]:
-    """A handle to the living actor of this name.
+    """A handle to the living actor called `name`.
 
-    `namespace`: default the one given to `init`, else one of this driver's own. Raises ActorNotFoundError (a
-    ValueError)."""
+    `namespace`: where that name was given; default the one of `init`, else one of this driver's own. Raises
+    ActorNotFoundError (a ValueError) if there is none, ValueError for an empty name."""
     if not name:
         raise ValueError(f"an actor's name is a non-empty string, not {name!r}")
     runtime = current()

@@ -45,7 +45,7 @@ def worker_id(index: int, epoch: int, pid: int) -> str:
 
 
 class PlacementGroupID:
-    """A placement group's id: 16 bytes, drawn by whoever makes the group. Equal ids are equal."""
+    """A placement group's id: `binary`, 16 bytes, drawn by whoever makes the group. Equal ids are equal."""
 
     __slots__ = ("_binary",)
 
@@ -54,7 +54,7 @@ class PlacementGroupID:
 
     @classmethod
     def from_hex(cls, text: str) -> PlacementGroupID:
-        """The id that is shown so."""
+        """The id that is shown as `text`."""
         return cls(bytes.fromhex(text))
 
     def hex(self) -> str:

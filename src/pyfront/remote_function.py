@@ -19,6 +19,8 @@ from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
 
+__all__ = ["RemoteFunction"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -31,7 +33,17 @@ MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
 
 
 class RemoteFunction(Calls[P, R]):
-    """A function that runs as a task. Made by `@remote`; call it with `.remote(...)`."""
+    """A function that runs as a task. Made by `@remote`; called with `.remote(...)`, which takes what it takes.
+
+    `.remote()` submits a task and returns at once: an ObjectRef to what the function returns; a list of refs, or None,
+    for `num_returns` of another number than one; an ObjectRefGenerator for a generator. A ref that is an argument by
+    itself is replaced by its value, and the task waits for it; refs inside other values are passed as they are.
+
+    `.remote()` raises TypeError for arguments that the call cannot carry, SerializationError for one that cannot be
+    pickled, ObjectStoreFullError without room for the call, NonDeterministicTaskError in an attempt that calls
+    something else than its earlier one, TaskUnschedulableError and PlacementGroupSchedulingError for a place that is
+    not there; and warns with InfeasibleResourcesWarning of a demand that the node cannot meet. Errors of the function
+    are raised by `get`."""
 
     def __init__(
         self, function: Callable[P, R], options: TaskOptions, exported: tuple[str, FunctionKey] | None = None
@@ -58,9 +70,10 @@ class RemoteFunction(Calls[P, R]):
     @overload
     def options(self, **options: Any) -> RemoteFunction[P, R]: ...
     def options(self, **options: Any) -> Any:
-        """This function with other options, e.g. `f.options(num_cpus=2).remote()`.
+        """This function with other `options`, e.g. `f.options(num_cpus=2).remote()` -> a new RemoteFunction.
 
-        Takes what `remote` takes; raises TypeError, ValueError or UnsupportedOptionError for a bad option.
+        They are those of `shoal.remote` for functions; what is left out stays as it is. Raises TypeError, ValueError or
+        UnsupportedOptionError for a bad one.
         """
         merged = merge_task(self._options, options)
         check_function(self.__wrapped__, merged)

@@ -49,7 +49,7 @@ class Reason(msgspec.Struct, frozen=True):
         return self.kind == "circle" or any(reason.is_circle for reason in self.because)
 
     def lines(self, indent: str = "") -> Iterator[str]:
-        """As indented text."""
+        """As indented text, line by line, each behind `indent`."""
         yield f"{indent}{self.subject} {self.text}".rstrip()
         for reason in self.because:
             yield from reason.lines(indent + "  ")
