@@ -50,12 +50,20 @@ class PlacementGroupID:
     __slots__ = ("_binary",)
 
     def __init__(self, binary: bytes) -> None:
+        """Raises TypeError for what is no bytes."""
+        if not isinstance(binary, bytes):
+            raise TypeError(f"an id is made of bytes, not {type(binary).__name__}; from text with from_hex()")
         self._binary = binary
 
     @classmethod
     def from_hex(cls, text: str) -> PlacementGroupID:
         """The id that is shown as `text`."""
         return cls(bytes.fromhex(text))
+
+    @classmethod
+    def nil(cls) -> PlacementGroupID:
+        """The id of no group."""
+        return cls(bytes(KEY_BYTES))
 
     def hex(self) -> str:
         """The id as people see it."""

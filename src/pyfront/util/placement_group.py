@@ -43,7 +43,7 @@ class PlacementGroup:
     @staticmethod
     def empty() -> PlacementGroup:
         """The group that is none: what is to run in it runs anywhere."""
-        return PlacementGroup(PlacementGroupID(bytes(ID_BYTES)), [])
+        return PlacementGroup(PlacementGroupID.nil(), [])
 
     @property
     def is_empty(self) -> bool:
