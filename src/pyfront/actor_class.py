@@ -13,16 +13,13 @@ from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.actor_shape import ActorShape, MethodShape, check_group
 from shoal.task.checkpoints import check_checkpoints
+from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
 __all__ = ["ActorClass"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 10 ms to import
-CO_COROUTINE = 0x80
-CO_ASYNC_GENERATOR = 0x200
 
 PICKLED_BY = ("__reduce__", "__reduce_ex__", "__getstate__")  # found in an instance first: a handle keeps its own
 
@@ -179,21 +176,21 @@ def shape_of(cls: type) -> tuple[ActorShape, bool]:
             continue
         if name in ("__init__", "__new__", "__init_subclass__", "__subclasshook__", "__class_getitem__"):
             continue
-        flags = _code_flags(attribute)
+        flags = code_flags(_innermost(attribute))
         shape: MethodShape = getattr(attribute, METHOD_ATTRIBUTE, MethodShape())
-        is_async = is_async or bool(flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
-        is_generator = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
+        is_async = is_async or bool(flags & (COROUTINE | ASYNC_GENERATOR))
+        is_generator = bool(flags & (GENERATOR | ASYNC_GENERATOR))
         methods[name] = shape.resolved(f"{cls.__qualname__}.{name}", is_generator=is_generator)
     hidden = tuple(name for name in methods if hasattr(ActorHandle, name) and name not in PICKLED_BY)
     return ActorShape(methods, tuple(properties), hidden), is_async
 
 
-def _code_flags(attribute: Callable[..., Any]) -> int:
-    function = getattr(attribute, "__func__", attribute)
+def _innermost(attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """The function in a bound method and below decorators."""
+    function: Callable[..., Any] = getattr(attribute, "__func__", attribute)
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
-    code = getattr(function, "__code__", None)
-    return 0 if code is None else int(code.co_flags)
+    return function
 
 
 def _find(runtime: Runtime, name: str, namespace: str) -> ActorHandle[Any] | None:

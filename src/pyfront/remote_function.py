@@ -14,6 +14,7 @@ from shoal._core._node import Caller
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.seam import Submission
+from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
@@ -24,10 +25,6 @@ __all__ = ["RemoteFunction"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 10 ms to import
-CO_COROUTINE = 0x80
-CO_ASYNC_GENERATOR = 0x200
 
 MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
 
@@ -122,8 +119,7 @@ def check_function(function: Callable[..., Any], options: TaskOptions) -> int:
     Raises TypeError for coroutine functions, ValueError for a number of returns that a generator cannot have.
     """
     name = getattr(function, "__qualname__", repr(function))
-    code = getattr(function, "__code__", None)
-    flags = 0 if code is None else int(code.co_flags)
-    if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
+    flags = code_flags(function)
+    if flags & (COROUTINE | ASYNC_GENERATOR):
         raise TypeError(f"{name} is an async function: make it a method of an actor, or call asyncio.run inside a task")
-    return options.returns().code(name, is_generator=bool(flags & CO_GENERATOR))
+    return options.returns().code(name, is_generator=bool(flags & GENERATOR))
