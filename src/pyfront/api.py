@@ -85,9 +85,9 @@ def init(
       default SHOAL_MODE, else "node". Ray's `local_mode=True` is taken for it.
     - `later`: names that only Ray has; what asks for something there is refused.
 
-    With another process's node (`address`), what describes a node that is to be started has no effect. Returns a
-    context that ends the connection when used in a `with` statement. Without `init`, the first use connects with all
-    defaults.
+    What describes a node, from `num_cpus` to `metrics_export_port`, `tracing` and `record_lines`, is refused with the
+    `address` of one that runs. Returns a context that ends the connection when used in a `with` statement. Without
+    `init`, the first use connects with all defaults.
 
     Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`; NodeStartError;
     NodeNotFoundError; ValueError or TypeError for a bad value; ImportError for a metrics endpoint without

@@ -36,11 +36,11 @@ class RemoteFunction(Calls[P, R]):
     for `num_returns` of another number than one; an ObjectRefGenerator for a generator. A ref that is an argument by
     itself is replaced by its value, and the task waits for it; refs inside other values are passed as they are.
 
-    `.remote()` raises TypeError for arguments that the call cannot carry, SerializationError for one that cannot be
-    pickled, ObjectStoreFullError without room for the call, NonDeterministicTaskError in an attempt that calls
-    something else than its earlier one, TaskUnschedulableError and PlacementGroupSchedulingError for a place that is
-    not there; and warns with InfeasibleResourcesWarning of a demand that the node cannot meet. Errors of the function
-    are raised by `get`."""
+    `.remote()` raises SerializationError (a TypeError) for an argument that cannot be pickled, ObjectStoreFullError
+    without room for the call, NonDeterministicTaskError in an attempt that calls something else than its earlier one,
+    TaskUnschedulableError and PlacementGroupSchedulingError for a place that is not there; and warns with
+    InfeasibleResourcesWarning of a demand that the node cannot meet. Errors of the function, also about its
+    parameters, are raised by `get`."""
 
     def __init__(
         self, function: Callable[P, R], options: TaskOptions, exported: tuple[str, FunctionKey] | None = None

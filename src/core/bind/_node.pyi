@@ -120,7 +120,7 @@ class ObjectRef(Generic[T_co]):
     def hex(self) -> str:
         """The ObjectId as 40 hexadecimal digits."""
     def task_id(self) -> bytes:
-        """The id of the task whose call or `put` made it: the first 16 bytes of the ObjectId."""
+        """The id of the task that returns it, or that put it: the first 16 bytes of the ObjectId."""
     def pickled_alone(self) -> tuple[Any, ...]:
         """For the front end: what `__reduce__` gives outside of a call or value; calls Client.export_ref(ref)."""
     def __await__(self) -> Generator[Any, None, T_co]: ...  # calls Client.await_hook(ref)

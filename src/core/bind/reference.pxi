@@ -38,7 +38,7 @@ cdef class ObjectRef:
         return self.binary().hex()
 
     def task_id(self) -> bytes:
-        """The id of the task whose call or `put` made it: the first 16 bytes of the ObjectId."""
+        """The id of the task that returns it, or that put it: the first 16 bytes of the ObjectId."""
         return self.binary()[:16]
 
     def __hash__(self):
