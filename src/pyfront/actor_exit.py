@@ -13,5 +13,7 @@ class ActorExit(SystemExit):
 
 
 def exit_actor() -> NoReturn:
-    """End the actor whose method calls this. The call in progress and all later ones get ActorDiedError."""
+    """End the actor whose method calls this. The call in progress and all later ones get ActorDiedError.
+
+    Does not return: it raises SystemExit, which is not meant to be caught."""
     raise ActorExit(0)

@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from shoal.runtime_env.fields import RuntimeEnv
 
 
+__all__ = ["RuntimeContext"]
+
+
 class RuntimeContext:
-    """The job, node, worker, task and actor of the calling code. Ids are hexadecimal strings."""
+    """The job, node, worker, task and actor of the calling code. Made by `get_runtime_context`.
+
+    Ids are hexadecimal strings."""
 
     def __init__(self, connection: Runtime) -> None:
         self._connection = connection
@@ -109,7 +114,7 @@ class RuntimeContext:
         return {} if here is None else self._connection.calls.class_resources(here.task.class_id)
 
     def get_accelerator_ids(self) -> dict[str, list[str]]:
-        """The accelerators of the running call, as CUDA names them."""
+        """The accelerators of the running call, by kind, as CUDA names them: `{"GPU": ["0"]}`."""
         return {"GPU": gpu_ids()}
 
     def _place(self) -> ClassPlace | Place:

@@ -196,6 +196,14 @@ sh_ref rig_put_container(sh_self *self, const sh_ref *children, uint32_t n) {
   return put.ref;
 }
 
+void rig_fill_container(sh_self *worker, sh_ref out, sh_ref inside) {
+  uint8_t *data;
+  sh_ref_share(worker, inside);
+  EXPECT_EQ(sh_fill(worker, out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
+  write_rows(data, &inside, 1);
+  sh_log_append(worker, SH_LOG_CONTAINS, out);
+}
+
 bool rig_is_closed(const sh_self *self, sh_ref r) {
   return sh_entry_is_closed(sh_entry_at(&self->seg, r.index), r.generation);
 }

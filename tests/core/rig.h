@@ -99,6 +99,8 @@ sh_ref rig_submit_one(rig *r, uint64_t addend, const sh_ref *deps, uint32_t n_de
 void rig_fill(sh_self *worker, uint32_t slot, uint64_t bytes);
 void rig_fill_plus(sh_self *worker, uint32_t slot, uint64_t bytes, uint64_t plus);
 void rig_finish(sh_self *worker, uint32_t slot);
+/* Fill `out`, a return or the tail of a running task, with a value that names `inside`, which the worker holds. */
+void rig_fill_container(sh_self *worker, sh_ref out, sh_ref inside);
 /* The task whose return this is, and the state of its slot. */
 sh_ref rig_task_of(const rig *r, sh_ref out);
 uint32_t rig_state_of(const rig *r, sh_ref out);

@@ -279,16 +279,9 @@ static void work_once_with_large_values(stage *s) {
 }
 
 static void fill_container(stage *s, uint32_t slot) {
-  uint8_t *data;
   sh_ref out = sh_slot_return(&s->victim->seg, sh_slot_at(&s->victim->seg, slot), 0);
   sh_ref inside = rig_put(s->victim, 6, BLOCK);
-  sh_ref_share(s->victim, inside);
-  EXPECT_EQ(sh_fill(s->victim, out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
-  sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = 1};
-  sh_row row = {.index = inside.index, .generation = inside.generation};
-  memcpy(data, &head, sizeof head);
-  memcpy(data + sizeof head, &row, sizeof row);
-  sh_log_append(s->victim, SH_LOG_CONTAINS, out);
+  rig_fill_container(s->victim, out, inside);
   sh_ref_drop(s->victim, inside);
 }
 

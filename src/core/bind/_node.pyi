@@ -108,7 +108,8 @@ NUMBER_PERMIT: Final[int]
 NUMBER_ITEM: Final[int]
 
 class ObjectRef(Generic[T_co]):
-    """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
+    """A reference to one object. Made by `.remote()` and `put`. Equal refs name the same object; a ref can be hashed,
+    awaited, and passed to tasks and actors. Not tracked by the garbage collector."""
 
     @property
     def index(self) -> int: ...
@@ -116,12 +117,15 @@ class ObjectRef(Generic[T_co]):
     def generation(self) -> int: ...
     def binary(self) -> bytes:
         """The ObjectId: 20 bytes = TaskId (16) + little-endian return or put number (4)."""
-    def hex(self) -> str: ...
-    def task_id(self) -> bytes: ...
+    def hex(self) -> str:
+        """The ObjectId as 40 hexadecimal digits."""
+    def task_id(self) -> bytes:
+        """The id of the task that returns it, or that put it: the first 16 bytes of the ObjectId."""
     def pickled_alone(self) -> tuple[Any, ...]:
         """For the front end: what `__reduce__` gives outside of a call or value; calls Client.export_ref(ref)."""
     def __await__(self) -> Generator[Any, None, T_co]: ...  # calls Client.await_hook(ref)
-    def future(self) -> Future[T_co]: ...  # calls Client.future_hook(ref)
+    def future(self) -> Future[T_co]:
+        """A `concurrent.futures.Future` of the value or error. It cannot be cancelled."""  # Client.future_hook
 
 class ObjectRefGenerator(Generic[T]):
     """The results of a generator that runs as a task or an actor's method: refs, one by one as they are yielded.
