@@ -170,7 +170,7 @@ def test_the_call_in_which_it_dies_is_applied_once(tmp_path: Path) -> None:
 def test_a_call_that_kills_every_process_fails_and_is_not_applied(tmp_path: Path) -> None:
     ledger = Ledger.options(max_task_retries=0).remote()
     shoal.get(ledger.add.remote(1))
-    with pytest.raises(shoal.ActorUnavailableError):
+    with pytest.raises(shoal.ActorUnavailableError, match="state is as if the call had not been made"):
         shoal.get(ledger.add.remote(2, str(tmp_path / "died")), timeout=ANSWER_S)
     assert shoal.get(ledger.look.remote())[:2] == (1, [1])
 

@@ -160,9 +160,12 @@ def actor_unavailable(death: Death) -> ActorUnavailableError:
     """The error for a call that an actor's process died in, when another process follows."""
     who = f"actor {death.name}" if death.name else "the actor"
     how = _memory_text(death) if death.memory is not None else death.reason or _manner(death)
+    left = "the call may have run in part"
+    if death.has_checkpoints:
+        left = "its state is as if the call had not been made, though what that did elsewhere may stay"
     error = ActorUnavailableError(
-        f"{who} ({_process(death)}) died in this call: {how}; it is restarted, and the call may have run in part: "
-        f"make it again, or let calls be repeated with max_task_retries{_last_words(death)}"
+        f"{who} ({_process(death)}) died in this call: {how}; it is restarted, and {left}: make it again, or let calls "
+        f"be repeated with max_task_retries{_last_words(death)}"
     )
     error.actor_name = death.name
     error.pid, error.signal, error.exit_code = death.pid, death.signal, death.exit_code
