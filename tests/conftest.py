@@ -57,6 +57,16 @@ def shoal_node() -> Iterator[ModuleType]:
     shoal.shutdown()
 
 
+@pytest.fixture(scope="module")
+def module_node() -> Iterator[ModuleType]:
+    """A node with two CPUs for all tests of a module."""
+    import shoal
+
+    shoal.init(num_cpus=2)
+    yield shoal
+    shoal.shutdown()
+
+
 @pytest.fixture
 def pipe(tmp_path: Path) -> str:
     """A named pipe: who opens one end waits for who opens the other (tests/streams.py, `meet`)."""

@@ -3,7 +3,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,12 +10,7 @@ import pytest
 
 import shoal
 
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[None]:
-    shoal.init(num_cpus=2)
-    yield
-    shoal.shutdown()
+pytestmark = pytest.mark.usefixtures("module_node")
 
 
 @shoal.remote

@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,7 @@ import shoal
 ANSWER_S = 60
 
 
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[None]:
-    shoal.init(num_cpus=2)
-    yield
-    shoal.shutdown()
+pytestmark = pytest.mark.usefixtures("module_node")
 
 
 @shoal.remote(concurrency_groups={"io": 2, "compute": 1})

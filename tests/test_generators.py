@@ -15,12 +15,7 @@ from tests.streams import count, fail_after, meet, note, values
 
 import shoal
 
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[None]:
-    shoal.init(num_cpus=2)
-    yield
-    shoal.shutdown()
+pytestmark = pytest.mark.usefixtures("module_node")
 
 
 # -- items

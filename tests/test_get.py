@@ -18,11 +18,7 @@ ENOUGH_S = 60.0
 pause = threading.Event().wait
 
 
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[None]:
-    shoal.init(num_cpus=2)
-    yield
-    shoal.shutdown()
+pytestmark = pytest.mark.usefixtures("module_node")
 
 
 @shoal.remote

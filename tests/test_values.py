@@ -14,12 +14,7 @@ import pytest
 
 import shoal
 
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[None]:
-    shoal.init(num_cpus=2)
-    yield
-    shoal.shutdown()
+pytestmark = pytest.mark.usefixtures("module_node")
 
 
 @shoal.remote

@@ -2,7 +2,6 @@
 """`wait`: order, bounds, time-outs and early finishers."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,7 @@ import pytest
 
 import shoal
 
-
-@pytest.fixture(scope="module", autouse=True)
-def node() -> Iterator[None]:
-    shoal.init(num_cpus=2)
-    yield
-    shoal.shutdown()
+pytestmark = pytest.mark.usefixtures("module_node")
 
 
 @shoal.remote(num_cpus=0)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distributed futures for Python: stateless tasks, stateful actors and immutable objects at memory speed.
 
-General layout: `api` is what users call, `remote_function`, `actor_class` and `actor` are what `@remote` makes.
+General layout: `api` and `cluster` are what users call; `remote_function`, `actor_class` and `actor` are what `@remote`
+makes.
 `runtime` is this process's connection; `driver` and `node.launch` make it in a driver, `worker.main` gets it from the
 zygote. `task`, `serialization` and `protocol` are pure. `node` is the daemon; `_core` is the compiled store, queue
 and graph, which alone stands on the path of a call. Imports point down this list: api, worker, driver, actor,
@@ -14,21 +15,8 @@ from shoal._core._node import ObjectRef, ObjectRefGenerator
 from shoal.actor import ActorHandle, method
 from shoal.actor_class import get_actor
 from shoal.actor_exit import exit_actor
-from shoal.api import (
-    available_resources,
-    cancel,
-    cluster_resources,
-    get,
-    init,
-    is_initialized,
-    kill,
-    nodes,
-    put,
-    remote,
-    shutdown,
-    timeline,
-    wait,
-)
+from shoal.api import cancel, get, init, is_initialized, kill, put, remote, shutdown, wait
+from shoal.cluster import available_resources, cluster_resources, nodes, timeline
 from shoal.errors import (
     ActorDiedError,
     ActorError,

@@ -23,6 +23,8 @@ from shoal.task.options import merge_method
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
 
+__all__ = ["ActorHandle", "ActorMethod"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -59,7 +61,12 @@ class ActorIdentity:
 
 
 class ActorMethod(Calls[P, R]):
-    """One method of one actor. Call it with `.remote(...)`."""
+    """One method of one actor. Made by `handle.method`; called with `.remote(...)`, which takes what it takes.
+
+    What `.remote()` returns and raises is as of a RemoteFunction; besides, PendingCallsLimitExceeded for more calls
+    than `max_pending_calls`, and InvalidReferenceError if the handle's connection has ended. `get` raises
+    ActorDiedError for a call of an actor that is gone, ActorUnavailableError for one in which its process died.
+    """
 
     if not TYPE_CHECKING:  # a checker is to see typed.RemoteOf, which a slot of this name would hide
         __slots__ = ("_identity", "_name", "_shape", "remote")
@@ -79,9 +86,10 @@ class ActorMethod(Calls[P, R]):
     @overload
     def options(self, **options: Any) -> ActorMethod[P, R]: ...
     def options(self, **options: Any) -> Any:
-        """This method with other options: `handle.method.options(num_returns=2).remote()`.
+        """This method with other `options`: `handle.method.options(num_returns=2).remote()` -> an ActorMethod.
 
-        Takes what `method` takes, and `name`; raises as it."""
+        They are those of `shoal.method`, and `name`, which has no effect. Raises TypeError, ValueError or
+        UnsupportedOptionError for a bad one."""
         shape = merge_method(self._shape, options)
         check_group(self._identity.shape, self._name, shape)
         shape.returns_code(f"{self._identity.class_name}.{self._name}")
@@ -99,9 +107,11 @@ class ActorMethod(Calls[P, R]):
 
 
 class ActorHandle(Generic[T]):
-    """A handle to an actor of class T. It can be passed to tasks and actors, and inside containers.
+    """A handle to an actor of class T. Its attributes are the actor's methods, each an ActorMethod.
 
-    The actor exits when the last handle anywhere is gone and its calls are done.
+    Made by `.remote(...)` of an actor's class, and by `get_actor`. It can be passed to tasks and actors, and inside
+    containers. Unless it was created with `lifetime="detached"`, the actor exits when the last handle anywhere is gone
+    and its calls are done.
     """
 
     if TYPE_CHECKING:
@@ -184,11 +194,15 @@ def method(**options: Any) -> Callable[[F], F]: ...
 def method(*args: Any, **options: Any) -> Any:
     """Options of one method of an actor's class: `@method(num_returns=2)`.
 
-    `num_returns`: a number, "streaming" (the default of a generator), or "dynamic"; `max_items_ahead`: of a stream, how
-    many items may lie there before one is taken, default any number; `max_task_retries`: default the actor's;
-    `concurrency_group`: one of the class's.
+    `args` is the method itself where there are no parentheses. The `options`:
 
-    Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release."""
+    - `num_returns`: a number of refs, "streaming" (the default of a generator) or "dynamic"; default 1.
+    - `max_items_ahead`: of a stream, how many items may lie there before one is taken; default any number.
+    - `max_task_retries`: how often a call in which the process died is made again, -1 without end; default the actor's.
+    - `concurrency_group`: one of the class's `concurrency_groups`; default that of all methods which name none.
+
+    Returns the method, or a decorator of it. Raises TypeError or ValueError for a bad option, UnsupportedOptionError
+    for one of a later release."""
     shape = merge_method(MethodShape(), options)
 
     def declare(function: F) -> F:

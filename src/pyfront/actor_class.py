@@ -12,14 +12,14 @@ from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.actor_shape import ActorShape, MethodShape, check_group
+from shoal.task.checkpoints import check_checkpoints
+from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.options import DETACHED, ActorOptions, merge_actor
+
+__all__ = ["ActorClass"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 10 ms to import
-CO_COROUTINE = 0x80
-CO_ASYNC_GENERATOR = 0x200
 
 PICKLED_BY = ("__reduce__", "__reduce_ex__", "__getstate__")  # found in an instance first: a handle keeps its own
 
@@ -41,15 +41,22 @@ class ActorClass(Generic[T]):
         self._found: tuple[ActorShape, bool] | None = None
 
     def options(self, **options: Any) -> ActorClass[T]:
-        """This class with other options, e.g. `A.options(name="a").remote()`; raises as `remote`."""
+        """This class with other `options`, e.g. `A.options(name="a").remote()` -> a new ActorClass.
+
+        They are those of `shoal.remote` for classes; what is left out stays as it is. Raises TypeError, ValueError or
+        UnsupportedOptionError for a bad one."""
         return ActorClass(self.__wrapped__, merge_actor(self._options, options), self._exported)
 
     def remote(self, *args: Any, **kwargs: Any) -> ActorHandle[T]:
         """Create an actor and return its handle at once; the constructor runs in the actor's process.
 
+        `args` and `kwargs` are the constructor's; a ref among them is replaced by its value, for which the actor waits.
         Raises ActorNameTakenError if another actor has the name (unless `get_if_exists`), ValueError for a detached
-        actor without a name or a method in an unknown concurrency group, SerializationError for an argument that cannot
-        be pickled. An error of the constructor is raised by whoever waits for a call."""
+        actor without a name, a method in an unknown concurrency group or calls that `checkpoint_every` could not
+        repeat, TypeError if it is to have checkpoints and its class has no `checkpoint` or `restore`,
+        SerializationError for an argument that cannot be pickled, ActorUnschedulableError and
+        PlacementGroupSchedulingError for a place that is not there. An error of the constructor is the `cause` of the
+        ActorDiedError that calls raise."""
         if self._options.lifetime == DETACHED and self._options.name is None:
             raise ValueError(
                 f"a detached actor is found by its name only: {self.__name__}.options(name=..., lifetime={DETACHED!r})"
@@ -101,11 +108,13 @@ class ActorClass(Generic[T]):
         found, is_async = self._found
         shape = found._replace(
             max_pending_calls=options.max_pending_calls,
-            max_task_retries=options.max_task_retries,
+            max_task_retries=options.task_retries(),
             concurrency_groups=tuple(options.concurrency_groups),
         )
         for method_name, method in shape.methods.items():
             check_group(shape, f"{name}.{method_name}", method)
+        if options.checkpoint_every:
+            check_checkpoints(self.__wrapped__, options, shape, is_async=is_async)
         environment = runtime.environment_for(options.runtime_env)
         ticket = runtime.calls.take_ticket()
         try:
@@ -120,6 +129,7 @@ class ActorClass(Generic[T]):
                 is_async=is_async,
                 concurrency_groups=dict(options.concurrency_groups),
                 max_restarts=options.max_restarts,
+                checkpoint_every=options.checkpoint_every,
                 is_detached=options.lifetime == DETACHED,
                 shape=shape,
                 environment=environment,
@@ -166,21 +176,21 @@ def shape_of(cls: type) -> tuple[ActorShape, bool]:
             continue
         if name in ("__init__", "__new__", "__init_subclass__", "__subclasshook__", "__class_getitem__"):
             continue
-        flags = _code_flags(attribute)
+        flags = code_flags(_innermost(attribute))
         shape: MethodShape = getattr(attribute, METHOD_ATTRIBUTE, MethodShape())
-        is_async = is_async or bool(flags & (CO_COROUTINE | CO_ASYNC_GENERATOR))
-        is_generator = bool(flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
+        is_async = is_async or bool(flags & (COROUTINE | ASYNC_GENERATOR))
+        is_generator = bool(flags & (GENERATOR | ASYNC_GENERATOR))
         methods[name] = shape.resolved(f"{cls.__qualname__}.{name}", is_generator=is_generator)
     hidden = tuple(name for name in methods if hasattr(ActorHandle, name) and name not in PICKLED_BY)
     return ActorShape(methods, tuple(properties), hidden), is_async
 
 
-def _code_flags(attribute: Callable[..., Any]) -> int:
-    function = getattr(attribute, "__func__", attribute)
+def _innermost(attribute: Callable[..., Any]) -> Callable[..., Any]:
+    """The function in a bound method and below decorators."""
+    function: Callable[..., Any] = getattr(attribute, "__func__", attribute)
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
-    code = getattr(function, "__code__", None)
-    return 0 if code is None else int(code.co_flags)
+    return function
 
 
 def _find(runtime: Runtime, name: str, namespace: str) -> ActorHandle[Any] | None:
@@ -192,10 +202,10 @@ def _find(runtime: Runtime, name: str, namespace: str) -> ActorHandle[Any] | Non
 
 
 def get_actor(name: str, namespace: str | None = None) -> ActorHandle[Any]:
-    """A handle to the living actor of this name.
+    """A handle to the living actor called `name`.
 
-    `namespace`: default the one given to `init`, else one of this driver's own. Raises ActorNotFoundError (a
-    ValueError)."""
+    `namespace`: where that name was given; default the one of `init`, else one of this driver's own. Raises
+    ActorNotFoundError (a ValueError) if there is none, ValueError for an empty name."""
     if not name:
         raise ValueError(f"an actor's name is a non-empty string, not {name!r}")
     runtime = current()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What users call: `init shutdown is_initialized remote get put wait cancel kill`, and questions about the cluster.
+"""What users call: `init shutdown is_initialized remote get put wait cancel kill`.
 
 Names, defaults and semantics are those of Ray core. Everything that runs per call is one thin function over the
 compiled client; the first of them connects if nobody called `init`."""
@@ -7,7 +7,7 @@ compiled client; the first of them connects if nobody called `init`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from shoal import driver, runtime, store
 from shoal._core._node import Client, ObjectRef, ObjectRefGenerator
@@ -27,9 +27,6 @@ from shoal.task.options import (
     merge_task,
 )
 from shoal.typed import Several
-
-if TYPE_CHECKING:
-    from shoal.protocol.messages import NodeInfo
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,25 +60,38 @@ def init(
 ) -> Context:
     """Connect this process to a node, starting one if `address` is None or "local".
 
-    `address`: "auto" attaches to the newest running node of this user, a path to the one whose folder or socket it
-    is; default the variable SHOAL_ADDRESS. `num_cpus` and `num_gpus`: default what the machine has and this process
-    may use. `resources`: custom kinds by name. `object_store_memory`: bytes, default 30 % of the memory.
-    `object_spilling_directory`: a folder on a disk for values that do not fit, default /var/tmp or the variable
-    SHOAL_SPILL_DIR; `object_spilling_limit`: bytes there at most, 0 for none at all, default what the disk has or
-    SHOAL_SPILL_LIMIT. `memory`: bytes that tasks and actors may demand together, default the rest; Ray's `_memory` is
-    taken for it. `metrics_export_port`: where Prometheus finds the node's metrics, on the loopback interface, 0 for any
-    port that is free (`Context.metrics_url` has it); default no endpoint. `labels`: of the node, for calls that ask for
-    them. `namespace`: of named actors, default one of this driver's own. `log_to_driver`: print what workers print,
-    default yes. `tracing`: keep what `timeline` shows, default no or SHOAL_TRACING. `record_lines`: remember which line
-    made which object, for `shoal memory`, default no or SHOAL_RECORD_LINES. `runtime_env`: the environment of all tasks
-    and actors, a `shoal.runtime_env.RuntimeEnv` or a dict like it. `mode`: "inline" runs tasks and actors in
-    this process, one at a time, for debuggers (docs/inline-mode.md); default "node", or the variable SHOAL_MODE. Ray's
-    `local_mode=True` is taken for it.
+    - `address`: "auto" attaches to the newest running node of this user, a path to the one whose folder or socket it
+      is; default the variable SHOAL_ADDRESS.
+    - `num_cpus`, `num_gpus`: whole numbers; default what the machine has and this process may use.
+    - `resources`: amounts of custom kinds, by name; default none.
+    - `object_store_memory`: bytes of shared memory for objects; default 30 % of the memory.
+    - `object_spilling_directory`: a folder on a disk for values that do not fit; default SHOAL_SPILL_DIR, else
+      /var/tmp.
+    - `object_spilling_limit`: bytes there at most, 0 for none at all; default SHOAL_SPILL_LIMIT, else what the disk
+      has.
+    - `memory`: bytes that tasks and actors may demand together; default the rest of the memory. Ray's `_memory` is
+      taken for it.
+    - `labels`: of the node, for calls that ask for them; default none.
+    - `metrics_export_port`: where Prometheus finds the node's metrics, on the loopback interface, 0 for any port that
+      is free (`Context.metrics_url` has it); default no endpoint.
+    - `namespace`: of named actors; default one of this driver's own.
+    - `ignore_reinit_error`: if this process is connected already, keep that connection instead of raising; default no.
+    - `log_to_driver`: print what workers print; default yes.
+    - `tracing`: keep what `timeline` shows; default SHOAL_TRACING, else no.
+    - `record_lines`: remember which line made which object, for `shoal memory`; default SHOAL_RECORD_LINES, else no.
+    - `runtime_env`: the environment of all tasks and actors, a `shoal.runtime_env.RuntimeEnv` (to be imported by that
+      name: `import shoal` does not) or a dict like it; default this process's.
+    - `mode`: "inline" runs tasks and actors in this process, one at a time, for debuggers (docs/inline-mode.md);
+      default SHOAL_MODE, else "node". Ray's `local_mode=True` is taken for it.
+    - `later`: names that only Ray has; what asks for something there is refused.
 
-    Returns a context that ends the connection when used in a `with` statement. Without `init`, the first use connects
-    with all defaults. Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`;
-    NodeStartError; NodeNotFoundError; ValueError or TypeError for a bad value; ImportError for a metrics endpoint
-    without prometheus-client; UnsupportedOptionError for an option of a later release; RuntimeEnvSetupError if files of
+    What describes a node, from `num_cpus` to `metrics_export_port`, `tracing` and `record_lines`, is refused with the
+    `address` of one that runs. Returns a context that ends the connection when used in a `with` statement. Without
+    `init`, the first use connects with all defaults.
+
+    Raises AlreadyInitializedError (a RuntimeError) if connected, unless `ignore_reinit_error`; NodeStartError;
+    NodeNotFoundError; ValueError or TypeError for a bad value; ImportError for a metrics endpoint without
+    prometheus-client; UnsupportedOptionError for an option of a later release; RuntimeEnvSetupError if files of
     `runtime_env` cannot be copied."""
     memory = later.pop("_memory", None) if memory is None else memory
     port = later.pop("_metrics_export_port", None) if metrics_export_port is None else metrics_export_port
@@ -171,16 +181,45 @@ def remote(**options: Any) -> Decorator: ...
 def remote(*args: Any, **options: Any) -> Any:
     """Make a function a task, or a class an actor: `@remote`, or `@remote(num_cpus=2, ...)`.
 
-    Functions take `num_cpus=1 num_gpus=0 resources memory num_returns max_items_ahead max_retries=3
-    retry_exceptions=False timeout=None max_calls priority=0 name runtime_env scheduling_strategy label_selector`, where
-    `num_returns` is a number (default 1), "streaming" (default of a generator) or "dynamic"; classes take `num_cpus=0
-    num_gpus=0 resources memory max_concurrency=1 concurrency_groups max_pending_calls=-1 max_restarts=0
-    max_task_retries=0 name namespace get_if_exists lifetime runtime_env scheduling_strategy label_selector`. An actor
-    holds its resources while it lives; by default that is no CPU at all. `lifetime="detached"`: it outlives its handles
-    and its driver. `max_restarts`: how often its process is replaced when it dies, -1 without end; `max_task_retries`:
-    how often a call in which it died is repeated.
+    `args` is the function or class itself where there are no parentheses. The `options` of both:
 
-    Raises TypeError or ValueError for a bad option, UnsupportedOptionError for one of a later release.
+    - `num_cpus`: CPUs held while the task runs or the actor lives, a multiple of 0.001; default 1 for a task, 0 for an
+      actor.
+    - `num_gpus`: likewise, a fraction of one GPU or a whole number; default 0.
+    - `resources`: amounts of the node's custom kinds, by name; default none.
+    - `memory`: bytes; the task or actor waits for them, and is ended if it holds more; default 0, no limit.
+    - `name`: of a task, what errors and tools call it, default the function's; of an actor, what `get_actor` finds.
+    - `runtime_env`: a dict or `RuntimeEnv`, put over that of the caller; default the caller's.
+    - `scheduling_strategy`: "DEFAULT", "SPREAD" or an object of `shoal.util.scheduling_strategies`; default where what
+      the caller submits runs.
+    - `label_selector`: labels of the node, by name, and what they must be; default any.
+
+    Of functions only:
+
+    - `num_returns`: a number of refs, "streaming" (the default of a generator) or "dynamic"; default 1.
+    - `max_items_ahead`: of a stream, how many items may lie there before one is taken; default any number.
+    - `max_retries`: how often the task is run again when its worker dies, -1 without end; default 3.
+    - `retry_exceptions`: also when it raises: True for every Exception, or a list of types; default False.
+    - `timeout`: seconds that an attempt may run; then TaskTimeoutError. Default None, any time.
+    - `priority`: -128 to 127; of the tasks of one job the higher start first; default 0.
+    - `max_calls`: after how many calls a worker is replaced, 0 for never; default after one that used a GPU.
+
+    Of classes only:
+
+    - `max_concurrency`: calls that the actor runs at a time; default 1, with async methods 1,000.
+    - `concurrency_groups`: such limits for groups of methods, by name; default none.
+    - `max_pending_calls`: unfinished calls through one handle, then PendingCallsLimitExceeded; default -1, any number.
+    - `max_restarts`: how often its process is replaced when it dies, -1 without end; default 0.
+    - `max_task_retries`: how often a call in which it died is made again, -1 without end; default 0, with
+      `checkpoint_every` 3.
+    - `checkpoint_every`: after how many calls its state is kept, by its methods `checkpoint` and `restore`, so that a
+      restarted actor goes on where it was; default 0, never.
+    - `namespace`: where `name` is known; default that of the job.
+    - `get_if_exists`: give the actor that has the `name` already, if there is one; default False.
+    - `lifetime`: "detached" lets it outlive its handles and its driver; default None.
+
+    Returns a RemoteFunction or an ActorClass; with options, a decorator that does. Raises TypeError or ValueError for a
+    bad option, UnsupportedOptionError for one of a later release.
     """
     if args:
         if len(args) != 1 or options:
@@ -204,10 +243,11 @@ def _make_remote(target: Any, options: Mapping[str, Any]) -> Any:
 
 
 def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
-    """End an actor's process now. Its unfinished and later calls raise ActorDiedError. Killing it again has no effect.
+    """End the process of `actor`, a handle, now. Its unfinished and later calls raise ActorDiedError.
 
-    `no_restart=False`: an actor with restarts left (`max_restarts`) is restarted, as if its process had died by itself.
-    Raises TypeError for anything but a handle."""
+    With `no_restart` false an actor with restarts left (`max_restarts`) is restarted, as if its process had died by
+    itself; default true. Killing it again has no effect. Raises TypeError for anything but a handle,
+    InvalidReferenceError for one of a connection that has ended."""
     if not isinstance(actor, ActorHandle):
         raise TypeError(f"kill takes the handle of an actor, not {type(actor).__name__}")
     actor._shoal_identity.check_connected()
@@ -218,11 +258,11 @@ def cancel(ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False
     """End the task, or the actor's call, whose return or stream `ref` is. Anybody who has the ref may.
 
     What waits is not run. Running Python is interrupted: KeyboardInterrupt is raised in the task, also in a `sleep` or
-    a nested `get`; with `force` its worker is killed, which ends native code too. In an async actor the call's asyncio
-    task is cancelled; in other actors a call that runs goes on, and may ask `get_runtime_context().is_canceled()`.
-    `recursive`: also what the task has submitted, and so on; actors that it made live on. A cancelled task is not
-    retried, and its refs raise TaskCancelledError, whatever its code makes of the interrupt; the next item of a stream
-    does. Of a task that is over: no effect.
+    a nested `get`; with `force` its worker is killed, which ends native code too (default no). In an async actor the
+    call's asyncio task is cancelled; in other actors a call that runs goes on, and may ask
+    `get_runtime_context().is_canceled()`. With `recursive`, the default, also what the task has submitted is cancelled,
+    and so on; actors that it made live on. A cancelled task is not retried, and its refs raise TaskCancelledError,
+    whatever its code makes of the interrupt; the next item of a stream does. Of a task that is over: no effect.
 
     Returns without waiting for the task to end. Raises TypeError for anything that is not a ref,
     InvalidReferenceError (a ValueError) for a ref that no task returns, ValueError for `force` with an actor's call."""
@@ -250,10 +290,14 @@ def get(refs: ObjectRef[R], *, timeout: float | None = None) -> R: ...
 @overload
 def get(refs: Sequence[ObjectRef[R]], *, timeout: float | None = None) -> list[R]: ...
 def get(refs: Any, *, timeout: float | None = None) -> Any:
-    """The value of a ref, or the values of a list of refs, waiting until they are there.
+    """The value of `refs`, a ref, or the values of a list of them, waiting until they are there.
 
-    Arrays come without a copy and read-only. `timeout`: seconds. Raises the error that a task ended in (TaskError and
-    its kin), GetTimeoutError (a TimeoutError), TypeError for anything that is not a ref."""
+    Arrays come without a copy and read-only. `timeout`: seconds to wait at most; default None, any time; 0 to look
+    only. Of a list the first error raises, whatever the others do.
+
+    Raises the error that a task ended in (TaskError and its kin), GetTimeoutError (a TimeoutError), DeadlockError for a
+    wait without `timeout` that can never end, ObjectLostError, InvalidReferenceError (a ValueError) for a ref of a
+    connection that has ended, TypeError for anything that is not a ref, ValueError for a negative `timeout`."""
     client = (runtime.connection or runtime.current()).client
     if type(refs) is ObjectRef:
         return client.get(refs, timeout)
@@ -267,7 +311,7 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
 
 
 def put(value: R) -> ObjectRef[R]:
-    """Store a value -> a ref to it. An array of `shoal.store.empty` is sealed in place, anything else is copied once.
+    """Store `value` -> a ref to it. An array of `shoal.store.empty` is sealed in place, anything else is copied once.
 
     Raises SerializationError with the path to what cannot be pickled, ObjectStoreFullError, TypeError for a ref.
     """
@@ -289,12 +333,15 @@ def put(value: R) -> ObjectRef[R]:
 def wait(
     refs: list[W], *, num_returns: int = 1, timeout: float | None = None, fetch_local: bool = True
 ) -> tuple[list[W], list[W]]:
-    """Wait until `num_returns` of the refs are resolved, or `timeout` seconds are over -> (ready, not ready).
+    """Wait until `num_returns` of `refs` are resolved, or `timeout` seconds are over -> (ready, not ready).
 
-    Both lists keep the order of `refs`, and `ready` has at most `num_returns`. A ref is ready when its task has a
-    value or an error. An ObjectRefGenerator may stand in the list too: it is ready when its next item is, or when it
-    has ended. `fetch_local` has no effect on one node. Raises TypeError unless `refs` is a list of refs,
-    ValueError for a ref that is there twice, for `num_returns` out of range and for a negative `timeout`."""
+    `num_returns` is 1 by default; `timeout` None, for any time. Both lists keep the order of `refs`, and the first has
+    at most `num_returns`: those that were resolved first. A ref is ready when its task has a value or an error. An
+    ObjectRefGenerator may stand in the list too: it is ready when its next item is, or when it has ended. `fetch_local`
+    has no effect on one node.
+
+    Raises TypeError unless `refs` is a list of refs, ValueError for a ref that is there twice, for `num_returns` out of
+    range and for a negative `timeout`, DeadlockError for a wait without `timeout` that can never end."""
     client = (runtime.connection or runtime.current()).client
     if type(refs) is not list:
         raise TypeError(f"wait takes a list of ObjectRefs, not {type(refs).__name__}")
@@ -327,43 +374,3 @@ def _wait_for_items(
         [ref for at, ref in enumerate(waited) if at in ready],
         [ref for at, ref in enumerate(waited) if at not in ready],
     )
-
-
-# -- the cluster
-
-
-def nodes() -> list[dict[str, Any]]:
-    """The nodes, one dict each: NodeID, Alive, NodeManagerHostname, Resources, Labels."""
-    return [_node_dict(info) for info in runtime.current().calls.nodes()]
-
-
-def cluster_resources() -> dict[str, float]:
-    """All resources there are, e.g. `{"CPU": 2.0}`."""
-    return runtime.current().calls.cluster_resources()
-
-
-def available_resources() -> dict[str, float]:
-    """Resources that no task or actor holds now."""
-    return runtime.current().calls.available_resources()
-
-
-def timeline(filename: str | None = None) -> list[dict[str, Any]] | None:
-    """What the node's processes did, as events of the Chrome trace format; or None, if they are written to `filename`
-    as JSON for https://ui.perfetto.dev.
-
-    The node must trace: `init(tracing=True)`, or SHOAL_TRACING=1; else there is nothing, and an IncompleteStateWarning.
-    The last 65,536 events of each driver and worker and 8,192 of each actor are kept. Raises OSError."""
-    from shoal.util.state.timeline import timeline as read_timeline
-
-    runtime.current()
-    return read_timeline(filename)
-
-
-def _node_dict(info: NodeInfo) -> dict[str, Any]:
-    return {
-        "NodeID": info.node_id,
-        "Alive": info.is_alive,
-        "NodeManagerHostname": info.hostname,
-        "Resources": dict(info.resources),
-        "Labels": dict(info.labels),
-    }

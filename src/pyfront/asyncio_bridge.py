@@ -15,18 +15,23 @@ import asyncio
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from shoal._core._node import Client, ObjectRef, ObjectRefGenerator
 from shoal.errors import NodeDiedError, NotConnectedError
 from shoal.runtime import Runtime, connected
 
+if TYPE_CHECKING:
+    from shoal.hang_watch import Watch
+
 EVENTFD_BYTES = 8
+FIRST_LOOK_S, MOST_PAUSE_S = 1.0, 30.0  # at what a wait hangs on; the pause doubles, as that of a `get`
 
 Notify = Callable[[], None]
 
@@ -34,8 +39,12 @@ Notify = Callable[[], None]
 class Bridge:
     """Passes the news of one client's eventfd on. Any thread."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, watch: Watch | None = None) -> None:
+        """`watch`: what a driver's long waits call."""
         self._client = client
+        self._watch = watch
+        self._watched: WeakSet[asyncio.AbstractEventLoop] = WeakSet()  # those that look now and then
+        self._waits_since_ns = 0  # when somebody began to wait while nobody did
         # A descriptor of our own: loops and the thread look at it as long as they have us; the client closes its own.
         self._fd = os.dup(client.wake_fd())
         os.set_blocking(self._fd, False)  # several loops may be woken for one event
@@ -80,12 +89,36 @@ class Bridge:
                 return False
             if self._client.watch(ref):
                 return True
+            if not self._waiting:
+                self._waits_since_ns = time.monotonic_ns()
             self._waiting[ref] = [tell]
         if self._is_on_host() and not self._is_shared:
             return False  # it looks before it sleeps
         if self._client.rearm(False):
             self.on_ready()  # it resolved meanwhile: nobody else would look
         return False
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have `loop` look now and then whether anything moves, as long as somebody waits. Call it on its thread."""
+        if self._watch is not None and loop not in self._watched:
+            self._watched.add(loop)
+            loop.call_later(FIRST_LOOK_S, self._look_again, loop, FIRST_LOOK_S)
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop, pause_s: float) -> None:
+        if self._look_at_waits():
+            pause_s = min(2 * pause_s, MOST_PAUSE_S)
+            loop.call_later(pause_s, self._look_again, loop, pause_s)
+        else:
+            self._watched.discard(loop)
+
+    def _look_at_waits(self) -> bool:
+        """Whether anybody waits; if so, the watch has been called."""
+        with self._lock:
+            since_ns = self._waits_since_ns if self._waiting else 0
+        if since_ns and self._watch is not None:
+            with suppress(NotConnectedError, NodeDiedError):  # whoever waits is told by `close`, or finds out
+                self._watch(since_ns, is_apart=True)
+        return since_ns > 0
 
     def forget(self, ref: ObjectRef[Any], tell: Notify) -> None:
         """Do not call `tell` any more. Without it the bridge would hold `ref` until its task is done, or for ever if no
@@ -138,13 +171,18 @@ class Bridge:
     def _serve(self) -> None:
         news = select.poll()
         news.register(self._fd, select.POLLIN)
+        pause_s = FIRST_LOOK_S
         while True:
             with self._lock:
                 if self._n_served == 0:
                     self._thread = None
                     return
-            news.poll()
-            self.on_ready()
+            if news.poll(None if self._watch is None else pause_s * 1000):
+                pause_s = FIRST_LOOK_S
+                self.on_ready()
+            else:
+                pause_s = min(2 * pause_s, MOST_PAUSE_S)
+                self._look_at_waits()
 
     def on_ready(self) -> None:
         """Take all news and pass it on, until there is none and the core is set to wake us for the next."""
@@ -250,7 +288,7 @@ def bridge_of(runtime: Runtime) -> Bridge:
     with _lock:
         bridge = runtime.bridge
         if not isinstance(bridge, Bridge):
-            bridge = runtime.bridge = Bridge(runtime.client)
+            bridge = runtime.bridge = Bridge(runtime.client, runtime.watch)
         return bridge
 
 
@@ -277,6 +315,7 @@ async def resolution(ref: ObjectRef[Any]) -> None:
         bridge.listen(loop)
         tell = partial(_wake, loop, waiter)
         if not bridge.notify(ref, tell):
+            bridge.watch(loop)
             try:
                 await waiter
             except BaseException:

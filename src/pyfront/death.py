@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Mapping
 
 from shoal._core import _node
+from shoal.actor_exit import CONSTRUCTOR_FAILED
 from shoal.errors import (
     ActorDiedError,
     ActorOutOfMemoryError,
@@ -132,8 +133,10 @@ def actor_died(death: Death) -> ActorDiedError:
         return lost
     who = f"actor {death.name}" if death.name else "the actor"
     cause = decode_error(death.payload) if death.payload else None
-    if cause is not None:
-        text = f"{who} could not be created, its constructor failed: {cause}"
+    if cause is not None and death.reason in ("", CONSTRUCTOR_FAILED):
+        text = f"{who} could not be created, {CONSTRUCTOR_FAILED}: {cause}"
+    elif cause is not None:
+        text = f"{who} is gone, {death.reason}: {cause}"
     elif death.reason:
         text = f"{who} ({_process(death)}) is gone: {death.reason}; create a new one"
     else:
@@ -157,9 +160,12 @@ def actor_unavailable(death: Death) -> ActorUnavailableError:
     """The error for a call that an actor's process died in, when another process follows."""
     who = f"actor {death.name}" if death.name else "the actor"
     how = _memory_text(death) if death.memory is not None else death.reason or _manner(death)
+    left = "the call may have run in part"
+    if death.has_checkpoints:
+        left = "its state is as if the call had not been made, though what that did elsewhere may stay"
     error = ActorUnavailableError(
-        f"{who} ({_process(death)}) died in this call: {how}; it is restarted, and the call may have run in part: "
-        f"make it again, or let calls be repeated with max_task_retries{_last_words(death)}"
+        f"{who} ({_process(death)}) died in this call: {how}; it is restarted, and {left}: make it again, or let calls "
+        f"be repeated with max_task_retries{_last_words(death)}"
     )
     error.actor_name = death.name
     error.pid, error.signal, error.exit_code = death.pid, death.signal, death.exit_code

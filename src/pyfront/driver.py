@@ -67,7 +67,7 @@ def _connect(options: NodeOptions) -> Runtime:
         raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
     if mode == INLINE:
         return _connect_inline(options, config)
-    from shoal.hooks import set_hooks
+    from shoal.hooks import hang_watch, set_hooks
     from shoal.log_printer import LogPrinter
     from shoal.node.launch import attach_node, start_node
     from shoal.protocol.messages import Hello
@@ -92,7 +92,8 @@ def _connect(options: NodeOptions) -> Runtime:
         connection.link.on_push = LogPrinter(is_printing=is_printing, is_colour_allowed=config.is_colour_allowed)
         connection.link.start()
         made = runtime.Runtime(connection.client, connection.link, connection.welcome, is_driver=True)
-        set_hooks(connection.client, made.calls, made.functions, _on_hang)
+        made.watch = hang_watch(connection.client, _on_hang)
+        set_hooks(connection.client, made.calls, made.functions, made.watch)
         made.environment = made.environment_for(options.runtime_env)
         if made.environment is not None:
             made.class_for({"CPU": 1.0}, environment=made.environment)  # its workers are made ready from now on

@@ -25,7 +25,9 @@ else:
             return issubclass(subclass, _real())
 
     class Executor(metaclass=_Later):
-        """A `concurrent.futures.Executor` that runs calls as tasks: makes a `shoal.util.executor.Executor`."""
+        """A `concurrent.futures.Executor` that runs calls as tasks: makes a `shoal.util.executor.Executor`.
+
+        Its parameters are `max_workers`, `initializer` and `initargs`, and options of the tasks, as that one says."""
 
         def __init_subclass__(cls, **kwargs: Any) -> None:
             raise TypeError("derive from shoal.util.executor.Executor")

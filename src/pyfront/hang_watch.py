@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """When a node hangs: a driver waits, and for long no call of its job has begun or ended and no process has computed.
 
-Looked at by the waiting thread itself, at the times when its wait is looked into (`stuck`). A driver that does not wait
-is not watched, and who computes is no hang, however long it takes.
+Looked at by the waiting thread itself, at the times when its wait is looked into (`stuck`); for awaits by the event
+loop, and for futures by the thread that settles them (`asyncio_bridge`). A driver that does not wait is not watched,
+and who computes is no hang, however long it takes.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from shoal._core import _node as core
-from shoal._core._node import Client, Survey, Wait
+from shoal._core._node import Client, Survey
 from shoal.task.records import ClientRecord
 
 COMPUTES = 0.02  # of a CPU: what polls now and then, or collects garbage, uses less
@@ -37,32 +39,46 @@ def has_moved(before: Sight, now: Sight) -> bool:
 
 
 class HangWatch:
-    """Tells once that nothing moves, and again only after something has."""
+    """Finds once that nothing moves, and again only after something has. Pure."""
 
-    def __init__(self, after_s: float, tell: Callable[[float], None]) -> None:
+    def __init__(self, after_s: float) -> None:
         self._after_ns = int(after_s * 1e9)
-        self._tell = tell
         self._last: Sight | None = None
         self._still_since_ns = 0
         self._is_told = False
 
-    def take(self, sight: Sight, waits_since_ns: int) -> None:
-        """What was seen during a wait."""
+    def take(self, sight: Sight, waits_since_ns: int) -> float | None:
+        """What was seen during a wait -> for how many seconds nothing has moved, if that is to be told."""
         if self._last is None or has_moved(self._last, sight):
             self._still_since_ns = sight.at_ns
             self._is_told = False
         self._last = sight
         since_ns = max(self._still_since_ns, waits_since_ns)
-        if not self._is_told and sight.at_ns - since_ns >= self._after_ns:
-            self._is_told = True
-            self._tell((sight.at_ns - since_ns) / 1e9)
+        if self._is_told or sight.at_ns - since_ns < self._after_ns:
+            return None
+        self._is_told = True
+        return (sight.at_ns - since_ns) / 1e9
 
 
-def watcher(client: Client, watch: HangWatch) -> Callable[[Wait], None]:
-    """What a driver's long waits call."""
+class Watch(Protocol):
+    """What a driver's long waits call: one that began at `since_ns` goes on. `is_apart`: the caller runs others' code
+    too, an event loop say, and must not be held up by what is told."""
 
-    def look(wait: Wait) -> None:
-        watch.take(sight_of(Survey(client), client.index), wait.began_ns)
+    def __call__(self, since_ns: int, *, is_apart: bool = False) -> None: ...
+
+
+def watch_of(client: Client, after_s: float, tell: Callable[[float], None]) -> Watch:
+    """The watch of a driver: `tell` is called with the seconds for which nothing has moved."""
+    watch = HangWatch(after_s)
+
+    def look(since_ns: int, *, is_apart: bool = False) -> None:
+        still_s = watch.take(sight_of(Survey(client), client.index), since_ns)
+        if still_s is None:
+            return
+        if is_apart:
+            threading.Thread(target=tell, args=(still_s,), name="shoal-hang-report", daemon=True).start()
+        else:
+            tell(still_s)
 
     return look
 

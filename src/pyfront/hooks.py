@@ -14,15 +14,13 @@ from shoal.node_calls import NodeCalls
 from shoal.task.function_table import FunctionTable
 
 if TYPE_CHECKING:
+    from shoal.hang_watch import Watch
     from shoal.stuck import StuckWaits
 
 
-def set_hooks(
-    client: Client, calls: NodeCalls, functions: FunctionTable, on_hang: Callable[[float], None] | None = None
-) -> None:
-    """Give a fresh client its way into Python. `on_hang`: what a driver does when nothing moves."""
+def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable, watch: Watch | None = None) -> None:
+    """Give a fresh client its way into Python. `watch`: what a driver's long waits call."""
     stuck: StuckWaits | None = None
-    after_s = 0.0 if on_hang is None else hang_after_s()
 
     def decode_system_error(code: int, info: dict[str, int]) -> BaseException:
         from shoal.death import system_error
@@ -48,7 +46,9 @@ def set_hooks(
     def look_into(wait: Wait) -> BaseException | None:
         nonlocal stuck
         if stuck is None:
-            stuck = _stuck_waits(client, calls, after_s, on_hang)
+            from shoal.stuck import StuckWaits
+
+            stuck = StuckWaits(client, calls, watch)
         return stuck(wait)
 
     client.earlier_calls = EarlierCalls(calls)
@@ -66,14 +66,20 @@ def set_hooks(
     client.export_ref = export_ref
 
 
-def _stuck_waits(
-    client: Client, calls: NodeCalls, after_s: float, on_hang: Callable[[float], None] | None
-) -> StuckWaits:
-    from shoal.hang_watch import HangWatch, watcher
-    from shoal.stuck import StuckWaits
+def hang_watch(client: Client, on_hang: Callable[[float], None]) -> Watch | None:
+    """What looks whether anything moves while a driver waits, and else calls `on_hang`; None: nobody wants to know."""
+    after_s = hang_after_s()
+    found: Watch | None = None
 
-    watch = watcher(client, HangWatch(after_s, on_hang)) if on_hang is not None and after_s else None
-    return StuckWaits(client, calls, watch)
+    def look(since_ns: int, *, is_apart: bool = False) -> None:
+        nonlocal found
+        if found is None:
+            from shoal.hang_watch import watch_of
+
+            found = watch_of(client, after_s, on_hang)
+        found(since_ns, is_apart=is_apart)
+
+    return look if after_s else None
 
 
 def _encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list[Any]]:

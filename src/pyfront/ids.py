@@ -45,17 +45,25 @@ def worker_id(index: int, epoch: int, pid: int) -> str:
 
 
 class PlacementGroupID:
-    """A placement group's id: 16 bytes, drawn by whoever makes the group. Equal ids are equal."""
+    """A placement group's id: `binary`, 16 bytes, drawn by whoever makes the group. Equal ids are equal."""
 
     __slots__ = ("_binary",)
 
     def __init__(self, binary: bytes) -> None:
+        """Raises TypeError for what is no bytes."""
+        if not isinstance(binary, bytes):
+            raise TypeError(f"an id is made of bytes, not {type(binary).__name__}; from text with from_hex()")
         self._binary = binary
 
     @classmethod
     def from_hex(cls, text: str) -> PlacementGroupID:
-        """The id that is shown so."""
+        """The id that is shown as `text`."""
         return cls(bytes.fromhex(text))
+
+    @classmethod
+    def nil(cls) -> PlacementGroupID:
+        """The id of no group."""
+        return cls(bytes(KEY_BYTES))
 
     def hex(self) -> str:
         """The id as people see it."""

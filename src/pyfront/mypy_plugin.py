@@ -41,18 +41,18 @@ class ShoalPlugin(Plugin):
     """The hooks that mypy asks for."""
 
     def get_attribute_hook(self, fullname: str) -> Callable[[AttributeContext], Type] | None:
-        """Of methods through handles."""
+        """Of methods through handles: what gives the type of the attribute `fullname`, if it is one."""
         if fullname.startswith(f"{HANDLE}."):
             name = fullname[len(HANDLE) + 1 :]
             return lambda context: _method_of_handle(context, name)
         return None
 
     def get_method_signature_hook(self, fullname: str) -> Callable[[MethodSigContext], FunctionLike] | None:
-        """Of `.remote(...)`."""
+        """Of `.remote(...)`: what gives the signature of `fullname`, if it is that."""
         return _with_refs if fullname == CALL else None
 
     def get_class_decorator_hook_2(self, fullname: str) -> Callable[[ClassDefContext], bool] | None:
-        """Of classes under `@shoal.remote`."""
+        """Of classes under `@shoal.remote`: what changes the class, if the decorator `fullname` is that."""
         return _actor_class if fullname in DECORATORS else None
 
 
@@ -147,7 +147,7 @@ def _actor_class(context: ClassDefContext) -> bool:
 
 
 def plugin(version: str) -> type[Plugin]:
-    """What mypy calls, with its own version."""
+    """What mypy calls, with its own `version` -> the plugin's class."""
     return ShoalPlugin
 
 

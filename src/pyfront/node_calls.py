@@ -28,6 +28,7 @@ from shoal.errors import (
 )
 from shoal.ids import FunctionKey
 from shoal.link import RequestRefused
+from shoal.protocol.checkpoint import Checkpoint, SaveCheckpoint, TakeCheckpoint
 from shoal.protocol.earlier import CallName, EarlierCall, FindActorOfClass, ListCallsMade, NameCalls
 from shoal.protocol.environment import Environment
 from shoal.protocol.messages import (
@@ -151,6 +152,7 @@ class NodeCalls:
         is_async: bool,
         concurrency_groups: dict[str, int],
         max_restarts: int,
+        checkpoint_every: int,
         is_detached: bool,
         shape: ActorShape,
         environment: Environment | None = None,
@@ -167,6 +169,7 @@ class NodeCalls:
                 is_async=is_async,
                 concurrency_groups=concurrency_groups,
                 max_restarts=max_restarts,
+                checkpoint_every=checkpoint_every,
                 is_detached=is_detached,
                 meta=msgspec.msgpack.encode(shape),
                 name=name,
@@ -195,8 +198,18 @@ class NodeCalls:
         """The recorded arguments of this actor's constructor, held for this client."""
         return self._ask(TakeCreation(class_id=class_id))
 
+    def save_checkpoint(self, class_id: int, ref: ObjectRef[Any], position: int) -> None:
+        """This actor's state is in this object, as it is after the call of this position.
+
+        Raises ObjectLostError if another process is the actor by now."""
+        self._ask(SaveCheckpoint(class_id, ref.index, ref.generation, position))
+
+    def take_checkpoint(self, class_id: int) -> Checkpoint | None:
+        """The last checkpoint of this actor, held for this client; None if there is none."""
+        return self._find(TakeCheckpoint(class_id))
+
     def reconstructed(self, class_id: int) -> None:
-        """This actor's constructor has run again."""
+        """This actor's constructor has run again, and it has its state."""
         self._ask(Reconstructed(class_id=class_id))
 
     def get_actor(self, name: str, namespace: str) -> FoundActor | None:

@@ -14,24 +14,33 @@ from shoal._core._node import Caller
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.seam import Submission
+from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
 
+__all__ = ["RemoteFunction"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-CO_GENERATOR = 0x20  # flags of a code object; `inspect` has them too and costs 10 ms to import
-CO_COROUTINE = 0x80
-CO_ASYNC_GENERATOR = 0x200
 
 MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
 
 
 class RemoteFunction(Calls[P, R]):
-    """A function that runs as a task. Made by `@remote`; call it with `.remote(...)`."""
+    """A function that runs as a task. Made by `@remote`; called with `.remote(...)`, which takes what it takes.
+
+    `.remote()` submits a task and returns at once: an ObjectRef to what the function returns; a list of refs, or None,
+    for `num_returns` of another number than one; an ObjectRefGenerator for a generator. A ref that is an argument by
+    itself is replaced by its value, and the task waits for it; refs inside other values are passed as they are.
+
+    `.remote()` raises SerializationError (a TypeError) for an argument that cannot be pickled, ObjectStoreFullError
+    without room for the call, NonDeterministicTaskError in an attempt that calls something else than its earlier one,
+    TaskUnschedulableError and PlacementGroupSchedulingError for a place that is not there; and warns with
+    InfeasibleResourcesWarning of a demand that the node cannot meet. Errors of the function, also about its
+    parameters, are raised by `get`."""
 
     def __init__(
         self, function: Callable[P, R], options: TaskOptions, exported: tuple[str, FunctionKey] | None = None
@@ -58,9 +67,10 @@ class RemoteFunction(Calls[P, R]):
     @overload
     def options(self, **options: Any) -> RemoteFunction[P, R]: ...
     def options(self, **options: Any) -> Any:
-        """This function with other options, e.g. `f.options(num_cpus=2).remote()`.
+        """This function with other `options`, e.g. `f.options(num_cpus=2).remote()` -> a new RemoteFunction.
 
-        Takes what `remote` takes; raises TypeError, ValueError or UnsupportedOptionError for a bad option.
+        They are those of `shoal.remote` for functions; what is left out stays as it is. Raises TypeError, ValueError or
+        UnsupportedOptionError for a bad one.
         """
         merged = merge_task(self._options, options)
         check_function(self.__wrapped__, merged)
@@ -109,8 +119,7 @@ def check_function(function: Callable[..., Any], options: TaskOptions) -> int:
     Raises TypeError for coroutine functions, ValueError for a number of returns that a generator cannot have.
     """
     name = getattr(function, "__qualname__", repr(function))
-    code = getattr(function, "__code__", None)
-    flags = 0 if code is None else int(code.co_flags)
-    if flags & (CO_COROUTINE | CO_ASYNC_GENERATOR):
+    flags = code_flags(function)
+    if flags & (COROUTINE | ASYNC_GENERATOR):
         raise TypeError(f"{name} is an async function: make it a method of an actor, or call asyncio.run inside a task")
-    return options.returns().code(name, is_generator=bool(flags & CO_GENERATOR))
+    return options.returns().code(name, is_generator=bool(flags & GENERATOR))

@@ -20,6 +20,7 @@ from shoal.task.accelerators import Accelerators
 from shoal.task.function_table import FunctionTable
 
 if TYPE_CHECKING:
+    from shoal.hang_watch import Watch
     from shoal.link import Link
     from shoal.protocol.environment import Environment
     from shoal.protocol.messages import Welcome
@@ -56,6 +57,7 @@ class Runtime:
         self.accelerators: Accelerators | None = None  # of a worker
         self.before_end: list[Callable[[], None]] = []  # what a driver does first when it disconnects; must not raise
         self.bridge: Closable | None = None  # the event loops' share of the connection, made when one is first used
+        self.watch: Watch | None = None  # of a driver: what looks whether anything moves while it waits
         if welcome.config.is_tracing:
             from shoal.tracing import start_tracing
 

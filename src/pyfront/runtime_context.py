@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 from shoal.ids import actor_id, job_id, worker_id
 from shoal.protocol.places import ANYWHERE, Place
 from shoal.runtime import Runtime, connected, current
-from shoal.task.running import running
+from shoal.task.running import last_call, running
 
 if TYPE_CHECKING:
     from shoal.protocol.placement import ClassPlace
     from shoal.runtime_env.fields import RuntimeEnv
 
 
+__all__ = ["RuntimeContext"]
+
+
 class RuntimeContext:
-    """The job, node, worker, task and actor of the calling code. Ids are hexadecimal strings."""
+    """The job, node, worker, task and actor of the calling code. Made by `get_runtime_context`.
+
+    Ids are hexadecimal strings."""
 
     def __init__(self, connection: Runtime) -> None:
         self._connection = connection
@@ -32,6 +37,12 @@ class RuntimeContext:
         """Whether this process took over from another one of its actor (`max_restarts`)."""
         actor = self._connection.actor
         return actor is not None and actor.n_restarts > 0
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the running call had returned before the actor was restarted, and is run again for what it does to
+        the actor's state (`checkpoint_every`). What must not happen twice outside of the actor can be left out then."""
+        return last_call.is_replayed
 
     @property
     def runtime_env(self) -> RuntimeEnv:
@@ -103,7 +114,7 @@ class RuntimeContext:
         return {} if here is None else self._connection.calls.class_resources(here.task.class_id)
 
     def get_accelerator_ids(self) -> dict[str, list[str]]:
-        """The accelerators of the running call, as CUDA names them."""
+        """The accelerators of the running call, by kind, as CUDA names them: `{"GPU": ["0"]}`."""
         return {"GPU": gpu_ids()}
 
     def _place(self) -> ClassPlace | Place:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from shoal._core._node import ObjectRef
 
+__all__ = ["empty"]
+
 unsealed: dict[int, Any] = {}  # id of an array that `empty` made -> its buffer
 
 
@@ -31,6 +33,10 @@ def empty(
     shape: int | Sequence[int], dtype: DTypeLike = "float64", order: Literal["C", "F"] = "C"
 ) -> numpy.ndarray[Any, Any]:
     """An uninitialized array inside the object store, for `shoal.put` to seal without a copy.
+
+    - `shape`: a length, or a sequence of one for each dimension.
+    - `dtype`: what numpy takes for one; default "float64".
+    - `order`: how it lies in memory, "C" for rows after one another, "F" for columns; default "C".
 
     Raises ValueError for a negative dimension, another order or a dtype of Python objects, ObjectStoreFullError if
     there is no room. An array that is dropped without being put gives its room back."""
@@ -53,7 +59,7 @@ def empty(
 
 
 def seal(array: object) -> ObjectRef[Any] | None:
-    """Publish an array that `empty` made; None if `array` is not one, or was sealed before."""
+    """Publish `array` -> its ref; None if `empty` did not make it, or it was sealed before. `put` calls this."""
     buffer = unsealed.pop(id(array), None)
     if buffer is None:
         return None

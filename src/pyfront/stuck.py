@@ -7,7 +7,7 @@ One that can never end raises DeadlockError (`circles` finds out); a driver that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from shoal._core import _node as core
 from shoal._core._node import Client, Survey, Wait
@@ -18,13 +18,16 @@ from shoal.protocol.tables import NodeTables
 from shoal.task.names import TaskNames
 from shoal.task.records import ClientRecord, TaskRecord
 
+if TYPE_CHECKING:
+    from shoal.hang_watch import Watch
+
 ANSWER_TIMEOUT_S = 3.0  # of the daemon: it may be stopped, and the value may come
 
 
 class StuckWaits:
     """The waits of one process. Called by the threads that wait."""
 
-    def __init__(self, client: Client, calls: NodeCalls, watch: Callable[[Wait], None] | None = None) -> None:
+    def __init__(self, client: Client, calls: NodeCalls, watch: Watch | None = None) -> None:
         self._client = client
         self._calls = calls
         self._watch = watch
@@ -33,7 +36,7 @@ class StuckWaits:
         """The error to raise in a wait that can never end."""
         error = self._never_ending(wait) if wait.is_for_ever else None
         if error is None and self._watch is not None:
-            self._watch(wait)
+            self._watch(wait.began_ns)
         return error
 
     def _never_ending(self, wait: Wait) -> DeadlockError | None:

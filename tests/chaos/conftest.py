@@ -88,25 +88,24 @@ def tally(request: pytest.FixtureRequest, seed: int, capfd: pytest.CaptureFixtur
     tally.finish()
 
 
-@pytest.fixture
-def census() -> Iterator[Census]:
-    """A fresh node with two CPUs and the count of what it holds; after the test everything must be as before."""
-    shoal.init(num_cpus=2, object_store_memory=512 << 20)
+def counted(store_bytes: int) -> Iterator[Census]:
+    """A node with two CPUs and the count of what it holds; behind it everything must be as before."""
+    shoal.init(num_cpus=2, object_store_memory=store_bytes)
     try:
         taken = Census()
         yield taken
         taken.assert_as_before()
     finally:
         shoal.shutdown()
+
+
+@pytest.fixture
+def census() -> Iterator[Census]:
+    """A fresh node for one test."""
+    yield from counted(512 << 20)
 
 
 @pytest.fixture(scope="module")
 def shared_node() -> Iterator[Census]:
-    """One node with two CPUs for all tests of a module; after them everything must be as before."""
-    shoal.init(num_cpus=2, object_store_memory=1 << 30)
-    try:
-        taken = Census()
-        yield taken
-        taken.assert_as_before()
-    finally:
-        shoal.shutdown()
+    """One node for all tests of a module."""
+    yield from counted(1 << 30)

@@ -148,3 +148,14 @@ def test_a_cluster_that_connects() -> None:
     assert cluster.head_node is not None
     cluster.remove_node(cluster.head_node)
     assert not ray.is_initialized()
+
+
+def test_a_cluster_answers_at_once() -> None:
+    cluster = Cluster()
+    assert (cluster.gcs_address, cluster.list_all_nodes()) == (None, [])
+    node = cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    assert cluster.gcs_address == cluster.address == node.address
+    cluster.shutdown()
+    cluster.shutdown()
+    assert cluster.list_all_nodes() == []

@@ -187,5 +187,6 @@ def test_nobody_uses_ray_client() -> None:
     assert not ray.util.client.ray.is_connected()
     assert ray.util.client.num_connected_contexts() == 0
     assert not isinstance(ray.put(1), ray.util.client.common.ClientObjectRef)
+    assert not isinstance(Counter.remote(), ray.util.client.common.ClientActorHandle)
     with pytest.raises(ConnectionError, match="no Ray Client"):
         ray.util.client.ray.connect("head:10001")

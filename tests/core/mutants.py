@@ -11,8 +11,8 @@ CORE = Path(__file__).resolve().parents[2] / "src" / "core"
 # Where processes meet without a lock. Registration, definitions and audits have one writer, the daemon.
 BOTH = """
 store/pool.c store/heap.c store/entry.c store/entry.h queue/ring.c queue/park.c graph/waiter.c node/submit.c
-node/claim.c node/object.c node/idle.c node/refs.c node/counts.c node/tick.c node/cancel.c node/recover.c
-node/stream.c node/children.c node/board.c
+node/claim.c node/commit.c node/object.c node/idle.c node/refs.c node/counts.c node/tick.c node/cancel.c node/recover.c
+node/stream.c node/call_log.c node/fail.c node/children.c node/board.c
 """
 ORDERINGS_ALONE = """
 queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node/spill.c node/survey.c

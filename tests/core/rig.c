@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "base/os.h"
+#include "node/call_log.h"
 #include "node/cancel.h"
 #include "node/known.h"
 
@@ -69,13 +70,30 @@ void rig_detach(rig *r, sh_self *self) {
   sh_repair_round(&r->d, (int32_t)index);
 }
 
-uint32_t rig_actor(rig *r, sh_self *self) {
-  sh_shape shape = {.root = RIG_ROOT};
+static uint32_t actor_of(rig *r, sh_self *self, bool logs) {
+  sh_shape shape = {.root = RIG_ROOT, .logs = logs};
   uint32_t class_id, gpus;
   EXPECT_EQ(sh_repair_define_actor(&r->d, &shape, &class_id), SH_OK);
   EXPECT(sh_repair_reserve_actor(&r->d, class_id, &gpus));
+  sh_repair_set_restarts(&r->d, class_id, logs, 0);
   rig_attach(r, self, SH_ROLE_ACTOR, (int32_t)class_id, RIG_ROOT);
   return class_id;
+}
+
+uint32_t rig_actor(rig *r, sh_self *self) {
+  return actor_of(r, self, false);
+}
+
+uint32_t rig_logging_actor(rig *r, sh_self *self) {
+  uint32_t class_id = actor_of(r, self, true);
+  EXPECT(sh_log_open(self, 0));
+  return class_id;
+}
+
+void rig_restart_actor(rig *r, sh_self *self, uint32_t class_id, uint32_t incarnation) {
+  rig_detach(r, self);
+  sh_repair_set_restarts(&r->d, class_id, true, incarnation);
+  rig_attach(r, self, SH_ROLE_ACTOR, (int32_t)class_id, RIG_ROOT);
 }
 
 uint32_t rig_define(rig *r, uint32_t cpu_milli, uint32_t demanded_kind) {
@@ -176,6 +194,14 @@ sh_ref rig_put_container(sh_self *self, const sh_ref *children, uint32_t n) {
   write_rows(put.data, children, n);
   sh_put_commit(self, &put, SH_VALUE_HAS_REFS);
   return put.ref;
+}
+
+void rig_fill_container(sh_self *worker, sh_ref out, sh_ref inside) {
+  uint8_t *data;
+  sh_ref_share(worker, inside);
+  EXPECT_EQ(sh_fill(worker, out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
+  write_rows(data, &inside, 1);
+  sh_log_append(worker, SH_LOG_CONTAINS, out);
 }
 
 bool rig_is_closed(const sh_self *self, sh_ref r) {

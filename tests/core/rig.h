@@ -62,6 +62,10 @@ void rig_attach(rig *r, sh_self *self, uint32_t role, int32_t class_id, uint32_t
 void rig_detach(rig *r, sh_self *self);
 /* An actor class with a client that serves it. */
 uint32_t rig_actor(rig *r, sh_self *self);
+/* One whose calls are logged (call_log.h), and that may be restarted. */
+uint32_t rig_logging_actor(rig *r, sh_self *self);
+/* The process of an actor dies, and another one takes its place: the `incarnation`-th after the first. It has looked at nothing. */
+void rig_restart_actor(rig *r, sh_self *self, uint32_t class_id, uint32_t incarnation);
 /* Read the logs and serve leases, `n` times; with rig_tick also repeat what has not moved since the last tick. */
 void rig_rounds(rig *r, uint32_t n);
 void rig_tick(rig *r);
@@ -95,6 +99,8 @@ sh_ref rig_submit_one(rig *r, uint64_t addend, const sh_ref *deps, uint32_t n_de
 void rig_fill(sh_self *worker, uint32_t slot, uint64_t bytes);
 void rig_fill_plus(sh_self *worker, uint32_t slot, uint64_t bytes, uint64_t plus);
 void rig_finish(sh_self *worker, uint32_t slot);
+/* Fill `out`, a return or the tail of a running task, with a value that names `inside`, which the worker holds. */
+void rig_fill_container(sh_self *worker, sh_ref out, sh_ref inside);
 /* The task whose return this is, and the state of its slot. */
 sh_ref rig_task_of(const rig *r, sh_ref out);
 uint32_t rig_state_of(const rig *r, sh_ref out);

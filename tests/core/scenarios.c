@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The ways that operations go every day; rare.c has the others, streams.c those of generators, repeats.c those of children. */
+ * The ways that operations go every day; rare.c has the others, streams.c those of generators, repeats.c those of children,
+ * logged.c those of actors that log. */
+#include "logged.h"
 #include "rare.h"
 #include "repeats.h"
 #include "streams.h"
@@ -279,16 +281,9 @@ static void work_once_with_large_values(stage *s) {
 }
 
 static void fill_container(stage *s, uint32_t slot) {
-  uint8_t *data;
   sh_ref out = sh_slot_return(&s->victim->seg, sh_slot_at(&s->victim->seg, slot), 0);
   sh_ref inside = rig_put(s->victim, 6, BLOCK);
-  sh_ref_share(s->victim, inside);
-  EXPECT_EQ(sh_fill(s->victim, out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
-  sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = 1};
-  sh_row row = {.index = inside.index, .generation = inside.generation};
-  memcpy(data, &head, sizeof head);
-  memcpy(data + sizeof head, &row, sizeof row);
-  sh_log_append(s->victim, SH_LOG_CONTAINS, out);
+  rig_fill_container(s->victim, out, inside);
   sh_ref_drop(s->victim, inside);
 }
 
@@ -445,16 +440,29 @@ static const scenario scenarios[] = {
 
 #define N_SCENARIOS (uint32_t)(sizeof scenarios / sizeof *scenarios)
 
+static const struct {
+  const scenario *scenarios;
+  const uint32_t *n;
+} others[] = {{rare_scenarios, &rare_n_scenarios},
+              {stream_scenarios, &stream_n_scenarios},
+              {repeat_scenarios, &repeat_n_scenarios},
+              {logged_scenarios, &logged_n_scenarios}};
+#define N_OTHERS (sizeof others / sizeof *others)
+
 uint32_t stage_n_scenarios(void) {
-  return N_SCENARIOS + rare_n_scenarios + stream_n_scenarios + repeat_n_scenarios;
+  uint32_t n = N_SCENARIOS;
+  for (uint32_t i = 0; i < N_OTHERS; i++)
+    n += *others[i].n;
+  return n;
 }
 
 const scenario *stage_scenario(uint32_t i) {
   if (i < N_SCENARIOS)
     return &scenarios[i];
   i -= N_SCENARIOS;
-  if (i < rare_n_scenarios)
-    return &rare_scenarios[i];
-  i -= rare_n_scenarios;
-  return i < stream_n_scenarios ? &stream_scenarios[i] : &repeat_scenarios[i - stream_n_scenarios];
+  for (uint32_t file = 0;; file++) {
+    if (i < *others[file].n)
+      return &others[file].scenarios[i];
+    i -= *others[file].n;
+  }
 }

@@ -28,12 +28,14 @@ void stage_set(stage *s, const scenario *which) {
   s->independent = s->minds = false;
   s->meddle = NULL;
   s->is_told = NULL;
+  s->follow = NULL;
   if (!s->r.worker[0].open)
     rig_attach(&s->r, &s->r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
   if (!s->peer.open)
     rig_attach(&s->r, &s->peer, SH_ROLE_DRIVER, -1, RIG_ROOT);
   if (!s->actor.open)
-    s->actor_class = rig_actor(&s->r, &s->actor);
+    s->actor_class =
+        which->role == STAGE_LOGGING_ACTOR ? rig_logging_actor(&s->r, &s->actor) : rig_actor(&s->r, &s->actor);
   s->victim = which->role == STAGE_WORKER ? &s->r.worker[0] : which->role == STAGE_DRIVER ? &s->peer : &s->actor;
   static const uint64_t sizes[] = {8, BLOCK, LARGE};
   for (uint32_t i = 0; i < 3; i++) /* bystanders: nobody may touch them */
@@ -61,7 +63,7 @@ static bool victim_holds_a_task(stage *s) {
   for (uint32_t i = 0; i < end; i++) {
     uint64_t word = sh_load_acquire(&sh_slot_at(seg, i)->word);
     uint32_t state = sh_word_state(word);
-    bool held = state == SH_TASK_CLAIMED || state == SH_TASK_RUNNING || state >= SH_TASK_KILLING;
+    bool held = state == SH_TASK_CLAIMED || sh_task_has_begun(state);
     if (held && sh_word_who(word) == s->victim->index)
       return true;
   }
@@ -163,7 +165,11 @@ void stage_finish(stage *s, stage_fate fate) {
     release_withheld(s);
   sh_self_close(s->victim);
   sh_repair_round(&s->r.d, (int32_t)index);
+  if (s->follow)
+    s->follow(s);
   if (s->victim == &s->actor) { /* as the daemon does when an actor is gone */
+    if (s->actor.open)
+      rig_detach(&s->r, &s->actor);
     sh_system_error end = {.code = SH_ERR_ACTOR_DIED, .class_id = s->actor_class, .wait_status = -1};
     sh_repair_close_class(&s->r.d, s->actor_class, &end);
   }

@@ -13,7 +13,7 @@
 #define LARGE 100000U          /* a run */
 #define BLOCK 1000U
 
-typedef enum stage_role { STAGE_WORKER, STAGE_DRIVER, STAGE_ACTOR } stage_role;
+typedef enum stage_role { STAGE_WORKER, STAGE_DRIVER, STAGE_ACTOR, STAGE_LOGGING_ACTOR } stage_role;
 
 typedef struct stage_promise { /* an object that the surviving driver holds and watches */
   sh_ref ref;
@@ -41,6 +41,8 @@ struct stage {
   sh_self *sleepers[RIG_WORKERS + 2U];
   uint32_t n_sleepers;
   bool (*is_told)(stage *s); /* what the victim left in its record for others to read is right */
+  /* The victim is an actor, and is swept: another process follows it, does what is left and may stay. NULL: none does. */
+  void (*follow)(stage *s);
   /* What others do at the very moment before the victim's store, in a build with hooks: they write to shared memory only. */
   void (*meddle)(stage *s, const volatile void *word);
 };

@@ -15,6 +15,16 @@ static sh_board board_of(uint32_t me) {
   return (sh_board){.lines = lines, .n_parties = PARTIES, .n_words = WORDS, .me = me};
 }
 
+/* Workers 0 and 1 of a node are parties 0 and 1 of a fresh board. */
+static void two_parties(rig *r, sh_board *a, sh_board *b) {
+  rig_open(r, 2, 2);
+  memset(lines, 0, sizeof lines);
+  *a = board_of(0);
+  *b = board_of(1);
+  sh_board_join(&r->worker[0], a);
+  sh_board_join(&r->worker[1], b);
+}
+
 static void test_lines_do_not_share_a_pair_of_cache_lines(void) {
   EXPECT_EQ(sh_board_line_bytes(WORDS), 128);
   EXPECT_EQ(sh_board_line_bytes(15), 128);
@@ -23,11 +33,8 @@ static void test_lines_do_not_share_a_pair_of_cache_lines(void) {
 
 static void test_behind_names_the_first_of_a_range(void) {
   rig r;
-  rig_open(&r, 2, 2);
-  memset(lines, 0, sizeof lines);
-  sh_board a = board_of(0), b = board_of(1);
-  sh_board_join(&r.worker[0], &a);
-  sh_board_join(&r.worker[1], &b);
+  sh_board a, b;
+  two_parties(&r, &a, &b);
   EXPECT_EQ(sh_board_behind(&a, 0, PARTIES, 1, 0), PARTIES);
   sh_board_tell(&r.worker[0], &a, 1, 5);
   EXPECT_EQ(sh_board_behind(&b, 0, PARTIES, 1, 5), 1);
@@ -41,11 +48,8 @@ static void test_behind_names_the_first_of_a_range(void) {
 
 static void test_a_park_ends_with_its_slice_or_with_the_word(void) {
   rig r;
-  rig_open(&r, 2, 2);
-  memset(lines, 0, sizeof lines);
-  sh_board a = board_of(0), b = board_of(1);
-  sh_board_join(&r.worker[0], &a);
-  sh_board_join(&r.worker[1], &b);
+  sh_board a, b;
+  two_parties(&r, &a, &b);
   EXPECT_EQ(sh_board_park(&r.worker[0], &a, 1, 2, 0, 1, 1000000), SH_AGAIN);
   sh_board_tell(&r.worker[1], &b, 0, 1);
   EXPECT_EQ(sh_board_park(&r.worker[0], &a, 1, 2, 0, 1, UINT64_MAX), SH_OK);

@@ -75,15 +75,8 @@ static void test_value_that_holds_references_is_thrown_away_with_its_counts(void
   rig_open(&r, 1, 1);
   sh_ref out = rig_submit_one(&r, 1, NULL, 0), inside = rig_put(&r.worker[0], 6, 1000);
   uint32_t slot = rig_claim(&r.worker[0]);
-  uint8_t *data;
   EXPECT_EQ(rig_cancel(&r, out), SH_OK);
-  sh_ref_share(&r.worker[0], inside);
-  EXPECT_EQ(sh_fill(&r.worker[0], out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
-  sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = 1};
-  sh_row row = {.index = inside.index, .generation = inside.generation};
-  memcpy(data, &head, sizeof head);
-  memcpy(data + sizeof head, &row, sizeof row);
-  sh_log_append(&r.worker[0], SH_LOG_CONTAINS, out);
+  rig_fill_container(&r.worker[0], out, inside);
   EXPECT_EQ(sh_commit(&r.worker[0], slot), SH_LOST);
   sh_ref_drop(&r.worker[0], inside);
   rig_rounds(&r, 1);

@@ -3,6 +3,10 @@
 #include "base/os.h"
 #include "rig.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define CREW (1U << 31)
 
 static rig r;
@@ -14,10 +18,14 @@ static uint32_t class_of_crew(uint32_t crew, uint32_t cpu_milli) {
   return class_id;
 }
 
-static void attach_to_crew(sh_self *self, uint32_t crew) {
+static void attach_to_crew_as(sh_self *self, uint32_t crew, uint32_t pid) {
   uint32_t index, epoch;
-  EXPECT_EQ(sh_repair_register(&r.d, sh_os_pid(), -1, SH_ROLE_WORKER, -1, RIG_ROOT, crew, &index, &epoch), SH_OK);
+  EXPECT_EQ(sh_repair_register(&r.d, pid, -1, SH_ROLE_WORKER, -1, RIG_ROOT, crew, &index, &epoch), SH_OK);
   EXPECT_EQ(sh_self_open_over(self, &r.d.seg, r.d.poke_fd, index, epoch), SH_OK);
+}
+
+static void attach_to_crew(sh_self *self, uint32_t crew) {
+  attach_to_crew_as(self, crew, sh_os_pid());
 }
 
 /* Events that ask for workers since the last look: how many for this crew. */
@@ -138,6 +146,50 @@ static void test_no_worker_is_asked_for_on_behalf_of_what_was_cancelled(void) {
   rig_close_empty(&r, out, 2);
 }
 
+static uint32_t turns_of(uint32_t crew, uint32_t n_ticks) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < n_ticks; i++) {
+    rig_tick(&r);
+    n += sh_load32_relaxed(&sh_seats_of(&r.d.seg)->x_turn) == crew;
+  }
+  return n;
+}
+
+static void test_a_crew_whose_workers_are_all_stopped_has_no_turn(void) {
+  sh_self stopped, mine;
+  int status;
+  pid_t pid = fork();
+  if (pid == 0)
+    for (;;)
+      pause();
+  rig_open(&r, 1, 1);
+  attach_to_crew_as(&stopped, CREW, (uint32_t)pid);
+  sh_ref out[2] = {rig_submit_to(&r, class_of_crew(CREW, SH_CPU_MILLI)),
+                   rig_submit_to(&r, class_of_crew(0, SH_CPU_MILLI))};
+  EXPECT_EQ(turns_of(CREW, 10), 5);
+  EXPECT_EQ(kill(pid, SIGSTOP), 0);
+  EXPECT_EQ(waitpid(pid, &status, WUNTRACED), pid);
+  EXPECT_EQ(turns_of(CREW, 10), 0);
+  attach_to_crew(&mine, CREW); /* one that moves is enough */
+  EXPECT_EQ(turns_of(CREW, 10), 5);
+  rig_detach(&r, &mine);
+  EXPECT_EQ(turns_of(CREW, 10), 0);
+  EXPECT_EQ(kill(pid, SIGCONT), 0);
+  EXPECT_EQ(waitpid(pid, &status, WCONTINUED), pid);
+  EXPECT_EQ(turns_of(CREW, 10), 5);
+  EXPECT_EQ(kill(pid, SIGKILL), 0);
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  for (uint32_t n = 0; !rig_is_closed(&r.driver, out[0]) || !rig_is_closed(&r.driver, out[1]); n++) {
+    EXPECT(n < 20);
+    (void)rig_work(&r.worker[0]);
+    (void)rig_work(&stopped);
+    rig_tick(&r);
+  }
+  EXPECT(!rig_work(&stopped));
+  rig_detach(&r, &stopped);
+  rig_close_empty(&r, out, 2);
+}
+
 static void test_what_waits_for_a_crew_that_cannot_be_is_told_and_the_class_goes_on(void) {
   sh_self mine;
   sh_ref out[3];
@@ -171,6 +223,7 @@ int main(void) {
   RUN(test_workers_are_asked_for_by_crew);
   RUN(test_crews_of_a_job_take_turns);
   RUN(test_no_worker_is_asked_for_on_behalf_of_what_was_cancelled);
+  RUN(test_a_crew_whose_workers_are_all_stopped_has_no_turn);
   RUN(test_what_waits_for_a_crew_that_cannot_be_is_told_and_the_class_goes_on);
   return 0;
 }

@@ -4,6 +4,7 @@
 #include "branch.h"
 
 #include "base/os.h"
+#include "node/call_log.h"
 #include "node/known.h"
 
 #include <signal.h>
@@ -14,8 +15,8 @@
 #define PATIENCE_S 20U  /* of CPU for a branch: a hang */
 
 static rig r;
-static sh_self actor;
-static uint32_t first_seed, seed, actor_class, lease_class;
+static sh_self actor, logger;
+static uint32_t first_seed, seed, actor_class, logger_class, lease_class;
 static char name[160];
 
 static uint32_t next_random(void) {
@@ -41,17 +42,37 @@ static sh_ref submit(uint32_t class_id, uint32_t flags, uint64_t addend, const s
   return promises[n_promises++] = out[0];
 }
 
+/* One call is logged, one runs, one has not been looked at. */
+static void log_a_call(const sh_ref *dep) {
+  uint32_t slot;
+  sh_ref out[3];
+  rig_call call = {.class_id = logger_class, .n_returns = 1, .flags = SH_SLOT_ACTOR_CALL, .max_retries = 1};
+  call.deps = dep;
+  call.n_deps = 1;
+  for (uint32_t i = 0; i < 3; i++)
+    rig_submit(&r.driver, &call, &out[i]);
+  for (uint32_t i = 0; i < 2; i++) {
+    EXPECT_EQ(sh_next_try(&logger, &slot), SH_OK);
+    sh_log_begin(&logger, slot);
+    if (i == 0)
+      rig_finish(&logger, slot);
+  }
+  EXPECT_EQ(logger.n_logged, 1);
+}
+
 static void set_the_table(void) {
   uint32_t slot;
   rig_open(&r, 4, 4);
   n_promises = 0;
   actor_class = rig_actor(&r, &actor);
+  logger_class = rig_logging_actor(&r, &logger);
   sh_shape shape = {.root = RIG_ROOT, .n_demands = 1, .kinds = {5}, .milli = {1000}};
   EXPECT_EQ(sh_repair_set_capacity(&r.d, 5, 1000), SH_OK);
   EXPECT_EQ(sh_repair_define_class(&r.d, &shape, &lease_class), SH_OK);
   sh_ref small = rig_put(&r.driver, 1, 8), block = rig_put(&r.driver, 2, 3000), run = rig_put(&r.driver, 3, 200000);
   sh_ref children[3] = {small, block, run};
   (void)rig_put_container(&r.driver, children, 3);
+  log_a_call(&block);
   sh_ref running = submit(r.class_id, 0, 5, NULL, 1);
   EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
   (void)submit(r.class_id, 0, 6, &block, 20);
@@ -75,6 +96,7 @@ static void set_the_table(void) {
 
 static void clear_the_table(void) {
   rig_detach(&r, &actor);
+  rig_detach(&r, &logger);
   rig_close(&r);
 }
 
@@ -179,6 +201,7 @@ static void serve_the_end(void) {
   (void)sh_repair_reserve_actor(&r.d, actor_class, &gpus);
   sh_repair_round(&r.d, (int32_t)(1U + next_random() % (r.d.clients_high - 1U)));
   sh_repair_close_class(&r.d, actor_class, &end);
+  sh_repair_close_class(&r.d, logger_class, &end);
   rig_tick(&r);
   if (next_random() % 2U)
     sh_repair_end_root(&r.d, RIG_ROOT);

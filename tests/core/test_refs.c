@@ -215,17 +215,10 @@ static void test_objects_of_a_dead_client_are_freed_in_slices(void) {
 static void test_returned_container_is_counted_for_its_owner(void) {
   rig_open(&r, 1, 1);
   uint32_t slot;
-  uint8_t *data;
   sh_ref out = rig_submit_one(&r, 0, NULL, 0);
   EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_OK);
   sh_ref inside = rig_put(&r.worker[0], 6, 8);
-  sh_ref_share(&r.worker[0], inside);
-  EXPECT_EQ(sh_fill(&r.worker[0], out, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
-  sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = 1};
-  sh_row row = {.index = inside.index, .generation = inside.generation};
-  memcpy(data, &head, sizeof head);
-  memcpy(data + sizeof head, &row, sizeof row);
-  sh_log_append(&r.worker[0], SH_LOG_CONTAINS, out);
+  rig_fill_container(&r.worker[0], out, inside);
   EXPECT_EQ(sh_commit(&r.worker[0], slot), SH_OK);
   sh_ref_drop(&r.worker[0], inside);
   rig_rounds(&r, 2);

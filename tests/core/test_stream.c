@@ -295,15 +295,8 @@ static void test_a_chain_of_containers_is_freed(void) {
   for (uint32_t i = 0; i < 100; i++) {
     sh_ref permit, tail = sh_slot_return(&r.d.seg, sh_slot_at(&r.d.seg, slot), SH_STREAM_TAIL);
     sh_ref inside = rig_put(worker, i, BLOCK);
-    uint8_t *data;
-    sh_ref_share(worker, inside);
     EXPECT_EQ(sh_stream_begin(worker, slot, &permit), SH_OK);
-    EXPECT_EQ(sh_fill(worker, tail, sizeof(sh_payload) + sizeof(sh_row), SH_VALUE_HAS_REFS, &data), SH_OK);
-    sh_payload head = {.version = SH_PAYLOAD_VERSION, .n_rows = 1};
-    sh_row row = {.index = inside.index, .generation = inside.generation};
-    memcpy(data, &head, sizeof head);
-    memcpy(data + sizeof head, &row, sizeof row);
-    sh_log_append(worker, SH_LOG_CONTAINS, tail);
+    rig_fill_container(worker, tail, inside);
     sh_stream_seal(worker, slot);
     sh_ref_drop(worker, inside);
   }

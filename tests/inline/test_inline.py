@@ -129,10 +129,13 @@ def test_there_is_no_other_process_and_no_shared_memory() -> None:
 
 
 def test_nothing_of_it_is_left_after_shutdown() -> None:
+    shoal.shutdown()
+    before = {*threading.enumerate()}  # of other tests in this process
+    shoal.init(mode="inline")
     signal = Signal.remote()
     waiting = signal.wait.remote()
     shoal.shutdown()
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("shoal")] == []
+    assert [thread for thread in threading.enumerate() if thread not in before] == []
     with pytest.raises(shoal.NotConnectedError):
         runtime.connected()
     del waiting

@@ -65,6 +65,7 @@ TASK_COMMITTED: Final[int]
 TASK_KILLING: Final[int]
 TASK_CANCELLED: Final[int]
 TASK_OVERDUE: Final[int]
+TASK_LOGGED: Final[int]
 SLOT_ACTOR_CALL: Final[int]
 SLOT_CREATES_ACTOR: Final[int]
 CLASS_LIVE: Final[int]
@@ -107,7 +108,8 @@ NUMBER_PERMIT: Final[int]
 NUMBER_ITEM: Final[int]
 
 class ObjectRef(Generic[T_co]):
-    """A reference to one object. Not tracked by the garbage collector; hashable; equal refs name the same object."""
+    """A reference to one object. Made by `.remote()` and `put`. Equal refs name the same object; a ref can be hashed,
+    awaited, and passed to tasks and actors. Not tracked by the garbage collector."""
 
     @property
     def index(self) -> int: ...
@@ -115,12 +117,15 @@ class ObjectRef(Generic[T_co]):
     def generation(self) -> int: ...
     def binary(self) -> bytes:
         """The ObjectId: 20 bytes = TaskId (16) + little-endian return or put number (4)."""
-    def hex(self) -> str: ...
-    def task_id(self) -> bytes: ...
+    def hex(self) -> str:
+        """The ObjectId as 40 hexadecimal digits."""
+    def task_id(self) -> bytes:
+        """The id of the task that returns it, or that put it: the first 16 bytes of the ObjectId."""
     def pickled_alone(self) -> tuple[Any, ...]:
         """For the front end: what `__reduce__` gives outside of a call or value; calls Client.export_ref(ref)."""
     def __await__(self) -> Generator[Any, None, T_co]: ...  # calls Client.await_hook(ref)
-    def future(self) -> Future[T_co]: ...  # calls Client.future_hook(ref)
+    def future(self) -> Future[T_co]:
+        """A `concurrent.futures.Future` of the value or error. It cannot be cancelled."""  # Client.future_hook
 
 class ObjectRefGenerator(Generic[T]):
     """The results of a generator that runs as a task or an actor's method: refs, one by one as they are yielded.
@@ -420,6 +425,34 @@ class Client:
     def counters(self) -> dict[str, int]: ...
     def close(self) -> None: ...
 
+class CallLog:
+    """The calls of this actor since its last checkpoint (node/call_log.h). To be made before the first `next_task`."""
+
+    def __init__(self, client: Client, position: int = 0) -> None:
+        """`position`: what the checkpoint that is restored covers; it is cut off. Raises MemoryError."""
+    @property
+    def position(self) -> int:
+        """Of the last call whose method was entered: what a checkpoint taken between two calls covers."""
+    @property
+    def is_kept(self) -> bool:
+        """Whether another process would follow this one: else nothing is logged."""
+    def __len__(self) -> int: ...
+    def __getitem__(self, i: int, /) -> Task:
+        """The i-th logged call, to be run once more, and not to be finished."""
+    def is_due(self, every: int) -> bool:
+        """Whether a checkpoint is due: after `every` calls, or earlier if the log must not grow or is not enough."""
+    def cut(self, position: int) -> None:
+        """A checkpoint covers the calls up to here: let go of them, and of what they have called."""
+    def begin(self, task: Task) -> None:
+        """The method is about to be entered."""
+    def forget(self, task: Task) -> None:
+        """The method was not entered: what the call comes to is not to be repeated."""
+    def raised(self, task: Task) -> None:
+        """The method has raised: to be noted before the task is finished."""
+    def has_raised(self, task: Task) -> bool: ...
+    def state(self, ref: ObjectRef[T]) -> T:
+        """The value, in memory of this process's own: arrays can be written to."""
+
 class Board:
     """A share in an object that several clients, its parties, write to; and words that tell how far each of them is.
 
@@ -500,8 +533,11 @@ class NodeCore:
         group: int = -1,
         bundle: int = -1,
         tag: int = 0,
+        logs: bool = False,
     ) -> int:
-        """A class with one taker. Reserve its lease with `reserve_actor` before starting its process."""
+        """A class with one taker. Reserve its lease with `reserve_actor` before starting its process.
+
+        `logs`: its calls stay as LOGGED while it may be restarted, until a checkpoint covers them."""
     def set_restarts(self, class_id: int, restarts: bool, incarnation: int) -> None:
         """Whether another process follows when the actor's dies, and how many there were before.
 

@@ -74,6 +74,7 @@ TASK_COMMITTED = SH_TASK_COMMITTED
 TASK_KILLING = SH_TASK_KILLING
 TASK_CANCELLED = SH_TASK_CANCELLED
 TASK_OVERDUE = SH_TASK_OVERDUE
+TASK_LOGGED = SH_TASK_LOGGED
 SLOT_ACTOR_CALL = SH_SLOT_ACTOR_CALL
 SLOT_CREATES_ACTOR = SH_SLOT_CREATES_ACTOR
 CLASS_LIVE = SH_CLASS_LIVE
@@ -149,6 +150,7 @@ include "stream.pxi"
 include "adopt.pxi"
 include "worker.pxi"
 include "ending.pxi"
+include "call_log.pxi"
 include "context.pxi"
 include "daemon.pxi"
 include "room.pxi"

@@ -114,6 +114,8 @@ cdef extern from "node/repair.h" nogil:
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
+    ctypedef struct sh_logged:
+        uint32_t slot
     ctypedef struct sh_self:
         sh_segment seg
         sh_client *me
@@ -123,6 +125,9 @@ cdef extern from "node/repair.h" nogil:
         sh_id128 task_id
         uint32_t task_counter, put_counter, depth, root, n_dead, n_kept
         uint64_t parent
+        cbool logs, checkpoint_is_due
+        uint32_t position, n_logged
+        sh_logged *logged
         void (*wait_hook)(sh_a32 *word, uint32_t seq, uint64_t ns) noexcept
 
     sh_entry *sh_entry_at(const sh_segment *s, uint32_t index)
@@ -277,6 +282,7 @@ cdef extern from "node/repair.h" nogil:
         uint32_t kinds[8]
         uint32_t milli[8]
         uint32_t group, bundle, tag
+        cbool logs
     ctypedef struct sh_stats:
         uint64_t live_entries, live_slots, live_waiters, live_bytes, claimed_bytes
         uint64_t submitted, completed, busy_ns, parks
@@ -335,6 +341,16 @@ cdef extern from "node/children.h" nogil:
     void sh_children_end(sh_self *self, uint64_t parent)
     uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref task, sh_child *out, uint32_t max)
 
+cdef extern from "node/call_log.h" nogil:
+    cbool sh_log_open(sh_self *self, uint32_t position)
+    void sh_log_begin(sh_self *self, uint32_t slot)
+    void sh_log_forget(sh_slot *t)
+    void sh_log_raised(sh_self *self, uint32_t slot)
+    cbool sh_log_has_raised(const sh_self *self, uint32_t slot)
+    cbool sh_log_is_kept(const sh_self *self)
+    void sh_log_cut(sh_self *self, uint32_t position)
+    cbool sh_log_is_due(const sh_self *self, uint32_t every)
+
 cdef extern from "node/cancel.h" nogil:
     sh_status sh_repair_cancel(sh_repair *d, sh_ref task, cbool force, cbool recursive)
 
@@ -371,7 +387,7 @@ cdef extern from "node/survey.h" nogil:
     enum: SH_AWAITS_NOTHING, SH_AWAITS_SEVERAL
     enum: SH_WAIT_ANYHOW, SH_WAIT_SOLE, SH_WAIT_LISTED, SH_WAIT_ALL, SH_WAIT_ENDS_BY
     enum: SH_TASK_READY, SH_TASK_WAITING, SH_TASK_CLAIMED, SH_TASK_RUNNING, SH_TASK_COMMITTED, SH_TASK_KILLING
-    enum: SH_TASK_CANCELLED, SH_TASK_OVERDUE
+    enum: SH_TASK_CANCELLED, SH_TASK_OVERDUE, SH_TASK_LOGGED
     enum: SH_CLASS_LIVE, SH_CLASS_CLOSED, SH_CLASS_SEAT, SH_CLASS_FREE_RUN, SH_CLASS_LEASE, SH_CLASS_ACTOR, SH_CLASS_GROUP
     enum: SH_POOL_ENTRY, SH_POOL_SLOT, SH_POOL_WAITER, SH_WAITS_TASK, SH_WAITS_CLIENT, SH_ROLE_DAEMON, SH_OWNER_SHARED
     enum: SH_MAX_CLASSES, SH_NUMBER_ACTOR, SH_NUMBER_PUT, SH_NUMBER_PERMIT, SH_NUMBER_ITEM

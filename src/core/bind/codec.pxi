@@ -260,7 +260,9 @@ cdef object _decode(Client client, const uint8_t *data, uint64_t size, sh_ref ow
     for i in range(p.n_extents):
         if extent[i].offset > size or extent[i].bytes > size - extent[i].offset:
             _raise(SH_INVALID, "the object's payload is damaged")
-        if pinnable:
+        if client.copies:
+            buffers.append(bytearray((<const char *>data + extent[i].offset)[:extent[i].bytes]))
+        elif pinnable:
             buffers.append(_pin(client, owner, data + extent[i].offset, extent[i].bytes))
         else:
             buffers.append(_bytes_out(<const char *>data + extent[i].offset, extent[i].bytes))

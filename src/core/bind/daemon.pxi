@@ -98,10 +98,11 @@ cdef class NodeCore:
         return class_id
 
     def define_actor(self, *, uint32_t root, uint32_t cpu_milli, dict demands, uint32_t gpu_milli=0, int group=-1,
-                     int bundle=-1, uint32_t tag=0) -> int:
+                     int bundle=-1, uint32_t tag=0, bint logs=False) -> int:
         cdef sh_shape shape
         cdef uint32_t class_id
         self._shape(&shape, root, cpu_milli, demands, gpu_milli, group, bundle, tag)
+        shape.logs = logs
         cdef sh_status status = sh_repair_define_actor(self.d, &shape, &class_id)
         if status != SH_OK:
             _raise(status, "no further actor can be defined")

@@ -4,6 +4,8 @@
 @cython.no_gc
 @cython.freelist(4096)
 cdef class ObjectRef:
+    """A reference to one object. Made by `.remote()` and `put`. Equal refs name the same object; a ref can be hashed,
+    awaited, and passed to tasks and actors."""
     # Not final: another implementation of Client makes refs of its own kind, which have no client here.
     # Not tracked by the garbage collector: a million refs must not slow each collection down. It holds nothing that could
     # refer back to it.
@@ -32,9 +34,11 @@ cdef class ObjectRef:
         return PyBytes_FromStringAndSize(<char *>out, 20)
 
     def hex(self) -> str:
+        """The ObjectId as 40 hexadecimal digits."""
         return self.binary().hex()
 
     def task_id(self) -> bytes:
+        """The id of the task that returns it, or that put it: the first 16 bytes of the ObjectId."""
         return self.binary()[:16]
 
     def __hash__(self):
@@ -71,6 +75,7 @@ cdef class ObjectRef:
         return self.client.await_hook(self)
 
     def future(self):
+        """A `concurrent.futures.Future` of the value or error. It cannot be cancelled."""
         return self.client.future_hook(self)
 
     __class_getitem__ = classmethod(GenericAlias)

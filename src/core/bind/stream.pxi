@@ -10,7 +10,11 @@ cdef uint32_t _RETURNS_DYNAMIC = 0xFFFFFFFE, _RETURNS_STREAM = 0xFFFFFFFF
 
 
 cdef class ObjectRefGenerator:
-    """What a call that streams its results returns."""
+    """The results of a generator that runs as a task or an actor's method: refs, one by one as they are yielded.
+
+    `for ref in stream`, `next(stream)`, or `async for ref in stream`: each waits for the next item and gives its ref,
+    which is resolved. An error of the generator, or the death of its process, is one more ref, the last one, that
+    raises it. It belongs to the process that made the call."""
     # Not final, as ObjectRef.
     cdef Client client
     cdef ObjectRef done
@@ -56,26 +60,32 @@ cdef class ObjectRefGenerator:
         return None if status == SH_EMPTY else cell
 
     def pending(self):
+        """For the front end: what `next` waits for, an item that is nobody's yet; None when it is over."""
         return self.cell
 
     def take(self, ObjectRef cell not None):
+        """For the front end: take the pending `cell`, which is resolved. None: it is the end, or was taken meanwhile."""
         self.client.check()
         return self._take(cell)
 
     def completed(self):
+        """A ref that is resolved when the task has ended: to None, or to its error."""
         return self.done
 
     def next_ready(self) -> bool:
+        """Would `next` give an item without waiting? False if it would raise StopIteration: see `is_finished`."""
         self.client.check()
         return self.cell is not None and self.client.is_resolved(self.cell) and not _is_end(self.client, self.cell)
 
     def is_finished(self) -> bool:
+        """Has the generator ended, and was every item taken?"""
         if self.cell is None:
             return True
         self.client.check()
         return self.client.is_resolved(self.cell) and _is_end(self.client, self.cell)
 
     def close(self) -> None:
+        """Take no more: what a drop of the generator does, now. Iterating it ends from here on."""
         self.cell = None
         if not self.client.closed and not self.client.s.forked:
             self.client.check()  # which lets go of it now

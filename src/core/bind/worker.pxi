@@ -201,7 +201,7 @@ cdef class Task:
     cdef readonly uint32_t num_returns, attempt, class_id, caller, depth
     cdef readonly bint creates_actor
     cdef sh_id128 task_id
-    cdef uint64_t parent  # its slot, packed, if it may have another attempt; else 0
+    cdef uint64_t parent  # its slot, packed, if it may be run again; else 0
     cdef dict earlier     # what earlier attempts called, by place (adopt.pxi); None: not asked for yet
     cdef uint32_t counter, put_counter
     cdef bint over
@@ -328,7 +328,7 @@ cdef Task _task(Client client, uint32_t slot):
     task.creates_actor = (t.flags & SH_SLOT_CREATES_ACTOR) != 0
     task.counter = 0
     task.put_counter = 0
-    task.parent = (<uint64_t>sh_word_generation(sh_load_relaxed(&t.word)) << 32 | slot) if t.max_retries else 0
+    task.parent = (<uint64_t>sh_word_generation(sh_load_relaxed(&t.word)) << 32 | slot) if t.max_retries or client.s.logs else 0
     task.over = task.closing = task.told = False
     task.interrupted_ns = 0
     if client.trace != NULL:

@@ -59,8 +59,7 @@ static void begin_children(sh_repair *d, sh_id128 parent, bool force) {
     sh_slot *t = sh_slot_at(&d->seg, i);
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word);
-    if (state < SH_TASK_READY || state > SH_TASK_LAST || state == SH_TASK_COMMITTED ||
-        sh_peek(&t->parent_lo) != parent.lo || sh_peek(&t->parent_hi) != parent.hi ||
+    if (sh_task_is_over(state) || sh_peek(&t->parent_lo) != parent.lo || sh_peek(&t->parent_hi) != parent.hi ||
         (sh_peek(&t->flags) & SH_SLOT_CREATES_ACTOR))
       continue;
     sh_fence_acquire(); /* (G) it was the task's own parent */
@@ -220,7 +219,8 @@ static bool step(sh_repair *d, uint32_t at, bool tick, uint64_t now_ns) {
 /* Is the task itself over? Not if only an attempt was, and the next one has children of its own. */
 static bool is_over(sh_repair *d, const sh_ending *e) {
   uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, e->slot)->word);
-  return sh_word_generation(word) != e->generation || sh_word_state(word) == SH_FREE;
+  return sh_word_generation(word) != e->generation || sh_word_state(word) == SH_FREE ||
+         sh_word_state(word) == SH_TASK_LOGGED;
 }
 
 void sh_cancel_run(sh_repair *d, bool tick, uint64_t now_ns) {
@@ -242,7 +242,7 @@ void sh_cancel_group(sh_repair *d, uint32_t group, uint64_t now_ns) {
     sh_slot *t = sh_slot_at(&d->seg, i);
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word), class_id = sh_slot_class(t);
-    if (state < SH_TASK_READY || state > SH_TASK_LAST || state == SH_TASK_COMMITTED || class_id >= SH_MAX_CLASSES)
+    if (sh_task_is_over(state) || class_id >= SH_MAX_CLASSES)
       continue;
     const sh_class *k = sh_known_class(d, class_id);
     sh_fence_acquire();
@@ -288,8 +288,7 @@ sh_status sh_repair_cancel(sh_repair *d, sh_ref task, bool force, bool recursive
   pthread_mutex_lock(&d->lock);
   uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, task.index)->word);
   uint32_t state = sh_word_state(word);
-  bool over = sh_word_generation(word) != task.generation || state < SH_TASK_READY || state == SH_TASK_COMMITTED ||
-              state > SH_TASK_LAST;
+  bool over = sh_word_generation(word) != task.generation || sh_task_is_over(state);
   sh_status status = over ? SH_LOST : begin(d, task, force, recursive) ? SH_OK : SH_FULL;
   sh_cancel_run(d, false, sh_os_now_ns());
   pthread_mutex_unlock(&d->lock);

@@ -2,6 +2,7 @@
 #include "node/children.h"
 
 #include "base/grow.h"
+#include "node/call_log.h"
 #include "node/cancel.h"
 #include "node/known.h"
 #include "node/refs.h"
@@ -33,14 +34,15 @@ static uint64_t digest_of(const sh_segment *s, sh_slot *t) {
   return digest;
 }
 
-/* The slot of a task that this process runs; NULL: it does not run it (any more). */
+/* The slot of a task that this process runs, or has logged; NULL: it has nothing to do with it (any more). */
 static sh_slot *run_here(const sh_self *self, uint64_t task) {
   sh_ref r = sh_ref_unpack(task);
   if (task == 0 || !sh_slot_known(&self->seg, r.index))
     return NULL;
   sh_slot *t = sh_slot_at(&self->seg, r.index);
   uint64_t word = sh_load_relaxed(&t->word);
-  return sh_word_generation(word) == r.generation && sh_is_run_by(word, self->index) ? t : NULL;
+  bool is_here = sh_is_run_by(word, self->index) || sh_log_is_ours(self, word);
+  return sh_word_generation(word) == r.generation && is_here ? t : NULL;
 }
 
 static void mark_made(const sh_self *self, uint64_t parent, uint32_t counter) {
@@ -50,6 +52,14 @@ static void mark_made(const sh_self *self, uint64_t parent, uint32_t counter) {
   uint32_t made = sh_load32_relaxed(&t->x_made);
   if ((made & SH_MADE_BELOW) <= counter)
     sh_store32_relaxed(&t->x_made, (made & SH_MADE_FAILED) | (counter + 1U));
+}
+
+/* A result is let go of, though its caller may be run again. */
+static void give_up(sh_self *self, const sh_origin *o) {
+  if (run_here(self, o->parent))
+    self->checkpoint_is_due |= self->logs; /* then it is not */
+  if ((o->flags & SH_SLOT_ACTOR_CALL) && !(o->flags & SH_SLOT_CREATES_ACTOR))
+    mark_made(self, o->parent, o->counter);
 }
 
 void sh_child_made(sh_self *self, uint32_t slot, const sh_ref *returns) {
@@ -72,6 +82,8 @@ void sh_child_made(sh_self *self, uint32_t slot, const sh_ref *returns) {
   }
   if (t->n_returns == 0 && (t->flags & SH_SLOT_ACTOR_CALL))
     mark_made(self, self->parent, t->counter); /* before READY: at most once */
+  else if (t->n_returns == 0)
+    self->checkpoint_is_due |= self->logs; /* nothing of it can be found */
 }
 
 static bool is_kept_for(const sh_self *self, sh_ref r, uint32_t flags, uint64_t *bytes, bool *open) {
@@ -92,8 +104,8 @@ static bool is_kept_for(const sh_self *self, sh_ref r, uint32_t flags, uint64_t 
 static void let_go(sh_self *self, uint32_t i) {
   sh_keep k = self->kept[i];
   const sh_origin *o = sh_origin_of(&self->seg, k.r);
-  if (o && (o->flags & SH_SLOT_ACTOR_CALL))
-    mark_made(self, o->parent, o->counter);
+  if (o)
+    give_up(self, o);
   self->kept_bytes -= k.bytes;
   self->kept[i] = self->kept[--self->n_kept];
   sh_ref_drop(self, k.r);
@@ -132,8 +144,7 @@ bool sh_child_keep(sh_self *self, sh_ref r) {
     l->count = 1;
     return true;
   }
-  if ((o->flags & SH_SLOT_ACTOR_CALL) && !(o->flags & SH_SLOT_CREATES_ACTOR))
-    mark_made(self, o->parent, o->counter);
+  give_up(self, o);
   return false;
 }
 
@@ -164,21 +175,43 @@ void sh_children_hand_over(sh_self *self, uint32_t slot, bool any, bool failed) 
 }
 
 void sh_children_end(sh_self *self, uint64_t parent) {
+  if (run_here(self, parent))
+    return; /* it was logged */
   for (uint32_t i = self->n_kept; i-- > 0;)
     if (i < self->n_kept && self->kept[i].parent == parent)
       let_go(self, i);
 }
 
+void sh_children_cut(sh_self *self) {
+  for (uint32_t i = self->n_kept; i-- > 0;)
+    if (i < self->n_kept && !run_here(self, self->kept[i].parent))
+      let_go(self, i);
+}
+
 /* ---- the daemon ---- */
 
-/* Is this task one that the dead client ran? */
+static bool is_logged_by(const sh_client *k, uint64_t word) {
+  return sh_word_state(word) == SH_TASK_LOGGED && k->x_role == SH_ROLE_ACTOR && sh_word_who(word) == k->x_class;
+}
+
+/* Is it the word of a call that the sweep of this client may yet make LOGGED? */
+static bool is_to_be_logged(const sh_repair *d, uint32_t client, uint64_t word) {
+  const sh_client *k = sh_known_client(d, client);
+  return sh_word_state(word) == SH_TASK_COMMITTED && sh_word_who(word) == client && k->x_role == SH_ROLE_ACTOR &&
+         sh_known_class(d, k->x_class)->logs;
+}
+
+/* Is this task one that the dead client ran, or that its actor has logged? */
 static bool was_run_by(const sh_repair *d, uint64_t parent, uint32_t client) {
   sh_ref task = sh_ref_unpack(parent);
   if (!sh_slot_known(&d->seg, task.index))
     return false;
   uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, task.index)->word);
-  return sh_word_generation(word) == task.generation && sh_task_has_begun(sh_word_state(word)) &&
-         sh_word_who(word) == client;
+  uint32_t state = sh_word_state(word);
+  const sh_client *k = sh_known_client(d, client);
+  bool is_its = (sh_task_has_begun(state) && sh_word_who(word) == client) || is_logged_by(k, word) ||
+                is_to_be_logged(d, client, word);
+  return sh_word_generation(word) == task.generation && is_its;
 }
 
 /* Was the call that makes it never published? */
@@ -230,7 +263,8 @@ uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_re
   if (runs) {
     const sh_slot *t = sh_slot_at(&d->seg, task.index);
     uint64_t word = sh_load_acquire(&t->word);
-    runs = sh_word_generation(word) == task.generation && sh_is_run_by(word, client);
+    runs = sh_word_generation(word) == task.generation &&
+           (sh_is_run_by(word, client) || is_logged_by(sh_known_client(d, client), word));
     failed = (sh_load32_relaxed(&t->x_made) & SH_MADE_FAILED) != 0;
   }
   for (uint32_t i = 0; runs && i < d->counts.n_kept; i++) {

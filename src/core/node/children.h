@@ -3,7 +3,8 @@
  * Children: what a task has called that may have another attempt. The next attempt finds the calls of the ones before by their
  * place, and adopts them instead of making them again (docs/design/033-what-a-retried-task-adopts.md).
  *
- * Each return of such a call has an origin (records.h). While an attempt runs, its process keeps what it made, also that whose
+ * Each return of such a call has an origin (records.h). What is said of a task that runs holds for a call that its actor has
+ * logged, too: it may be run again (call_log.h). While an attempt runs, its process keeps what it made, also that whose
  * last reference is gone. When the attempt ends and another one follows, the daemon holds it all until the task is over: from a
  * process that lives it learns of it by KEEP events, of one that died it finds it by a scan for its name.
  *
@@ -54,6 +55,9 @@ void sh_children_hand_over(sh_self *self, uint32_t slot, bool any, bool failed);
 
 /* This process has done with the task: let go of what it keeps for it. */
 void sh_children_end(sh_self *self, uint64_t parent);
+
+/* The log of this actor was cut: let go of what it keeps for calls that are gone. */
+void sh_children_cut(sh_self *self);
 
 /* Number of places below which calls of actors by this task have been made for certain. */
 static inline uint32_t sh_made_below(const sh_slot *t) {

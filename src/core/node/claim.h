@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Between the files that find work and take it: claim.c (workers), order.c (actors), and cancel.c, which takes hints that are
- * about nothing. Nobody else includes it. */
+ * Between the files that find work, take it and give it back: claim.c (workers), order.c (actors), commit.c, call_log.c, and
+ * cancel.c, which takes hints that are about nothing. Nobody else includes it. */
 #ifndef SH_NODE_CLAIM_H
 #define SH_NODE_CLAIM_H
 
 #include "node/stall.h"
 #include "node/task.h"
+
+/* Before a slot's word names this client, so that its sweep looks there. It finds what we hold by a look at few chunks, however
+ * many there are. */
+void sh_tell_where(sh_self *self, uint32_t slot);
+/* All returns of a task are sealed, and its word names this client: give the slot back. */
+void sh_let_slot_go(sh_self *self, uint32_t slot, uint64_t committed);
 
 /* Try to get the hinted task to RUNNING. SH_OK; SH_EMPTY: it waits for an argument now; SH_LOST: the hint was stale;
  * SH_FENCED: the lease that we claim under was taken away, the task is put back. */

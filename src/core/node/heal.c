@@ -5,6 +5,7 @@
  * acted upon when the next look finds it just the same: an operation may be under way. A look at everything takes as many
  * ticks as there are records in use, RECORDS_AT_ONCE at a time. It also finds what a death may leave in chunks of others, which
  * no sweep looks at. */
+#include "node/call_log.h"
 #include "node/known.h"
 #include "node/look.h"
 #include "node/task.h"
@@ -77,10 +78,12 @@ static void look_at_slot(sh_repair *d, uint32_t i) {
     return;
   sh_call_view call;
   bool sound = sh_look_at_call(&d->seg, t, &call) && state <= SH_TASK_LAST;
-  bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
-  if (sound && unclaimed)
-    sound = who == sh_slot_class(t) && sh_known_class(d, who)->word != 0;
-  if (sound && !unclaimed)
+  bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING, logged = state == SH_TASK_LOGGED;
+  if (sound && (unclaimed || logged))
+    sound = who == sh_slot_class(t) && who < SH_MAX_CLASSES && sh_known_class(d, who)->word != 0;
+  if (sound && logged)
+    sound = sh_known_class(d, who)->logs;
+  if (sound && !unclaimed && !logged)
     sound = sh_known_live(d, who) && (who != 0 || state == SH_TASK_CLAIMED ||
                                       state >= SH_TASK_CANCELLED); /* else nobody ends it; 0: put off, or let go of */
   if (!sound) {
@@ -89,6 +92,11 @@ static void look_at_slot(sh_repair *d, uint32_t i) {
     return;
   }
   const sh_class *k = sh_known_class(d, who);
+  if (logged) {
+    if (sh_word_state(k->word) != SH_CLASS_LIVE && doubted_before(doubt, word))
+      sh_log_end(d, i, word); /* the bit was lost that leads there */
+    return;
+  }
   bool refused = unclaimed && sh_word_state(k->word) == SH_CLASS_CLOSED; /* the bit was lost that leads there */
   if (refused && doubted_before(doubt, word))
     d->repairs += sh_sweep_refuse(d, i, word, &k->end);

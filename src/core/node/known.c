@@ -25,7 +25,7 @@ uint32_t sh_publish_class(sh_repair *d, uint32_t class_id) {
                put32(&c->priority, &k->priority) + put32(&c->x_taker, &k->x_taker) +
                put32(&c->x_unreferenced, &k->x_unreferenced) + put32(&c->x_restarts, &k->x_restarts) +
                put32(&c->x_incarnation, &k->x_incarnation) + put32(&c->crew, &k->crew) + put32(&c->room, &k->room) +
-               put32(&c->tag, &k->tag) + put32(&c->spare0, &k->spare0);
+               put32(&c->tag, &k->tag) + put32(&c->logs, &k->logs);
   for (uint32_t i = 0; i < SH_MAX_DEMANDS; i++)
     n += put32(&c->demands[i].kind, &k->demands[i].kind) + put32(&c->demands[i].milli, &k->demands[i].milli);
   if (memcmp(&c->end, &k->end, sizeof c->end) != 0) {

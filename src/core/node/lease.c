@@ -347,7 +347,7 @@ static void add_turn(sh_turns *turns, uint32_t root, uint32_t crew) {
 
 /* Job by job, and within a job crew by crew: many environments give a job no larger share. */
 static uint32_t crew_in_turn(const sh_turns *turns, uint32_t at) {
-  uint32_t firsts[64], n_roots = 0, n_crews = 0;
+  uint32_t firsts[64] = {0}, n_roots = 0, n_crews = 0;
   for (uint32_t i = 0; i < turns->n; i++) {
     bool known = false;
     for (uint32_t j = 0; j < n_roots && !known; j++)
@@ -364,7 +364,21 @@ static uint32_t crew_in_turn(const sh_turns *turns, uint32_t at) {
       return turns->crews[i];
 }
 
-/* With several crews that have ready one-CPU work, seats go round between them tick by tick. */
+/* Has the crew workers, and are all of them stopped? The first that is not ends the search. */
+static bool is_stopped(const sh_repair *d, uint32_t crew) {
+  bool found = false;
+  for (uint32_t c = 1; c < d->clients_high; c++) {
+    const sh_client *k = sh_known_client(d, c);
+    if (!sh_known_live(d, c) || k->x_role != SH_ROLE_WORKER || k->x_crew != crew)
+      continue;
+    if (!sh_os_is_stopped(k->x_pid))
+      return false;
+    found = true;
+  }
+  return found;
+}
+
+/* With several crews that have ready one-CPU work, seats go round between them tick by tick. Who cannot move is left out. */
 static void take_turns(sh_repair *d) {
   sh_turns turns = {.n = 0};
   for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words; w++)
@@ -376,6 +390,8 @@ static void take_turns(sh_repair *d) {
     }
   sh_a32 *turn = &sh_seats_of(&d->seg)->x_turn;
   uint32_t next = turns.n > 1U ? crew_in_turn(&turns, ++d->turn_at) : 0;
+  for (uint32_t tries = 1; tries < turns.n && is_stopped(d, next); tries++)
+    next = crew_in_turn(&turns, ++d->turn_at);
   if (next == sh_load32_relaxed(turn))
     return;
   sh_store32_seqcst(turn, next);

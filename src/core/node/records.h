@@ -145,7 +145,7 @@ typedef struct sh_class { /* written by the daemon, except the bits */
   sh_a32 crew;           /* task class: who takes its tasks */
   sh_a32 room;           /* whose resources it books: sh_room; 0 = the node's */
   sh_a32 tag;            /* the front end's: classes of different tags are never one */
-  sh_a32 spare0;
+  sh_a32 logs;           /* actor: its calls are LOGGED while it may be restarted (call_log.h) */
   struct {
     sh_a32 kind, milli;
   } demands[SH_MAX_DEMANDS];
@@ -199,7 +199,8 @@ typedef struct sh_seats {
 #define SH_TASK_KILLING 7U
 #define SH_TASK_CANCELLED 8U
 #define SH_TASK_OVERDUE 9U
-#define SH_TASK_LAST SH_TASK_OVERDUE
+#define SH_TASK_LOGGED 10U /* who = class again */
+#define SH_TASK_LAST SH_TASK_LOGGED
 
 #define SH_SLOT_ACTOR_CALL 1U
 #define SH_SLOT_CREATES_ACTOR 2U
@@ -234,11 +235,17 @@ typedef struct sh_slot {
   uint8_t hops, commit_state, priority;
   sh_a8 x_pressed; /* attempts ended because the node ran out of memory; written by the repair thread */
   uint32_t order;  /* of an actor's call: where its hint lies in the caller's ring, which orders the caller's calls */
-  uint32_t ahead;  /* stream: items that may lie there before one is taken; 0 = any number */
-  sh_a32 x_made;   /* SH_MADE_*: what its attempts have called; written by who runs it, or the repair thread */
+  union {
+    uint32_t ahead; /* stream: items that may lie there before one is taken; 0 = any number */
+    sh_a32
+        x_position; /* call of an actor that logs: which one, and SH_POSITION_RAISED; 0 = not begun, or not to be logged */
+  };
+  sh_a32 x_made; /* SH_MADE_*: what its attempts have called; written by who runs it, or the repair thread */
   uint8_t inline_bytes[SH_SPEC_INLINE];
 } sh_slot;
 _Static_assert(sizeof(sh_slot) == 256, "layout is an ABI: bump SH_LAYOUT_VERSION");
+
+#define SH_POSITION_RAISED 1U /* the rest counts in steps of two */
 
 /* x_made: calls of actors with a smaller number have been made, even if nothing of them is left; the last attempt ended in an
  * exception. */

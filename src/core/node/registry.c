@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Clients and classes come and go: each record is made and ended here, first in what the daemon knows of it. */
+#include "node/call_log.h"
 #include "node/cancel.h"
 #include "node/group.h"
 #include "node/known.h"
@@ -136,8 +137,8 @@ sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uin
   }
   for (uint32_t i = 0; found == SH_MAX_CLASSES && i < SH_MAX_CLASSES; i++)
     if (sh_word_state(sh_load_relaxed(&sh_known_class(d, i)->word)) == SH_CLASS_CLOSED &&
-        sh_known_class(d, i)->x_unreferenced)
-      found = i; /* closed, and no handle is left that could call it */
+        sh_known_class(d, i)->x_unreferenced && !sh_known_class(d, i)->x_taker)
+      found = i; /* closed, without a process, and no handle is left that could call it */
   if (found == SH_MAX_CLASSES)
     return SH_FULL;
   sh_class *k = sh_known_class(d, found);
@@ -151,7 +152,8 @@ sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uin
                   .priority = stored_priority(shape),
                   .crew = crew_of(shape),
                   .room = sh_room(shape->group, shape->bundle),
-                  .tag = shape->tag};
+                  .tag = shape->tag,
+                  .logs = shape->logs};
   d->ranked |= shape->priority != 0;
   for (uint32_t i = 0; i < shape->n_demands; i++) {
     k->demands[i].kind = shape->kinds[i];
@@ -271,6 +273,11 @@ void sh_repair_end_root(sh_repair *d, uint32_t root) {
   }
   sh_fence(); /* the closed classes, then the scan; against a submitter's READY, then its look at the class */
   sh_sweep_fail(d, of_root, root, NULL, &error);
+  for (uint32_t i = 0; i < d->classes_high; i++) {
+    const sh_class *k = sh_known_class(d, i);
+    if (k->root == root && k->logs)
+      sh_log_end_all(d, i); /* others' calls, too: their roots go on */
+  }
   (void)sh_counts_work(&d->counts, SH_WORK_NS);
   pthread_mutex_unlock(&d->lock);
 }

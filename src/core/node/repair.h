@@ -148,6 +148,7 @@ typedef struct sh_shape {
   uint32_t crew;    /* of task classes: 0 = the root's */
   uint32_t kinds[SH_MAX_DEMANDS], milli[SH_MAX_DEMANDS];
   uint32_t group, bundle, tag; /* group and bundle as in sh_room; tag as in sh_class */
+  bool logs;                   /* of an actor: as in sh_class */
 } sh_shape;
 sh_status sh_repair_define_class(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
 sh_status sh_repair_define_actor(sh_repair *d, const sh_shape *shape, uint32_t *class_id);
@@ -201,6 +202,8 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
                    const sh_system_error *error);
 /* Resolve a READY or WAITING task with an error. False: it is not what `word` says any more. */
 bool sh_sweep_refuse(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error);
+/* The values of a task are final, and its word names the daemon or a dead client: close the returns, then let the slot go. */
+void sh_sweep_finish(sh_repair *d, uint32_t slot, uint64_t committed);
 /* Resolve a task with an error; its word names the daemon, or a dead client: nobody else may decide. */
 void sh_sweep_resolve(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error);
 /* The next attempt of a task whose word names the daemon. False: it has none left. */

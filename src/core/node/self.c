@@ -107,6 +107,9 @@ void sh_self_close(sh_self *self) {
   self->kept = NULL;
   self->n_kept = self->cap_kept = 0;
   self->kept_bytes = 0;
+  free(self->logged);
+  self->logged = NULL;
+  self->n_logged = self->cap_logged = 0;
   free(self->overtaken);
   self->overtaken = NULL;
   self->n_overtaken = self->cap_overtaken = 0;

@@ -35,6 +35,12 @@ typedef struct sh_keep {
   bool open;
 } sh_keep;
 
+/* A call that this actor has logged (call_log.h). */
+typedef struct sh_logged {
+  uint32_t slot, position;
+  uint64_t bytes;
+} sh_logged;
+
 typedef struct sh_self {
   sh_segment seg;
   sh_client *me;
@@ -64,6 +70,12 @@ typedef struct sh_self {
   sh_keep *kept;
   uint32_t n_kept, cap_kept, kept_turn;
   uint64_t kept_bytes;
+  bool logs;              /* actor: its calls are logged (call_log.h) */
+  bool checkpoint_is_due; /* its log cannot be relied upon, or grows too large */
+  uint32_t position;      /* of the last call whose method was entered */
+  sh_logged *logged;      /* since the last cut, in their order */
+  uint32_t n_logged, cap_logged;
+  uint64_t logged_bytes;                                       /* of their arguments */
   void (*log_sink)(void *context, sh_log_kind kind, sh_ref r); /* the repair thread counts its own events at once */
   void *log_context;
   /* How to sleep in the middle of a call, on a word, for at most `ns`: by default the futex itself. A front end with a lock

@@ -4,6 +4,7 @@
 #include "node/look.h"
 #include "node/object.h"
 #include "node/refs.h"
+#include "node/task.h"
 
 /* Where the slot keeps the tail; NULL: damaged. */
 static sh_a64 *tail_word(const sh_segment *s, sh_slot *t) {
@@ -220,7 +221,7 @@ void sh_stream_settle(sh_self *self, uint32_t client) {
       continue;
     sh_slot *t = sh_slot_at(s, task.index);
     uint64_t state = sh_load_acquire(&t->word);
-    bool decided = sh_word_state(state) < SH_TASK_CLAIMED || sh_word_state(state) == SH_TASK_COMMITTED;
+    bool decided = sh_word_state(state) < SH_TASK_CLAIMED || sh_task_is_over(sh_word_state(state));
     if (decided || sh_word_generation(state) != task.generation || sh_word_who(state) != client)
       continue;
     if (is_permit)

@@ -9,6 +9,7 @@
  * hint or a waiter of a detached list, is found by the look at everything (heal.c). */
 #include "base/grow.h"
 #include "base/os.h"
+#include "node/call_log.h"
 #include "node/children.h"
 #include "node/idle.h"
 #include "node/known.h"
@@ -49,8 +50,7 @@ void sh_quarantine_slot(sh_repair *d, uint32_t slot, uint64_t word) {
   }
 }
 
-/* Values are final: close the returns, then let the slot go. */
-static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
+void sh_sweep_finish(sh_repair *d, uint32_t slot, uint64_t committed) {
   sh_slot *t = sh_slot_at(&d->seg, slot);
   sh_ref r = {.index = slot, .generation = sh_word_generation(committed)};
   uint64_t loc = sh_load_relaxed(&t->loc);
@@ -60,9 +60,10 @@ static void finish(sh_repair *d, uint32_t slot, uint64_t committed) {
   (void)sh_look_at_call(&d->seg, t, &call);
   for (uint32_t i = 0; intact && i < call.n_returns; i++)
     sh_seal(&d->self, sh_view_return(&call, i));
+  if (intact && sh_log_take_over(d, slot, committed))
+    return;
   if ((t->flags & SH_SLOT_HAS_ROWS) && d->counts.submitted[slot] != r.generation)
-    (void)sh_counts_read(
-        &d->counts); /* its rows were logged before it was published: count them before they are released */
+    (void)sh_counts_read(&d->counts); /* its rows were logged before READY: count them before they are released */
   sh_counts_done(&d->counts, slot, committed);
 }
 
@@ -84,8 +85,9 @@ void sh_sweep_resolve(sh_repair *d, uint32_t slot, uint64_t word, const sh_syste
     sh_fill_system_error(&d->seg, r, &told);
   }
   uint64_t committed = sh_word(sh_word_generation(word), SH_TASK_COMMITTED, sh_word_who(word), sh_word_tag(word));
+  sh_log_forget(t); /* before COMMITTED: it was not applied */
   sh_store_release(&t->word, committed);
-  finish(d, slot, committed);
+  sh_sweep_finish(d, slot, committed);
 }
 
 /* Until it is hinted the dead owner's intent word names it. */
@@ -217,7 +219,8 @@ static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *er
     sh_slot *t = sh_slot_at(&d->seg, i);
     uint64_t word = sh_load_acquire(&t->word);
     uint32_t state = sh_word_state(word);
-    if (state == SH_FREE || state == SH_TASK_READY || state == SH_TASK_WAITING || sh_word_who(word) != client)
+    if (state == SH_FREE || state == SH_TASK_READY || state == SH_TASK_WAITING || state == SH_TASK_LOGGED ||
+        sh_word_who(word) != client)
       continue;
     sh_call_view call;
     if (state != SH_BUILDING && state != SH_QUARANTINED && !sh_look_at_call(&d->seg, t, &call)) {
@@ -232,7 +235,7 @@ static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *er
       sh_stream_rest(&d->self, i);
       sweep_running(d, i, word, error);
     } else if (state == SH_TASK_COMMITTED)
-      finish(d, i, word);
+      sh_sweep_finish(d, i, word);
   }
 }
 
@@ -431,6 +434,8 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   sh_stream_settle(&d->self, client);
   sh_children_collect(d, client);
   sweep_slots(d, client, &error);
+  if (k->x_role == SH_ROLE_ACTOR)
+    sh_log_end_all(d, k->x_class); /* if its class is closed */
   sweep_pins(d, client);
   sh_counts_forget(&d->counts, client);
   sweep_entries(d, client);
@@ -456,43 +461,4 @@ void sh_sweep_client(sh_repair *d, uint32_t client) {
   d->sweeps++;
   sh_event_add(d, SH_EVENT_CLIENT_SWEPT, client, epoch, 0);
   sh_wake_worker(&d->seg);
-}
-
-bool sh_sweep_refuse(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {
-  uint64_t mine = sh_word(sh_word_generation(word), SH_TASK_CLAIMED, 0, sh_word_tag(word));
-  if (!sh_cas(&sh_slot_at(&d->seg, slot)->word, &word, mine))
-    return false;
-  sh_sweep_resolve(d, slot, mine, error);
-  return true;
-}
-
-/* -> false: it moved under us, look again. */
-static bool fail_slot(sh_repair *d, uint32_t slot, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg,
-                      const sh_system_error *error) {
-  sh_slot *t = sh_slot_at(&d->seg, slot);
-  uint64_t word = sh_load_acquire(&t->word);
-  uint32_t state = sh_word_state(word);
-  bool interrupted = state >= SH_TASK_CLAIMED && state != SH_QUARANTINED && sh_word_who(word) == 0; /* a scan of ours */
-  bool unclaimed = state == SH_TASK_READY || state == SH_TASK_WAITING;
-  if (!(interrupted || unclaimed) || !match(t, arg))
-    return true;
-  if (unclaimed)
-    return sh_sweep_refuse(d, slot, word, error);
-  if (state == SH_TASK_COMMITTED)
-    finish(d, slot, word);
-  else
-    sh_sweep_resolve(d, slot, word, error);
-  return true;
-}
-
-void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), uint32_t arg, const sh_a64 *where,
-                   const sh_system_error *error) {
-  uint32_t end = slots_in_use(&d->seg), moves = 0, per_chunk = sh_pool_of(&d->seg, SH_POOL_SLOT)->chunk_records;
-  for (uint32_t i = 0; i < end;) {
-    uint32_t chunk = i / per_chunk;
-    if (where && !(sh_load_relaxed(&where[chunk / 64U]) >> (chunk % 64U) & 1U))
-      i += per_chunk;
-    else if (fail_slot(d, i, match, arg, error) || moves++ >= SH_MAX_CLIENTS)
-      i++;
-  }
 }

@@ -6,6 +6,7 @@
  *                                   READY -> CLAIMED(worker) -> RUNNING(worker) -> COMMITTED(worker) -> FREE
  *                                            CLAIMED -> WAITING (an argument is missing)
  *                                            CLAIMED(submitter) -> COMMITTED (its class was closed: an error)
+ *                                   of an actor that logs: COMMITTED(actor) -> LOGGED(class) -> COMMITTED(actor) -> FREE
  *   RUNNING(worker) -> CANCELLED(worker) -> CANCELLED(daemon) -> COMMITTED(daemon)    and OVERDUE, likewise
  *   RUNNING, CANCELLED, OVERDUE(worker) -> KILLING(worker)
  *   (put off, or cancelled in the queue: CLAIMED(daemon), until it is READY again or resolved)
@@ -16,6 +17,7 @@
  *   CLAIMED    arguments are being looked at; no user code has run: a death puts it back with the same attempt
  *   RUNNING    user code may have run: a death costs an attempt
  *   COMMITTED  the values are final: whoever finds it finishes the seals
+ *   LOGGED     sealed, and over for everybody else: the actor's next process may run it again (call_log.h)
  *   CANCELLED  its worker is to end it and cannot commit it (cancel.h); when it has let go the daemon resolves it
  *   OVERDUE    the same, because it ran longer than it may
  *   KILLING    the daemon ends the worker for this task: it cannot commit, and the worker takes no other
@@ -77,7 +79,11 @@ sh_status sh_commit(sh_self *self, uint32_t slot);
 
 /* Has user code of a task in this state begun, and not been committed? Also when it is to be ended. */
 static inline bool sh_task_has_begun(uint32_t state) {
-  return state == SH_TASK_RUNNING || (state >= SH_TASK_KILLING && state <= SH_TASK_LAST);
+  return state == SH_TASK_RUNNING || (state >= SH_TASK_KILLING && state <= SH_TASK_OVERDUE);
+}
+/* Is there nothing left to do for a task in this state, or to end? */
+static inline bool sh_task_is_over(uint32_t state) {
+  return state < SH_TASK_READY || state == SH_TASK_COMMITTED || state >= SH_TASK_LOGGED;
 }
 /* Is user code of the task running in this client, as far as its word says? Also when the client is to end it. */
 static inline bool sh_is_run_by(uint64_t word, uint32_t client) {

@@ -18,6 +18,7 @@ from shoal.errors import (
     CoreFailureError,
     GetTimeoutError,
     NodeDiedError,
+    NodeNotFoundError,
     ObjectLostError,
     ObjectStoreFullError,
     OutOfDiskError,
@@ -44,8 +45,10 @@ __all__ = [
     "PendingCallsLimitExceeded",
     "RayActorError",
     "RayError",
+    "RayStateApiException",
     "RaySystemError",
     "RayTaskError",
+    "ServerUnavailable",
     "TaskCancelledError",
     "WorkerCrashedError",
 ]
@@ -57,12 +60,16 @@ RayActorError = ActorError
 RayError = ShoalError
 RaySystemError = CoreFailureError
 RayTaskError = TaskError
+RayStateApiException = NodeNotFoundError  # of ray.util.state.exception
+ServerUnavailable = NodeNotFoundError
 
 OTHERS: dict[str, tuple[str, str]] = {
+    "ActorClassInheritanceException": ("TypeError", "An actor's class may be derived from."),
     "ActorPlacementGroupRemoved": ("RayError", "Its placement group was removed, and the actor with it."),
     "ActorUnschedulableError": ("RayError", "No node can run the actor."),
     "AsyncioActorExit": ("RayError", "How Ray ends an async actor from inside; here `exit_actor` needs none."),
     "AuthenticationError": ("RayError", "There is no network between the processes of a node."),
+    "DataSourceUnavailable": ("Exception", "Inside of Ray."),
     "CrossLanguageError": ("RayError", "Tasks and actors are written in Python."),
     "ObjectFetchTimedOutError": ("ObjectLostError", "Objects are on this node: none is fetched."),
     "ObjectFreedError": ("ObjectLostError", "Objects that somebody refers to cannot be freed by hand."),

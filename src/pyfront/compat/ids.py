@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ids as Ray has them: objects around bytes. Shoal's own functions take and give hexadecimal strings."""
+"""Ids as Ray has them: objects around bytes. Shoal's own functions take and give hexadecimal strings, but for the
+id of a placement group (`shoal.ids`)."""
 
 from __future__ import annotations
 
@@ -71,10 +72,6 @@ class JobID(BaseID):
 
 class NodeID(UniqueID):
     """A node."""
-
-
-class PlacementGroupID(BaseID):
-    """A placement group."""
 
 
 class TaskID(BaseID):

@@ -16,7 +16,7 @@ def _in(home: str, names: str) -> dict[str, str]:
 
 _IDS = _in(
     "shoal.compat.ids",
-    "ActorClassID ActorID FunctionID JobID NodeID PlacementGroupID TaskID UniqueID WorkerID",
+    "ActorClassID ActorID FunctionID JobID NodeID TaskID UniqueID WorkerID",
 )
 _PLACEMENT = _in(
     "shoal.util.placement_group",
@@ -42,6 +42,7 @@ _POOL = {
 MODULES: dict[str, dict[str, str]] = {
     "": {
         **_IDS,
+        **_in("shoal.ids", "PlacementGroupID"),
         **_in("shoal.api", "is_initialized kill put"),
         **_in("shoal.compat.calls", "cancel get shutdown wait"),
         **_in("shoal.compat.node", "available_resources cluster_resources nodes"),
@@ -64,10 +65,12 @@ MODULES: dict[str, dict[str, str]] = {
     "_private.worker": {"BaseContext": "shoal.compat.connection:RayContext"},
     "_raylet": _in("shoal._core._node", "ObjectRef ObjectRefGenerator"),  # what libraries ask `isinstance` about
     "actor": {
+        **_in("shoal.compat.exceptions", "ActorClassInheritanceException"),
         "ActorClass": "shoal.actor_class:ActorClass",
         "ActorHandle": "shoal.actor:ActorHandle",
         "ActorMethod": "shoal.actor:ActorMethod",
         "exit_actor": "shoal.actor_exit:exit_actor",
+        "method": "shoal.actor:method",
     },
     "cluster_utils": _in("shoal.compat.cluster", "Cluster"),
     "exceptions": _in(
@@ -126,6 +129,9 @@ MODULES: dict[str, dict[str, str]] = {
     "util.serialization": _SERIALIZERS,
     "util.state": _STATE,
     "util.state.api": _STATE,
+    "util.state.exception": _in(
+        "shoal.compat.exceptions", "DataSourceUnavailable RayStateApiException ServerUnavailable"
+    ),
 }
 """Module of Ray, without `ray.` -> its public names -> "module:name" in Shoal."""
 
@@ -135,7 +141,13 @@ WHOLE_MODULES = {"cloudpickle": "cloudpickle"}
 _PRIVATE = "it is private to Ray; use the public names"
 _LANGUAGES = "tasks and actors are written in Python"
 _CLUSTER = "a node is one machine"
+_BACKENDS = "there is one backend, shared memory"
 _DEBUGGER = "step through a program with `init(mode='inline')`, or look at it with `shoal stack`"
+
+
+def _each(module: str, names: str, why: str) -> dict[str, str]:
+    return {f"{module}.{name}": why for name in names.split()}
+
 
 ABSENT: dict[str, str] = {
     "Client": "connect with `init(address=...)`",
@@ -146,7 +158,9 @@ ABSENT: dict[str, str] = {
     "air": "it is Ray's library for machine learning; use tasks and actors",
     "autoscaler": _CLUSTER,
     "client": "connect with `init(address=...)`",
+    "client_builder": "connect with `init(address=...)`",
     "cluster_utils.AutoscalingCluster": _CLUSTER,
+    "core": _PRIVATE,
     "cpp_function": _LANGUAGES,
     "cross_language": _LANGUAGES,
     "dag": "call `.remote()`: a graph of tasks is made by passing refs as arguments",
@@ -166,20 +180,32 @@ ABSENT: dict[str, str] = {
     "tune": "run the trials as tasks, and take results with `wait` or `as_completed`",
     "util.ActorGroup": "make a list of actors, or use `ActorPool`",
     "util.accelerators": "demand a GPU with `num_gpus`, or a kind of one as a custom resource",
+    "util.annotations.AnnotationType": _PRIVATE,
     "util.actor_group": "make a list of actors, or use `ActorPool`",
+    "util.check_open_ports": "no process of a node listens on the network",
+    "util.client.RayAPIStub": "connect with `init(address=...)`",
     "util.client_connect": "connect with `init(address=...)`",
     "util.collective.allgather_multigpu": "one process has one GPU: use `allgather`",
     "util.collective.allreduce_multigpu": "one process has one GPU: use `allreduce`",
     "util.collective.broadcast_multigpu": "one process has one GPU: use `broadcast`",
     "util.collective.get_group_handle": _PRIVATE,
-    "util.collective.gloo_available": "there is one backend, shared memory",
-    "util.collective.is_backend_available": "there is one backend, shared memory",
-    "util.collective.nccl_available": "there is one backend, shared memory",
+    "util.collective.gloo_available": _BACKENDS,
+    "util.collective.is_backend_available": _BACKENDS,
+    "util.collective.nccl_available": _BACKENDS,
     "util.collective.recv_multigpu": "one process has one GPU: use `recv`",
     "util.collective.reduce_multigpu": "one process has one GPU: use `reduce`",
     "util.collective.reducescatter_multigpu": "one process has one GPU: use `reducescatter`",
-    "util.collective.register_collective_backend": "there is one backend, shared memory",
+    "util.collective.register_collective_backend": _BACKENDS,
     "util.collective.send_multigpu": "one process has one GPU: use `send`",
+    **_each(
+        "util.collective.types",
+        "AllGatherOptions AllReduceOptions BarrierOptions BroadcastOptions RecvOptions ReduceOptions "
+        "ReduceScatterOptions SendOptions",
+        "it is for backends of Ray; give the arguments to the operation",
+    ),
+    "util.collective.types.cupy_available": _BACKENDS,
+    "util.collective.types.torch_available": "import torch and see",
+    "util.common": _PRIVATE,
     "util.connect": "connect with `init(address=...)`",
     "util.dask.ProgressBarCallback": "look at the node with `shoal status` meanwhile",
     "util.dask.RayDaskCallback": "Dask's own callbacks do not see the tasks of a node either",
@@ -188,18 +214,30 @@ ABSENT: dict[str, str] = {
     "util.dask.ray_dask_get_sync": "use Dask's own scheduler 'sync' to debug",
     "util.dask.ray_dask_persist": "`persist` keeps values in the driver",
     "util.dask.unpack_ray_callbacks": "there are no callbacks",
+    "util.debug.Suspect": "use `tracemalloc`",
     "util.debugpy": _DEBUGGER,
     "util.disconnect": "use `shutdown`",
     "util.horovod": "use `ray.util.collective`",
     "util.iter": "use generators: a task with `yield` streams its results",
     "util.iter_metrics": "use `ray.util.metrics`",
     "util.lightgbm": "train in actors",
+    **_each(
+        "util.multiprocessing.pool",
+        "OrderedIMapIterator PoolActor PoolTaskError ResultThread UnorderedIMapIterator div_round_up "
+        "ray_get_if_needed ray_put_if_needed",
+        "it is a part of Ray's pool; what its methods give and raise is the interface",
+    ),
     "util.pdb": _DEBUGGER,
+    "util.placement_group.check_placement_group_index": _PRIVATE,
+    "util.placement_group.validate_placement_group": _PRIVATE,
     "util.ray_debugpy": _DEBUGGER,
     "util.rpdb": _DEBUGGER,
     "util.sgd": "use actors and `ray.util.collective`",
+    "util.serialization.StandaloneSerializationContext": "use `cloudpickle`",
+    "util.serialization_addons": _PRIVATE,
     "util.spark": _CLUSTER,
     "util.state.StateApiClient": "call the functions of `ray.util.state`",
+    "util.state.common": "a row is a `shoal.util.state.TaskState`, `ActorState`, ...",
     "util.state.get_log": "use `shoal logs`",
     "util.state.list_cluster_events": _CLUSTER,
     "util.state.list_logs": "use `shoal logs`",

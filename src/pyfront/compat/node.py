@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shoal import api, runtime
+from shoal import cluster, runtime
 
 HOST = "127.0.0.1"
 
@@ -14,19 +14,19 @@ def nodes() -> list[dict[str, Any]]:
     """As `shoal.nodes()`, with Ray's `alive`, `NodeManagerAddress`, `NodeName` and `Labels`."""
     return [
         {"alive": row["Alive"], "NodeManagerAddress": HOST, "NodeName": HOST, "Labels": {}, **row}
-        for row in api.nodes()
+        for row in cluster.nodes()
     ]
 
 
 def cluster_resources() -> dict[str, float]:
     """As `shoal.cluster_resources()`, with `object_store_memory` in bytes."""
-    return {**api.cluster_resources(), "object_store_memory": _store_bytes()}
+    return {**cluster.cluster_resources(), "object_store_memory": _store_bytes()}
 
 
 def available_resources() -> dict[str, float]:
     """As `shoal.available_resources()`, with `object_store_memory` in bytes: all of it, because objects that do not fit
     go to disk."""
-    return {**api.available_resources(), "object_store_memory": _store_bytes()}
+    return {**cluster.available_resources(), "object_store_memory": _store_bytes()}
 
 
 def get_node_ip_address(address: str = "8.8.8.8:53") -> str:

@@ -82,6 +82,9 @@ class InlineBridge(Bridge):
     def listen(self, loop: object) -> None:
         """Whoever waits is called back."""
 
+    def watch(self, loop: object) -> None:
+        """There is nobody else who could move."""
+
     def notify(self, ref: ObjectRef[Any], tell: Callable[[], None]) -> bool:
         """As Bridge.notify."""
         return self._inline.notify(ref, tell)

@@ -31,6 +31,7 @@ from shoal.node.jobs import Job
 from shoal.node.refusal import Refusal
 from shoal.node.restarts import Restarts
 from shoal.node.worker_pool import WorkerProcess
+from shoal.protocol.checkpoint import Checkpoint
 from shoal.protocol.messages import ActorInfo, CreateActor, Death, Refused
 from shoal.protocol.orders import ActorOrder
 
@@ -55,6 +56,7 @@ class Actor:
     handle: tuple[int, int] | None = None  # entry of the handle object; None: its constructor is not called yet
     is_held: bool = False  # by the registry
     creation: tuple[int, int] | None = None  # entry of the constructor's arguments, held by the registry
+    checkpoint: Checkpoint | None = None  # the last one, held by the registry
     is_doomed: bool = False
     is_unreferenced: bool = False
     registered: asyncio.Event = field(default_factory=asyncio.Event)  # set with `handle`, and at the end
@@ -123,6 +125,7 @@ class Actors:
             asked.meta,
             _short_record(job, asked.cls_key),
             asked.concurrency_groups,
+            checkpoint_every=asked.checkpoint_every,
             environment=asked.environment,
         )
         actor = self._actors[order.class_id] = Actor(
@@ -168,8 +171,27 @@ class Actors:
         actor = self._actors.get(class_id)
         return None if actor is None else actor.creation
 
+    def save_checkpoint(self, class_id: int, process: WorkerProcess | None, checkpoint: Checkpoint) -> bool:
+        """An actor's state was put into an object -> whether the process is the actor and the object is there.
+
+        From a process that is known to be dead its position may be that of a call of the next one."""
+        actor = self._actors.get(class_id)
+        if actor is None or process is None or actor.process is not process:
+            return False
+        if not self._core.hold(checkpoint.index, checkpoint.generation):
+            return False
+        before, actor.checkpoint = actor.checkpoint, checkpoint
+        if before is not None:
+            self._core.drop(before.index, before.generation)
+        return True
+
+    def checkpoint_of(self, class_id: int) -> Checkpoint | None:
+        """The last checkpoint of an actor."""
+        actor = self._actors.get(class_id)
+        return None if actor is None else actor.checkpoint
+
     def reconstructed(self, class_id: int) -> None:
-        """A restarted actor's constructor has run again."""
+        """A restarted actor's constructor has run again, and it has its state."""
         actor = self._actors.get(class_id)
         if actor is not None:
             actor.restarts.succeeded()
@@ -339,6 +361,8 @@ class Actors:
             self._core.drop(*actor.handle)
         if actor.creation is not None:
             self._core.drop(*actor.creation)
+        if actor.checkpoint is not None:
+            self._core.drop(actor.checkpoint.index, actor.checkpoint.generation)
         if actor.is_detached:
             self._end_root(actor.job)
 

@@ -18,6 +18,7 @@ TASK_STATES = {
     core.TASK_KILLING: "FAILED",
     core.TASK_CANCELLED: "RUNNING",
     core.TASK_OVERDUE: "RUNNING",
+    core.TASK_LOGGED: "FINISHED",
 }
 """Words of `shoal list tasks`; PENDING is a task that waits for resources or for its actor."""
 ROLES = {core.ROLE_DRIVER: "DRIVER", core.ROLE_WORKER: "WORKER", core.ROLE_ACTOR: "ACTOR"}

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from shoal._core import status
 from shoal._core._node import NodeCore
 from shoal.node.actors import Actors
+from shoal.node.checkpoints import Checkpoints
 from shoal.node.connections import Connection
 from shoal.node.crews import Crew, Crews
 from shoal.node.deaths import Deaths, actor_key, client_key
@@ -125,6 +126,7 @@ class Requests:
             m.ListNodes: self._list_nodes,
             m.Shutdown: self._shutdown,
             **EarlierCalls(node.core, node.jobs, node.actors).handlers,
+            **Checkpoints(node.actors, node.pool.of_connection, self._lend).handlers,
             DescribeNode: self._describe_node,
             DescribeHoldings: self._describe_holdings,
             CollectStacks: self._collect_stacks,
@@ -180,7 +182,7 @@ class Requests:
         root = node.jobs.add_detached(job) if message.is_detached else job
 
         def define() -> int:
-            return self._define(node.core.define_actor, root, message)
+            return self._define(partial(node.core.define_actor, logs=message.checkpoint_every > 0), root, message)
 
         try:
             class_id = node.actors.create(asker, root, message, define, self._is_possible)

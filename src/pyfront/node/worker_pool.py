@@ -86,6 +86,7 @@ class WorkerProcess:
             payload=self.payload,
             memory=self.memory,
             is_of_group=self.is_of_group,
+            has_checkpoints=self.actor is not None and self.actor.checkpoint_every > 0,
         )
 
 

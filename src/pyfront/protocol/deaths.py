@@ -40,6 +40,7 @@ class Death(Reply, frozen=True):
     earlier: list[str] = msgspec.field(default_factory=list)  # how the actor's last processes before it ended
     is_setup: bool = False  # there was none: its environment could not be made, for `reason`
     is_of_group: bool = False  # it ended because its placement group was removed
+    has_checkpoints: bool = False  # it was an actor whose state comes back, as it was before the call it died in
 
 
 class DescribeDeath(Request[Death], frozen=True):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from shoal.protocol.checkpoint import CheckpointReply, CheckpointRequest
 from shoal.protocol.conversation import Push as Push
 from shoal.protocol.conversation import R as R
 from shoal.protocol.conversation import Reply as Reply
@@ -219,6 +220,7 @@ class CreateActor(Request[ActorClass], frozen=True):
     ticket: int = 0  # the client's own number for this creation, for `AbandonActor`
     is_detached: bool = False  # it outlives its job and its handles
     max_restarts: int = 0  # -1: without end
+    checkpoint_every: int = 0  # calls; 0: it has no checkpoints
     concurrency_groups: dict[str, int] = msgspec.field(default_factory=dict)
     environment: Environment | None = None
     place: Place = ANYWHERE
@@ -411,6 +413,7 @@ ClientRequest = (
     | ListNodes
     | Shutdown
     | EarlierRequest
+    | CheckpointRequest
     | GroupRequest
     | PlacementRequest
     | MetricRequest
@@ -436,6 +439,7 @@ DaemonMessage = (
     | Retire
     | FlushReferences
     | EarlierReply
+    | CheckpointReply
     | GroupReply
     | PlacementReply
     | MetricReply

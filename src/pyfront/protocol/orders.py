@@ -25,6 +25,7 @@ class ActorOrder(msgspec.Struct, frozen=True):
     meta: bytes
     record: bytes = b""  # of the class; b"": too long to be sent along, to be asked for
     concurrency_groups: dict[str, int] = {}  # name -> calls that may overlap
+    checkpoint_every: int = 0  # calls; 0: it has no checkpoints
     n_restarts: int = 0  # processes that this actor had before
     handle: tuple[int, int] | None = None  # of a restarted one: entry of its handle object
     environment: Environment | None = None

@@ -29,8 +29,12 @@ DEFAULT_TIMEOUT_S = 600.0  # as Ray's
 
 
 class RuntimeEnvConfig(dict[str, Any]):
-    """How an environment is made. `setup_timeout_seconds`: for the installer, -1 for any time. `eager_install`:
-    accepted; environments are made as soon as a call asks for them. Raises TypeError, ValueError."""
+    """How an environment is made: the field `config` of a RuntimeEnv.
+
+    - `setup_timeout_seconds`: for the installer; default 600, -1 for any time.
+    - `eager_install`: True, the default, or False; has no effect: environments are made when a call asks for them.
+
+    Raises TypeError for a wrong type, ValueError for a time that is not positive and not -1."""
 
     def __init__(self, setup_timeout_seconds: float = DEFAULT_TIMEOUT_S, eager_install: bool = True) -> None:
         if isinstance(setup_timeout_seconds, bool) or not isinstance(setup_timeout_seconds, (int, float)):
@@ -45,12 +49,14 @@ class RuntimeEnvConfig(dict[str, Any]):
 class RuntimeEnv(dict[str, Any]):
     """The environment that a task, an actor or a whole job runs in. A dict of the fields that were given.
 
-    `env_vars`: variables, set before the process begins; `${NAME}` in a value stands for what the node has.
-    `working_dir`: a directory or a zip file; processes run in a copy of it and find its modules first. `py_modules`:
-    packages' directories, modules, wheels or zip files, whose copies can be imported. `excludes`: patterns as in
-    `.gitignore`, of what is not copied. `pip` or `uv`: a list of requirements, the path of a requirements file, or a
-    dict with `packages` and options; they are installed once, into a cached environment. `config`: a RuntimeEnvConfig,
-    or a dict like it.
+    - `env_vars`: variables, set before the process begins; `${NAME}` in a value stands for what the node has.
+    - `working_dir`: a directory or a zip file; processes run in a copy of it and find its modules first.
+    - `py_modules`: packages' directories, modules, wheels or zip files, whose copies can be imported.
+    - `excludes`: patterns as in `.gitignore`, of what is not copied.
+    - `pip` or `uv`: a list of requirements, the path of a requirements file, or a dict with `packages` and options;
+      they are installed once, into a cached environment.
+    - `config`: a RuntimeEnvConfig, or a dict like it.
+    - `others`: fields that only Ray has, refused by name.
 
     Directories are read, and lists installed, when the environment is first used on a node: one object that is used for
     many calls is read once. A task's or actor's fields go over those of whoever calls it; `env_vars` are merged.
@@ -88,7 +94,9 @@ class RuntimeEnv(dict[str, Any]):
 
     @classmethod
     def of(cls, value: Any) -> RuntimeEnv | None:
-        """A value of `runtime_env=`: an object as it is, a dict as an object, None for nothing. Raises as above."""
+        """What `value`, of a `runtime_env=`, means: an object as it is, a dict as an object, None or an empty one None.
+
+        Raises what a RuntimeEnv raises."""
         if value is None or isinstance(value, cls):
             return value or None
         if not isinstance(value, Mapping):

@@ -14,7 +14,8 @@ T = TypeVar("T")
 class DynamicObjectRefGenerator(Generic[T]):
     """Refs to all that a call yielded, in order. Can be iterated again and again, and passed on like any value.
 
-    If the generator raised an error, the last ref raises it."""
+    What the one ref of a call with `num_returns="dynamic"` refers to; `refs` is the list of them. If the generator
+    raised an error, the last ref raises it."""
 
     def __init__(self, refs: list[ObjectRef[T]]) -> None:
         self._refs = refs

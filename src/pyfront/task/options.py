@@ -27,6 +27,7 @@ MAX_TIMEOUT_S = 1e6
 MIN_PRIORITY, MAX_PRIORITY = -128, 127
 # Options for which None asks for the default, as in Ray.
 MAY_BE_NONE = ("num_cpus", "num_gpus", "memory", "resources", "max_pending_calls", "max_restarts", "max_task_retries")
+CALL_RETRIES = 3  # of an actor with checkpoints: its state has seen nothing of the call that is repeated
 DETACHED = "detached"
 LIFETIMES = (None, "non_detached", DETACHED)
 NAMED_ALREADY = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
@@ -88,11 +89,17 @@ class ActorOptions(NamedTuple):
     max_pending_calls: int = NO_LIMIT
     lifetime: str | None = None  # DETACHED, or None
     max_restarts: int = 0  # after the death of its process; -1: without end
-    max_task_retries: int = 0  # of a call in which the process died; -1: without end
+    max_task_retries: int | None = None  # of a call in which the process died; -1: without end; None: 0 or CALL_RETRIES
+    checkpoint_every: int = 0  # calls, after which its state is kept for a restart; 0: never
     concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
     runtime_env: RuntimeEnv | None = None  # put over the creator's; None: the creator's
     scheduling_strategy: SchedulingStrategy = None
     label_selector: Mapping[str, str] = {}
+
+    def task_retries(self) -> int:
+        """`max_task_retries`, by default that of such an actor."""
+        default = CALL_RETRIES if self.checkpoint_every else 0
+        return default if self.max_task_retries is None else self.max_task_retries
 
     def place(self, captured: Place | None) -> Place:
         """Where it may live, when created by a task whose children run in `captured`."""
@@ -110,11 +117,23 @@ def demands(num_cpus: float, num_gpus: float, memory: float, resources: Mapping[
     return {kind: amount for kind, amount in shape.items() if amount > 0}
 
 
-# Options of Ray core that a later release brings: name -> (values that ask for nothing, what to do until then).
-LATER: dict[str, tuple[tuple[object, ...], str]] = {
+Later = tuple[tuple[object, ...], str]  # values that ask for nothing, and what to do instead of others
+# Options of Ray core that this release does not have.
+LATER: dict[str, Later] = {
+    "_actor_generator_backpressure_num_objects": ((None, -1), "give `max_items_ahead` to the methods that yield"),
+    "_labels": ((None,), "`name` tells tasks apart"),
+    "_num_objects_per_yield": ((None, 1), "yield one value at a time"),
     "accelerator_type": ((None,), "use `num_gpus`, or a custom resource"),
     "allow_out_of_order_execution": ((None, False), "calls of one caller start in order"),
     "enable_task_events": ((None, True, False), "it is True or False, and changes nothing"),
+    "enable_tensor_transport": ((None, False), "tensors go through the object store"),
+    "fallback_strategy": ((None,), "there is one node: give `label_selector` what must hold"),
+    "object_store_memory": ((None, 0), "what does not fit into the store goes to disk; `memory` is for the process"),
+    "tensor_transport": ((None, "object_store"), "tensors go through the object store"),
+}
+LATER_OF_METHODS: dict[str, Later] = {
+    **LATER,
+    "retry_exceptions": ((None, False), "catch the exception in the method, or call it again"),
 }
 
 
@@ -163,6 +182,8 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
         raise ValueError(f"max_pending_calls must be {NO_LIMIT} (no limit) or at least 1, not {pending}")
     for option in ("max_restarts", "max_task_retries"):
         _check_count(option, known.get(option, 0))
+    if _integer("checkpoint_every", known.get("checkpoint_every", 0)) < 0:
+        raise ValueError(f"checkpoint_every must be 0 (never) or a number of calls, not {known['checkpoint_every']}")
     if known.get("concurrency_groups", {}) is None:
         del known["concurrency_groups"]
     _check_groups(known.get("concurrency_groups", {}))
@@ -176,7 +197,7 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
 
 def merge_method(base: MethodShape, given: Mapping[str, Any]) -> MethodShape:
     """`base` with the options of `@method(...)`, or a method's `.options(...)`, put over it; raises as `merge_task`."""
-    known = _known(_with_our_names(given), (*MethodShape._fields, "name"), "an actor's method")
+    known = _known(_with_our_names(given), (*MethodShape._fields, "name"), "an actor's method", LATER_OF_METHODS)
     group = known.get("concurrency_group")
     if group is not None and not isinstance(group, str):
         raise TypeError(f"concurrency_group must be the name of a group, not {group!r}")
@@ -262,25 +283,23 @@ def check_metrics_port(port: object) -> None:
         )
 
 
-def _known(given: Mapping[str, Any], fields: tuple[str, ...], whose: str) -> dict[str, Any]:
+def _known(
+    given: Mapping[str, Any], fields: tuple[str, ...], whose: str, later: Mapping[str, Later] = LATER
+) -> dict[str, Any]:
     known = {}
     for option, value in given.items():
         if option in fields:
             known[option] = value
-        elif option in LATER:
-            _refuse_unless_neutral(option, value)
+        elif option in later:
+            neutral, advice = later[option]
+            if not _is_neutral(value, neutral):
+                raise _unsupported(option, value, advice)
         else:
             raise TypeError(f"{option!r} is not an option of {whose}; the options are {', '.join(sorted(fields))}")
     for option in MAY_BE_NONE:
         if option in known and known[option] is None:
             del known[option]
     return known
-
-
-def _refuse_unless_neutral(option: str, value: object) -> None:
-    neutral, advice = LATER[option]
-    if not _is_neutral(value, neutral):
-        raise _unsupported(option, value, advice)
 
 
 def _is_neutral(value: object, neutral: tuple[object, ...]) -> bool:

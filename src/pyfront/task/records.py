@@ -41,7 +41,7 @@ class TaskRecord(NamedTuple):
     @property
     def is_held(self) -> bool:
         """Whether a client has it: `who` is that client."""
-        return self.state >= core.TASK_CLAIMED
+        return core.TASK_CLAIMED <= self.state < core.TASK_LOGGED
 
 
 class ObjectRecord(NamedTuple):

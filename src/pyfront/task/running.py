@@ -23,11 +23,12 @@ class Running(NamedTuple):
 class LastCall:
     """The call of a process that runs one at a time; None between calls."""
 
-    __slots__ = ("name", "task")
+    __slots__ = ("is_replayed", "name", "task")
 
     def __init__(self) -> None:
         self.task: Task | None = None
         self.name = ""
+        self.is_replayed = False  # an actor runs it once more after a restart (worker/checkpoints.py)
 
 
 last_call = LastCall()

@@ -27,10 +27,11 @@ class Group(Protocol):
 class PlacementGroupSchedulingStrategy:
     """Run in a placement group, on the resources that it holds.
 
-    `placement_group`: None for none, which keeps a call out of the group that its caller runs in.
-    `placement_group_bundle_index`: which bundle, -1 for any that has room.
-    `placement_group_capture_child_tasks`: whether what the call itself submits runs in the group too, unless it says
-    otherwise; None: as its caller's own children are treated, and in a driver no.
+    - `placement_group`: None for none, which keeps a call out of the group that its caller runs in.
+    - `placement_group_bundle_index`: which bundle, from 0; default -1, any that has room.
+    - `placement_group_capture_child_tasks`: whether what the call itself submits runs in the group too, unless it says
+      otherwise; default None: as its caller's own children are treated, and in a driver no.
+
     Raises TypeError for a value of another type, ValueError for an index below -1.
     """
 
@@ -67,7 +68,7 @@ class PlacementGroupSchedulingStrategy:
 
 
 class NodeAffinitySchedulingStrategy:
-    """Run on the node of this id, as `shoal.nodes()` gives it.
+    """Run on the node whose id is `node_id`, as `shoal.nodes()` gives it.
 
     `soft`: elsewhere if that node is not there; without it such a call raises TaskUnschedulableError or
     ActorUnschedulableError. Raises TypeError for an id that is no string, ValueError for an empty one.
@@ -101,11 +102,11 @@ class _Among:
 
 
 class In(_Among):
-    """The node has the label, with one of these values."""
+    """The node has the label, with one of these `values`. Raises ValueError without any, TypeError for no string."""
 
 
 class NotIn(_Among):
-    """The node does not have the label with one of these values."""
+    """The node does not have the label with one of these `values`. Raises as `In`."""
 
 
 class _Bare:
@@ -129,8 +130,8 @@ class NodeLabelSchedulingStrategy:
     """Run on a node whose labels match.
 
     `hard`: label -> In, NotIn, Exists or DoesNotExist; without a node that fits all of them the call waits, and
-    InfeasibleResourcesWarning says so. `soft`: those that are better if there is a choice. Raises TypeError for
-    anything else, ValueError if both are empty.
+    InfeasibleResourcesWarning says so. `soft`: likewise, those that are better if there is a choice. Both are empty by
+    default. Raises TypeError for anything else, ValueError if both are empty.
     """
 
     def __init__(

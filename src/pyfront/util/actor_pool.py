@@ -82,7 +82,7 @@ class ActorPool(Generic[T]):
     def __init__(self, actors: Iterable[ActorHandle[T]]) -> None:
         """`actors`: handles, which belong to the pool until `pop_idle` gives them back.
 
-        Raises TypeError for anything else, ValueError for an actor that is there twice."""
+        Raises TypeError for anything but handles, ValueError for an actor that is there twice."""
         self._idle: list[ActorHandle[T]] = []
         self._calls: dict[int, _Call] = {}  # those whose results are still wanted, in the order of their submission
         self._queue: deque[_Call] = deque()  # those without an actor
@@ -96,17 +96,17 @@ class ActorPool(Generic[T]):
     # -- all at once
 
     def map(self, fn: Callable[[ActorHandle[T], V], Any], values: Iterable[V]) -> Iterator[Any]:
-        """Call `fn(actor, value)` for each value, on free actors -> the results, in the order of the values.
+        """Call `fn(actor, value)` for each of `values`, on free actors -> the results, in the order of the values.
 
         `fn` returns the ObjectRef of a call, or a list of them; the result is its value, or the list of values. All
         values are taken at once, and calls begin at once; results of earlier calls that nobody has asked for are
         dropped. The iterator raises the error of a call in the place of its result, and goes on behind it.
-        """
+        Raises TypeError if `fn` cannot be called, and what `fn` raises for the calls that begin at once."""
         self._submit_all(fn, values)
         return _Results(self, self.get_next)
 
     def map_unordered(self, fn: Callable[[ActorHandle[T], V], Any], values: Iterable[V]) -> Iterator[Any]:
-        """As `map`, but the results come in the order in which the calls end."""
+        """As `map`, of the same `fn` and `values`, but the results come in the order in which the calls end."""
         self._submit_all(fn, values)
         return _Results(self, self.get_next_unordered)
 
@@ -140,17 +140,18 @@ class ActorPool(Generic[T]):
     def get_next(self, timeout: float | None = None, ignore_if_timedout: bool = False) -> Any:
         """The result of the oldest call, waiting for it. All actors are kept at work meanwhile.
 
-        `timeout`: seconds. `ignore_if_timedout`: drop the call if it takes longer. Raises TimeoutError, the error of
-        the call, StopIteration if there is none, ValueError if the pool has no actor to run it."""
+        `timeout`: seconds; default None, any time. `ignore_if_timedout`: drop the call if it takes longer; default no.
+        Raises TimeoutError, the error of the call, StopIteration if there is none, ValueError if the pool has no actor
+        to run it."""
         self._check_has_next()
         call = next(iter(self._calls.values()))
         is_over = self._wait_until(lambda: call.is_over, timeout)
         return self._take(call, is_over, ignore_if_timedout)
 
     def get_next_unordered(self, timeout: float | None = None, ignore_if_timedout: bool = False) -> Any:
-        """The result of the call that ended first of those that are left, waiting for one. Otherwise as `get_next`.
+        """The result of the call that ended first of those that are left, waiting for one.
 
-        With `ignore_if_timedout`, the oldest call is dropped."""
+        `timeout` is as of `get_next`; with `ignore_if_timedout` the oldest call is dropped. Raises as `get_next`."""
         self._check_has_next()
         is_over = self._wait_until(self._has_ended, timeout)
         call = self._calls[self._over[0]] if is_over else next(iter(self._calls.values()))
@@ -167,7 +168,7 @@ class ActorPool(Generic[T]):
         return self._idle.pop() if self.has_free() else None
 
     def push(self, actor: ActorHandle[T]) -> None:
-        """Add an actor. Raises ValueError if it is in the pool already, TypeError if it is none."""
+        """Add `actor`, a handle. Raises ValueError if it is in the pool already, TypeError if it is none."""
         if not isinstance(actor, ActorHandle):
             raise TypeError(f"ActorPool takes the handles of actors, not {type(actor).__name__}")
         busy = [call.actor for calls in self._in_flight.values() for call in calls]

@@ -53,11 +53,12 @@ def as_completed(
     yield_obj_refs: bool = False,
     fetch_local: bool = True,
 ) -> Iterator[Any]:
-    """The values of `refs`, each as soon as it is there.
+    """The values of `refs`, a list, each as soon as it is there.
 
-    `timeout`: seconds for all of them together. `chunk_size`: wait until so many are ready before the first of them is
-    given. `yield_obj_refs`: give the refs instead, so that the error of one does not end the loop. `fetch_local` has no
-    effect on one node.
+    - `timeout`: seconds for all of them together; default None, any time.
+    - `chunk_size`: wait until so many are ready before the first of them is given; default 1.
+    - `yield_obj_refs`: give the refs instead, so that the error of one does not end the loop; default no.
+    - `fetch_local`: has no effect on one node.
 
     Raises TypeError or ValueError for bad arguments; the iterator raises GetTimeoutError (a TimeoutError), and the
     error of a task in the place of its value."""
@@ -105,8 +106,12 @@ def map_unordered(
 ) -> Iterator[Any]:
     """`fn.remote(item)` for each item -> the results, each as soon as it is there.
 
-    `items` may be endless: the next is taken when there is room among the `backpressure_size` calls in flight (None:
-    any number). Calls begin with the first `next()`. The other arguments are those of `as_completed`.
+    - `fn`: a remote function, or an actor's method.
+    - `items`: may be endless; the next is taken when there is room for its call.
+    - `backpressure_size`: how many calls may be in flight; default 100, None for any number.
+    - `timeout`, `chunk_size`, `yield_obj_refs`, `fetch_local`: as of `as_completed`.
+
+    Calls begin with the first `next()`.
 
     Raises TypeError or ValueError for bad arguments; the iterator raises what `items` and `fn.remote` raise, and as
     that of `as_completed`."""

@@ -19,9 +19,11 @@ from dask.utils import ensure_dict
 from shoal._core._node import ObjectRef
 from shoal.api import get, put, remote
 
+__all__ = ["enable_shoal_on_dask", "shoal_dask_get"]
+
 
 def shoal_dask_get(dsk: Mapping[Hashable, Any], keys: Any, **kwargs: Any) -> Any:
-    """Dask's way to compute: the values of `keys`, a key or nested lists of them, in a graph.
+    """Dask's way to compute: the values of `keys`, a key or nested lists of them, in the graph `dsk`.
 
     `kwargs` has no effect: it is there for the arguments of other schedulers. Raises the error of the first task that
     failed, as an instance of its own class."""
@@ -34,7 +36,7 @@ def shoal_dask_get(dsk: Mapping[Hashable, Any], keys: Any, **kwargs: Any) -> Any
 
 
 def enable_shoal_on_dask() -> Any:
-    """Make `shoal_dask_get` Dask's scheduler: for good, or within a `with` statement.
+    """Make `shoal_dask_get` Dask's scheduler: for good, or within a `with` statement over what is returned.
 
     Shuffles of data frames are then made of tasks, not of files."""
     return dask.config.set({"scheduler": shoal_dask_get, "dataframe.shuffle.method": "tasks"})
@@ -42,7 +44,7 @@ def enable_shoal_on_dask() -> Any:
 
 @remote
 def run_node(node: Any, names: list[Hashable], *values: Any) -> Any:
-    """One task of a graph, on a worker."""
+    """One task of a graph, on a worker: `node`, with the `values` of its arguments, which are called `names`."""
     return node(dict(zip(names, values, strict=True)))
 
 

@@ -54,9 +54,13 @@ class Executor(futures.Executor):
         initargs: tuple[Any, ...] = (),
         **options: Any,
     ) -> None:
-        """`max_workers`: calls that may run at one time, default as many as the node has CPUs. `initializer`: called
-        with `initargs` once in each worker before it runs a call of this executor. `options`: of the tasks, e.g.
-        `num_cpus=2` or `max_retries=3`; by default a call whose worker dies is not run again.
+        """Nothing is started before the first call.
+
+        - `max_workers`: calls that may run at one time; default as many as the node has CPUs.
+        - `initializer`: called with `initargs` once in each worker before it runs a call of this executor; default
+          nothing.
+        - `options`: of the tasks, as of `shoal.remote` for functions, e.g. `num_cpus=2` or `max_retries=3`; by default
+          a call whose worker dies is not run again.
 
         Raises TypeError or ValueError for a bad argument, what `shoal.remote` raises for a bad option."""
         if max_workers is not None and (isinstance(max_workers, bool) or not isinstance(max_workers, int)):
@@ -93,11 +97,14 @@ class Executor(futures.Executor):
         chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
-        """`fn` of the items of the iterables, taken together -> the results, in that order.
+        """`fn` of the items of `iterables`, taken together -> the results, in that order.
 
-        `timeout`: seconds from now for all of them, then TimeoutError. `chunksize`: items of one call. `buffersize`:
-        calls whose results have not been asked for yet, at most; by default all items are taken at once. Leaving the
-        iterator cancels what has not begun. Raises ValueError or TypeError for bad arguments."""
+        - `timeout`: seconds from now for all of them, then TimeoutError; default None, any time.
+        - `chunksize`: items of one call; default 1.
+        - `buffersize`: calls whose results have not been asked for yet, at most; by default all are taken at once.
+
+        Leaving the iterator cancels what has not begun. It raises the error of a call in the place of its result.
+        Raises ValueError or TypeError for bad arguments, and what `submit` raises."""
         if chunksize < 1:
             raise ValueError(f"chunksize must be at least 1, not {chunksize}")
         if buffersize is not None and (isinstance(buffersize, bool) or not isinstance(buffersize, int)):
@@ -114,7 +121,8 @@ class Executor(futures.Executor):
         return _results(started, calls, deadline, is_chunked=chunksize > 1)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls. `wait`: until those there are over. `cancel_futures`: cancel those that have not begun.
+        """Take no more calls. `wait`: until those there are over, the default. `cancel_futures`: cancel those that have
+        not begun; default no.
 
         Repeating it has no effect."""
         self._is_shut = True

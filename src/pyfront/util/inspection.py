@@ -10,7 +10,9 @@ from shoal.serialization.blame import Culprit, find_culprit
 
 
 class FailureTuple:
-    """A part of a value that cannot be pickled. Compared by identity, as its parts may not be comparable."""
+    """A part of a value that cannot be pickled: `obj`, found by its `name` in `parent`, at `path`.
+
+    Made by `inspect_serializability`. Compared by identity, as its parts may not be comparable."""
 
     __slots__ = ("name", "obj", "parent", "path")
 
@@ -33,8 +35,11 @@ def inspect_serializability(
 ) -> tuple[bool, set[FailureTuple]]:
     """Whether `base_obj` can be an argument, a value or a remote function; if not, the part that cannot be pickled.
 
-    `name`: how to call it, default its own. `depth`: steps to go down at most, default 30. The finding is printed to
-    `print_file`, default `sys.stdout`. Raises ValueError for a negative depth."""
+    - `name`: how to call it; default its own.
+    - `depth`: steps to go down at most; default 30.
+    - `print_file`: where the finding is printed; default `sys.stdout`.
+
+    Returns whether it can, and the parts that cannot. Raises ValueError for a negative `depth`."""
     if depth is not None and depth < 0:
         raise ValueError(f"depth must be zero or more, not {depth}")
     label = name or str(getattr(base_obj, "__qualname__", type(base_obj).__name__))

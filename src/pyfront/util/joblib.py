@@ -20,6 +20,8 @@ from shoal._core._node import ObjectRef
 from shoal.api import get, put
 from shoal.util.executor import Executor
 
+__all__ = ["ShoalBackend", "register_shoal"]
+
 SHARED_BYTES = 65536
 """Arrays of this size and more are shared."""
 
@@ -30,11 +32,12 @@ def register_shoal() -> None:
 
 
 class ShoalBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # joblib has no types
-    """Runs joblib's batches as tasks."""
+    """Runs joblib's batches as tasks. joblib makes it, for `parallel_config(backend="shoal")`."""
 
     supports_retrieve_callback = True
 
     def __init__(self, **parameters: Any) -> None:
+        """`parameters`: options of the tasks, as of `shoal.remote` for functions, and joblib's own."""
         super().__init__(**parameters)
         self._executor: Executor | None = None
         self._shared: dict[
@@ -51,7 +54,9 @@ class ShoalBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         return n_jobs if n_jobs > 0 else max(1, n_cpus + 1 + n_jobs)
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **parameters: Any) -> int:
-        """Begin a `Parallel` call -> the number of jobs."""
+        """Begin the `Parallel` call `parallel` -> the number of jobs, for `n_jobs`. `parameters` have no effect.
+
+        Raises as `effective_n_jobs`, and as `shoal.remote` for a bad option."""
         n_jobs = self.effective_n_jobs(n_jobs)
         self.parallel = parallel
         self._executor = Executor(n_jobs, **self.backend_kwargs)
@@ -60,7 +65,7 @@ class ShoalBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
     def submit(
         self, func: Callable[[], Any], callback: Callable[[futures.Future[Any]], object] | None = None
     ) -> futures.Future[Any]:
-        """Send one batch."""
+        """Send one batch, `func`, as a task -> its future. When it is over, `callback` gets the future."""
         assert self._executor is not None  # joblib calls `configure` first
         future = self._executor.submit(run_batch, self._with_shared(func))
         if callback is not None:
@@ -68,7 +73,7 @@ class ShoalBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         return future
 
     def retrieve_result_callback(self, out: futures.Future[Any]) -> Any:
-        """The results of a batch. Raises its error."""
+        """The results of the batch whose future is `out`. Raises its error."""
         return out.result()
 
     def stop_call(self) -> None:
@@ -84,7 +89,7 @@ class ShoalBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Cancel what has not begun: a batch has failed."""
+        """Cancel what has not begun: a batch has failed. With `ensure_ready`, be ready for the next call."""
         self.terminate()
         if ensure_ready:
             self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel)
@@ -115,14 +120,14 @@ class ShoalBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
 
 
 class Shared:
-    """Stands for an array of the store."""
+    """Stands for an array of the store, the value of `ref`."""
 
     def __init__(self, ref: ObjectRef[Any]) -> None:
         self.ref = ref
 
 
 def run_batch(batch: Any) -> Any:
-    """Run one batch, on a worker."""
+    """Run `batch`, on a worker -> its results."""
     if hasattr(batch, "items"):
         batch.items = [
             (function, [_own(value) for value in args], {name: _own(value) for name, value in kwargs.items()})

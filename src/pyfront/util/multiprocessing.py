@@ -76,9 +76,13 @@ class Pool:
         *,
         actor_options: Mapping[str, Any] | None = None,
     ) -> None:
-        """`processes`: default as many as the node has CPUs. `initializer`: called with `initargs` in each process.
-        `maxtasksperchild`: calls, or chunks of them, after which a process is replaced. `context` has no effect.
-        `actor_options`: of the actors, e.g. `{"num_cpus": 1}`.
+        """Start the processes.
+
+        - `processes`: how many; default as many as the node has CPUs.
+        - `initializer`: called with `initargs` in each process, before its first call; default nothing.
+        - `maxtasksperchild`: calls, or chunks of them, after which a process is replaced; default never.
+        - `context`: has no effect.
+        - `actor_options`: of the actors, as of `shoal.remote` for classes, e.g. `{"num_cpus": 1}`.
 
         Raises ValueError or TypeError for bad arguments, and what `.options()` of an actor's class raises."""
         if processes is not None and processes < 1:
@@ -97,7 +101,7 @@ class Pool:
     # -- one call
 
     def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
-        """`func(*args, **kwds)` in a process of the pool -> its value. Raises its error."""
+        """`func(*args, **kwds)` in a process of the pool -> its value. Raises its error, and as `apply_async`."""
         return self.apply_async(func, args, kwds).get()
 
     def apply_async(
@@ -108,20 +112,26 @@ class Pool:
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
-        """As `apply`, at once. `callback` gets the value, or `error_callback` the error, on a thread of the pool."""
+        """Begin `func(*args, **kwds)` in a process of the pool -> an AsyncResult, at once.
+
+        When the call is over, `callback` gets its value, or `error_callback` its error, on a thread of the pool. Raises
+        ValueError if the pool is closed, TypeError if `func` cannot be called."""
         call = self._send(func, tuple(args), dict(kwds or {}))
         return AsyncResult([call], lambda values: values[0], callback, error_callback)
 
     # -- many
 
     def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> list[Any]:
-        """`func` of each item -> the values, in that order. `chunksize`: items of one call."""
+        """`func` of each item of `iterable` -> the values, in that order. Raises the first error.
+
+        `chunksize`: items of one call; default a quarter of what each process gets. Raises what `apply_async` raises,
+        and ValueError for a `chunksize` below 1."""
         return list(self.map_async(func, iterable, chunksize).get())
 
     def starmap(
         self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
     ) -> list[Any]:
-        """As `map`, with items that are the arguments: `func(*item)`."""
+        """As `map`, of `func`, `iterable` and `chunksize`, with items that are the arguments: `func(*item)`."""
         return list(self.starmap_async(func, iterable, chunksize).get())
 
     def map_async(
@@ -132,7 +142,9 @@ class Pool:
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
-        """As `map`, at once; the callbacks are those of `apply_async`."""
+        """Begin what `map` does with `func`, `iterable` and `chunksize` -> an AsyncResult of the list, at once.
+
+        `callback` and `error_callback` are as of `apply_async`. Raises as `map`, but for errors of the calls."""
         return self._map(run_chunk, func, iterable, chunksize, callback, error_callback)
 
     def starmap_async(
@@ -143,17 +155,20 @@ class Pool:
         callback: Callable[[list[Any]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult:
-        """As `starmap`, at once; the callbacks are those of `apply_async`."""
+        """Begin what `starmap` does with `func`, `iterable` and `chunksize` -> an AsyncResult of the list, at once.
+
+        `callback` and `error_callback` are as of `apply_async`. Raises as `map`, but for errors of the calls."""
         return self._map(run_star_chunk, func, iterable, chunksize, callback, error_callback)
 
     def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator:
-        """`func` of each item -> an iterator over the values, in that order, with `next(timeout)`.
+        """`func` of each item of `iterable` -> an iterator over the values, in that order, with `next(timeout)`.
 
-        Items are taken as results are asked for, some ahead, so `iterable` may be endless."""
+        `chunksize`: items of one call; default 1. Items are taken as results are asked for, some ahead, so `iterable`
+        may be endless. Raises as `map`; errors of calls are raised by the iterator, in the place of the values."""
         return IMapIterator(self._chunk_calls(run_chunk, func, iterable, chunksize), self._ahead(), is_ordered=True)
 
     def imap_unordered(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator:
-        """As `imap`, with the values in the order in which they come."""
+        """As `imap`, of `func`, `iterable` and `chunksize`, with the values in the order in which they come."""
         return IMapIterator(self._chunk_calls(run_chunk, func, iterable, chunksize), self._ahead(), is_ordered=False)
 
     # -- the end
@@ -235,7 +250,7 @@ class Pool:
 
 
 class AsyncResult:
-    """What `apply_async` and `map_async` give."""
+    """A result to come. Made by `apply_async`, `map_async` and `starmap_async`."""
 
     def __init__(
         self,
@@ -257,13 +272,15 @@ class AsyncResult:
                 self._tell()
 
     def get(self, timeout: float | None = None) -> Any:
-        """The value, or the values. `timeout`: seconds. Raises TimeoutError of `multiprocessing`, the first error."""
+        """The value, or the list of values, waiting `timeout` seconds at most (None, the default: any time).
+
+        Raises TimeoutError of `multiprocessing`, and the first error of a call."""
         if not self._wait(timeout):
             raise TimeoutError(f"no result within {timeout} s")
         return self._combine([call.result() for call in self._calls])
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait until it is ready, or `timeout` seconds are over."""
+        """Wait until it is ready, or `timeout` seconds are over (None, the default: any time)."""
         self._wait(timeout)
 
     def ready(self) -> bool:
@@ -301,7 +318,7 @@ class AsyncResult:
 
 
 class IMapIterator(Iterator[Any]):
-    """What `imap` and `imap_unordered` give."""
+    """An iterator over results. Made by `imap` and `imap_unordered`."""
 
     def __init__(self, calls: Iterator[Call], ahead: int, *, is_ordered: bool) -> None:
         self._rest = calls
@@ -310,7 +327,9 @@ class IMapIterator(Iterator[Any]):
         self._values: deque[Any] = deque()
 
     def next(self, timeout: float | None = None) -> Any:
-        """The next value. `timeout`: seconds. Raises StopIteration, errors of calls, multiprocessing's TimeoutError."""
+        """The next value, waiting `timeout` seconds at most (None, the default: any time).
+
+        Raises StopIteration after the last, the error of a call in its place, TimeoutError of `multiprocessing`."""
         if not self._values:
             if not self._calls:
                 raise StopIteration

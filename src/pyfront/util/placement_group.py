@@ -31,7 +31,10 @@ LONGEST_WAIT_S = 1e9
 
 
 class PlacementGroup:
-    """A placement group, by its id. Copies mean the same group; dropping one does not remove it."""
+    """A placement group, by its `id`. Copies mean the same group; dropping one does not remove it.
+
+    Made by `placement_group()`, and by the functions that find one. `bundle_cache`: its bundles; default: the node is
+    asked for them."""
 
     def __init__(self, id: PlacementGroupID, bundle_cache: Sequence[Mapping[str, float]] | None = None) -> None:
         self.id = id
@@ -40,7 +43,7 @@ class PlacementGroup:
     @staticmethod
     def empty() -> PlacementGroup:
         """The group that is none: what is to run in it runs anywhere."""
-        return PlacementGroup(PlacementGroupID(bytes(ID_BYTES)), [])
+        return PlacementGroup(PlacementGroupID.nil(), [])
 
     @property
     def is_empty(self) -> bool:
@@ -68,7 +71,7 @@ class PlacementGroup:
         return _ready.options(scheduling_strategy=PlacementGroupSchedulingStrategy(self)).remote(self)
 
     def wait(self, timeout_seconds: float = 30) -> bool:
-        """Whether the group's resources are set aside, after waiting for them at most so many seconds.
+        """Whether the group's resources are set aside, after waiting for them at most `timeout_seconds` (default 30).
 
         Raises PlacementGroupSchedulingError if it was removed, ValueError for a negative time."""
         if not timeout_seconds >= 0:
@@ -106,10 +109,12 @@ def placement_group(
 ) -> PlacementGroup:
     """Ask for bundles of resources to be set aside, and return at once: `ready()` and `wait()` say when they are.
 
-    `bundles`: amounts by kind, "CPU", "GPU", "memory" (bytes) and custom ones. `strategy`: "PACK" for as few nodes
-    as will do, "STRICT_PACK" for one, "SPREAD" for as many as there are, "STRICT_SPREAD" for one each. `name`: to
-    find it by in this job's namespace. `lifetime`: "detached" to outlive this job, else the group is removed with
-    it. `bundle_label_selector`: for each bundle, what the labels of its node must be.
+    - `bundles`: amounts by kind, "CPU", "GPU", "memory" (bytes) and custom ones.
+    - `strategy`: "PACK" (the default) for as few nodes as will do, "STRICT_PACK" for one, "SPREAD" for as many as there
+      are, "STRICT_SPREAD" for one each.
+    - `name`: to find it by in this job's namespace; default none.
+    - `lifetime`: "detached" to outlive this job; by default the group is removed with it.
+    - `bundle_label_selector`: for each bundle, what the labels of its node must be; default anything.
 
     Warns with InfeasibleResourcesWarning if no node can ever grant it. Raises PlacementGroupSchedulingError (a
     ValueError) if the name is taken, TypeError or ValueError for a bad argument.
@@ -135,7 +140,7 @@ def placement_group(
 
 
 def remove_placement_group(placement_group: PlacementGroup) -> None:
-    """End a group: its tasks and actors are ended, and its resources are free for others when they have.
+    """End `placement_group`: its tasks and actors are ended, and its resources are free for others when they have.
 
     Their refs raise TaskPlacementGroupRemoved and ActorPlacementGroupRemoved. Of a group that is gone: no effect.
     Raises TypeError for anything else."""
@@ -143,7 +148,9 @@ def remove_placement_group(placement_group: PlacementGroup) -> None:
 
 
 def get_placement_group(placement_group_name: str) -> PlacementGroup:
-    """The group of this name in this job's namespace. Raises PlacementGroupSchedulingError (a ValueError)."""
+    """The group called `placement_group_name` in this job's namespace.
+
+    Raises PlacementGroupSchedulingError (a ValueError) if there is none, ValueError for an empty name."""
     if not placement_group_name:
         raise ValueError(f"a placement group's name is a non-empty string, not {placement_group_name!r}")
     here = runtime.current()
@@ -163,7 +170,8 @@ def get_current_placement_group() -> PlacementGroup | None:
 
 
 def placement_group_table(placement_group: PlacementGroup | None = None) -> dict[str, Any]:
-    """What the node knows of a group, removed or not: an empty dict if nothing. Without a group, of all by id."""
+    """What the node knows of `placement_group`, removed or not: an empty dict if nothing. None, the default: of all
+    groups, by id. Raises TypeError for what is no group."""
     here = runtime.current()
     group_id = "" if placement_group is None else _checked(placement_group).id.hex()
     table = {row.id: _entry(row, here.node_id) for row in find_groups(here.link, group_id)}

@@ -13,7 +13,9 @@ from shoal._core._node import is_tracing, trace_span
 
 @contextmanager
 def profile(name: str) -> Iterator[None]:
-    """A span of the caller's code on the timeline, if the node traces. `name`: 40 bytes of it are kept."""
+    """A span of the caller's code on the timeline, if the node traces: what is done in a `with` block over it.
+
+    `name`: what it is called there; 40 bytes of it are kept."""
     connection = runtime.connection
     if connection is None or not is_tracing(connection.client):
         yield

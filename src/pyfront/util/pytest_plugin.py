@@ -43,7 +43,7 @@ def shoal_node_shared_options() -> dict[str, Any]:
 
 @pytest.fixture
 def shoal_node(shoal_node_options: dict[str, Any]) -> Iterator[ModuleType]:
-    """A fresh node, for one test."""
+    """A fresh node, for one test, started with `shoal_node_options` -> the module `shoal`, connected."""
     shared = _shared[-1] if _shared else None
     if shared is not None:
         _end()
@@ -55,7 +55,7 @@ def shoal_node(shoal_node_options: dict[str, Any]) -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="session")
 def shoal_node_shared(shoal_node_shared_options: dict[str, Any]) -> Iterator[ModuleType]:
-    """One node, for all tests that take it."""
+    """One node, for all tests that take it, started with `shoal_node_shared_options` -> the module, connected."""
     with _node(shoal_node_shared_options):
         _shared.append(shoal_node_shared_options)
         try:

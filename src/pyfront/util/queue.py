@@ -26,6 +26,8 @@ from shoal.api import get, kill, remote, wait
 
 T = TypeVar("T")
 
+__all__ = ["Empty", "Full", "Queue"]
+
 MOST_CALLS = 2**31 - 1  # in flight: those that wait must not keep out the ones that they wait for
 
 
@@ -41,9 +43,10 @@ class Queue(Generic[T]):
     """A first-in, first-out queue. It can be passed to tasks and actors; it ends when the last copy is gone."""
 
     def __init__(self, maxsize: int = 0, actor_options: Mapping[str, Any] | None = None) -> None:
-        """`maxsize`: items at most; zero or less: any number. `actor_options`: of the actor, e.g. `{"name": "jobs"}`.
+        """`maxsize`: items at most; zero, the default, or less: any number. `actor_options`: of the actor, as of
+        `shoal.remote` for classes, e.g. `{"name": "jobs"}`.
 
-        Raises TypeError, and what `.options()` of an actor's class raises."""
+        Raises TypeError for a `maxsize` that is no number, and what `.options()` of an actor's class raises."""
         if isinstance(maxsize, bool) or not isinstance(maxsize, int):
             raise TypeError(f"maxsize must be a whole number, not {maxsize!r}")
         self.maxsize = maxsize
@@ -75,7 +78,7 @@ class Queue(Generic[T]):
     # -- putting
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
-        """Put an item in, waiting for room if `block`, at most `timeout` seconds (None: without limit).
+        """Put `item` in, waiting for room if `block`, at most `timeout` seconds (None, the default: any time).
 
         A ref goes in as its value, once that is there; a list of refs as it is. Raises Full, ValueError for a negative
         `timeout`, SerializationError, ActorDiedError if the queue was shut down."""
@@ -83,16 +86,18 @@ class Queue(Generic[T]):
             raise Full(f"the queue has no room; it takes {self.maxsize} items")
 
     async def put_async(self, item: T, block: bool = True, timeout: float | None = None) -> None:
-        """As `put`, for coroutines. Cancelling it does not take the item back."""
+        """As `put`, for coroutines: `item`, `block` and `timeout` are the same, and the errors.
+
+        Cancelling it does not take the item back."""
         if not await self.actor.put.remote(item, _patience(block, timeout)):
             raise Full(f"the queue has no room; it takes {self.maxsize} items")
 
     def put_nowait(self, item: T) -> None:
-        """Put an item in now. Raises Full."""
+        """Put `item` in now. Raises Full, and what `put` raises."""
         self.put(item, block=False)
 
     def put_nowait_batch(self, items: Iterable[T]) -> None:
-        """Put several items in now, in their order: all of them, or none. Raises Full, TypeError."""
+        """Put several `items` in now, in their order: all of them, or none. Raises Full, TypeError for no iterable."""
         if not isinstance(items, Iterable):
             raise TypeError(f"put_nowait_batch takes a list of items, not {type(items).__name__}")
         batch = list(items)
@@ -102,7 +107,7 @@ class Queue(Generic[T]):
     # -- getting
 
     def get(self, block: bool = True, timeout: float | None = None) -> T:
-        """Take the oldest item, waiting for one if `block`, at most `timeout` seconds (None: without limit).
+        """Take the oldest item, waiting for one if `block`, at most `timeout` seconds (None, the default: any time).
 
         Raises Empty, ValueError for a negative `timeout`, ActorDiedError if the queue was shut down."""
         token = _next_token()
@@ -115,7 +120,7 @@ class Queue(Generic[T]):
         return _item_of(found)
 
     async def get_async(self, block: bool = True, timeout: float | None = None) -> T:
-        """As `get`, for coroutines. Cancelling it loses no item."""
+        """As `get`, for coroutines: `block` and `timeout` are the same, and the errors. Cancelling it loses no item."""
         token = _next_token()
         ref = self.actor.get.remote(_patience(block, timeout), token)
         try:
@@ -130,7 +135,8 @@ class Queue(Generic[T]):
         return self.get(block=False)
 
     def get_nowait_batch(self, num_items: int) -> list[T]:
-        """Take so many items, in their order. Raises Empty if there are fewer, TypeError, ValueError."""
+        """Take `num_items` items, in their order. Raises Empty if there are fewer, TypeError for no whole number,
+        ValueError for one below zero."""
         if isinstance(num_items, bool) or not isinstance(num_items, int):
             raise TypeError(f"num_items must be a whole number, not {num_items!r}")
         if num_items < 0:
@@ -145,7 +151,8 @@ class Queue(Generic[T]):
     def shutdown(self, force: bool = False, grace_period_s: float = 5) -> None:
         """End the queue; what is in it is lost, and whoever waits gets ActorDiedError. Repeating it has no effect.
 
-        `force`: without letting calls before this one end. `grace_period_s`: seconds to wait for those."""
+        `force`: without letting calls before this one end; default no. `grace_period_s`: seconds to wait for those;
+        default 5."""
         if not force:
             wait([self.actor.close.remote()], timeout=grace_period_s)
         kill(self.actor)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from shoal._core._node import Client, Task
-from shoal.actor_exit import ActorExit
+from shoal.actor_exit import CONSTRUCTOR_FAILED, ActorExit
 from shoal.errors import ActorDiedError
 from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
@@ -32,6 +32,7 @@ class Creation(NamedTuple):
     arguments: Callable[[], tuple[list[Any], dict[str, Any]]]
     done: Callable[[], None]  # tells the daemon
     lease: Mapping[str, int]
+    resume: Callable[[ActorState], None] | None = None  # brings its state back, once it is constructed
 
 
 class ActorState:
@@ -71,6 +72,11 @@ class ActorState:
     def name_of(self, task: Task) -> str:
         """How errors and output call the task, e.g. `Counter.increment`."""
         return f"{self.class_name}.{self._names.get(task.key, 'a method')}"
+
+    @property
+    def instance(self) -> Any:
+        """The user's object; None before its constructor has run."""
+        return self._instance
 
     def group_of(self, task: Task) -> str | None:
         """The concurrency group that the call is to run in; None: the one of those that name none."""
@@ -134,7 +140,7 @@ class ActorState:
             payload = self._outcomes.payload(name, error, frames)
             # The daemon tells every later caller, and holds no refs.
             told = self._outcomes.payload(name, error, frames, is_on_its_own=True) if payload.refs else payload
-            self._end("its constructor failed", told.data)
+            self._end(CONSTRUCTOR_FAILED, told.data)
             self._outcomes.failed(task, payload)
         elif isinstance(error, SystemExit):
             reason = _exit_text(name, error)
@@ -152,18 +158,27 @@ class ActorState:
         self._instance = cls(*args, **kwargs)
 
     def _construct_again(self, creation: Creation) -> None:
-        name = f"{self.class_name}.__init__"
+        name, reason = f"{self.class_name}.__init__", "its constructor failed when it was restarted"
         self._accelerators.show(creation.lease)
         try:
             args, kwargs = creation.arguments()
             self._construct(*args, **kwargs)
+            if creation.resume is not None:
+                name, reason = f"{self.class_name}.restore", "its state could not be brought back when it was restarted"
+                creation.resume(self)
         except BaseException as error:
             told = error if self._allowance is None else self._allowance.explain(error, name)
             payload = self._outcomes.payload(name, told, 1 + CONSTRUCTOR_FRAMES, is_on_its_own=True)
-            self._end("its constructor failed when it was restarted", payload.data, is_final=False)
+            self._end(reason, payload.data, is_final=False)
             let_go(error)
         else:
             creation.done()
+
+    def checkpoint_failed(self, error: BaseException) -> None:
+        """Its `checkpoint` has raised: it ends, for its state cannot be kept any more."""
+        payload = self._outcomes.payload(f"{self.class_name}.checkpoint", error, 1, is_on_its_own=True)
+        self._end("its checkpoint() failed", payload.data)
+        let_go(error)
 
     def _end(self, reason: str, payload: bytes = b"", *, is_final: bool = True) -> None:
         self.is_over = True

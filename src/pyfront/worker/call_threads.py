@@ -53,3 +53,11 @@ def run_overlapping(client: Client, state: ActorState, task: Task) -> None:
         run_call(client, state, task, name)
     finally:
         overlapping.set(None)
+
+
+def construct(client: Client, state: ActorState) -> list[Task]:
+    """Have the constructor run, alone: nothing may run before it has -> calls that came earlier."""
+    waiting = state.wait_for_constructor(client)
+    if waiting:
+        run_overlapping(client, state, waiting.pop(0))
+    return waiting

@@ -29,6 +29,8 @@ from shoal.worker.lanes import Lanes
 from shoal.worker.outcome import Outcomes
 from shoal.worker.streams import flush_output, name_output
 
+Step = Callable[[ActorState], None]
+
 
 def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None:
     """Run tasks, or be one actor; returns when the process should exit with code 0."""
@@ -68,7 +70,10 @@ def _name_of_running() -> str:
 
 def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, allowance: Allowance) -> None:
     client = runtime.client
-    serve = _host(runtime, order)
+    creation = _creation_of(runtime, order)
+    serve, resume = _host(runtime, order)
+    if creation is not None:
+        creation = creation._replace(resume=resume)
     limit = client.memory_limit(order.class_id)
     if limit:
         allowance.begin(limit)  # for good: the constructor counts, and what it leaves
@@ -85,7 +90,7 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, a
         calls=runtime.calls,
         accelerators=accelerators,
         allowance=allowance if limit else None,
-        creation=_creation_of(runtime, order),
+        creation=creation,
     )
     serve(state)
     state.wait_until_told()
@@ -109,8 +114,10 @@ def _value(client: Client, argument: Any) -> Any:
     return client.get(argument) if type(argument) is ObjectRef else argument
 
 
-def _host(runtime: Runtime, order: ActorOrder) -> Callable[[ActorState], None]:
-    """What runs the actor's calls, with all that it needs imported: it does not count against the actor's memory."""
+def _host(runtime: Runtime, order: ActorOrder) -> tuple[Step, Step | None]:
+    """What runs the actor's calls, with all that it needs imported: it does not count against the actor's memory.
+
+    And what brings the state of a restarted one back, if it has checkpoints."""
     client, max_concurrency = runtime.client, order.max_concurrency
     if order.is_async:
         from shoal.asyncio_bridge import bridge_of
@@ -119,16 +126,22 @@ def _host(runtime: Runtime, order: ActorOrder) -> Callable[[ActorState], None]:
 
         bridge = bridge_of(runtime)
         lanes = Lanes(max_concurrency, order.concurrency_groups) if order.concurrency_groups else None
-        return lambda state: run_loop(bridge, AsyncHost(client, state, bridge, max_concurrency, lanes).serve())
+        return lambda state: run_loop(bridge, AsyncHost(client, state, bridge, max_concurrency, lanes).serve()), None
     if order.concurrency_groups:
         from shoal.worker.lane_host import LaneHost
 
         lanes = Lanes(max_concurrency, order.concurrency_groups)
-        return lambda state: LaneHost(client, state, lanes).serve()
+        return lambda state: LaneHost(client, state, lanes).serve(), None
     if max_concurrency > 1:
         from shoal.worker.thread_host import ThreadHost
 
-        return lambda state: ThreadHost(client, state, max_concurrency).serve()
+        return lambda state: ThreadHost(client, state, max_concurrency).serve(), None
+    if order.checkpoint_every:
+        from shoal.worker.checkpoints import Checkpoints
+        from shoal.worker.logged_host import serve_with_checkpoints
+
+        checkpoints = Checkpoints(client, runtime.calls, order.class_id, order.checkpoint_every)
+        return lambda state: serve_with_checkpoints(client, state, checkpoints), checkpoints.resume
     from shoal.worker.sync_host import serve_one_at_a_time
 
-    return lambda state: serve_one_at_a_time(client, state)
+    return lambda state: serve_one_at_a_time(client, state), None

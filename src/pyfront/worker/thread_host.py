@@ -11,7 +11,7 @@ import threading
 
 from shoal._core._node import Client, Task
 from shoal.worker.actor_state import ActorState
-from shoal.worker.call_threads import CallThreads, run_overlapping
+from shoal.worker.call_threads import CallThreads, construct, run_overlapping
 
 
 class ThreadHost:
@@ -26,11 +26,7 @@ class ThreadHost:
 
     def serve(self) -> None:
         """Run the actor's calls until it ends by itself, or nobody can call any more and the last call has ended."""
-        waiting = self._state.wait_for_constructor(self._client)
-        if waiting:
-            first = waiting.pop(0)  # alone: nothing may run before the constructor has
-            run_overlapping(self._client, self._state, first)
-        for task in waiting:
+        for task in construct(self._client, self._state):
             self._free.acquire()
             self._threads.hand_over(task)
         while True:

@@ -78,6 +78,12 @@ extern const xp_scenario restart_beside_end;
 extern const xp_scenario restart_killed_running;
 extern const xp_scenario restart_killed_stalled;
 extern const xp_scenario restart_killed_caller;
+/* call_logs.c */
+extern const xp_scenario call_log_killed;
+extern const xp_scenario call_log_killed_in_the_cut;
+extern const xp_scenario call_log_closed;
+extern const xp_scenario call_log_closed_in_the_cut;
+extern const xp_scenario call_log_cancelled;
 /* streams.c */
 extern const xp_scenario stream_taken;
 extern const xp_scenario stream_dropped;

@@ -11,6 +11,7 @@ import pytest
 from shoal.node.actors import MAX_RECORD_BYTES, Actors
 from shoal.node.deaths import Deaths, actor_key
 from shoal.node.refusal import Refusal
+from shoal.protocol.checkpoint import Checkpoint
 from shoal.protocol.messages import CreateActor, Death, Refused
 from shoal.protocol.orders import ActorOrder
 from shoal.protocol.places import Place
@@ -351,3 +352,34 @@ def test_a_removed_group_ends_its_actors_and_no_others(scene: Scene) -> None:
     assert [actor.order.class_id for actor in scene.actors] == [other]
     for class_id in (queued, running):
         assert asyncio.run(scene.deaths.describe(actor_key(class_id))).is_of_group
+
+
+def test_only_the_process_that_is_the_actor_saves_its_checkpoint() -> None:
+    scene = Scene()
+    class_id = scene.create(max_restarts=-1)
+    scene.actors.register_handle(class_id, 8, 1)
+    first: Any = scene.started[-1]
+    assert scene.actors.save_checkpoint(class_id, first, Checkpoint(20, 1, 6))
+    assert scene.actors.save_checkpoint(class_id, first, Checkpoint(21, 1, 12))
+    assert scene.actors.checkpoint_of(class_id) == Checkpoint(21, 1, 12)
+    assert scene.core.held == [(21, 1)]  # and the one before is let go of
+    scene.actors.process_ended(first)
+    assert not scene.actors.save_checkpoint(class_id, first, Checkpoint(22, 1, 18))
+    assert not scene.actors.save_checkpoint(class_id, None, Checkpoint(22, 1, 18))
+    assert scene.actors.checkpoint_of(class_id) == Checkpoint(21, 1, 12)
+    second: Any = scene.started[-1]
+    assert second is not first
+    assert scene.actors.save_checkpoint(class_id, second, Checkpoint(23, 1, 14))
+    scene.actors.end(class_id, "done")
+    scene.actors.process_ended(second)
+    assert scene.core.held == []
+    assert scene.actors.checkpoint_of(class_id) is None
+
+
+def test_a_checkpoint_that_is_gone_is_not_taken() -> None:
+    scene = Scene()
+    class_id = scene.create(max_restarts=-1)
+    process: Any = scene.started[-1]
+    scene.core.hold = lambda index, generation: False  # type: ignore[method-assign]
+    assert not scene.actors.save_checkpoint(class_id, process, Checkpoint(20, 1, 6))
+    assert scene.actors.checkpoint_of(class_id) is None

@@ -3,10 +3,14 @@
 
 from types import ModuleType
 
-from shoal.util.state import get_node, list_nodes
+from tests.util.waiting import eventually
+
+from shoal.util.state import get_node, list_nodes, list_workers
 
 
 def test_the_node_of_this_process(shoal_node: ModuleType) -> None:
+    idle = [("worker_type", "=", "WORKER"), ("state", "=", "IDLE")]
+    eventually(lambda: len(list_workers(filters=idle)) == 2)  # nobody comes or goes between two looks
     (row,) = list_nodes(detail=True)
     assert row.node_id == shoal_node.nodes()[0]["NodeID"]
     assert (row.state, row.is_head_node, row.resources_total["CPU"]) == ("ALIVE", True, 2.0)

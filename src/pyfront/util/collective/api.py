@@ -47,9 +47,16 @@ def init_collective_group(
 ) -> None:
     """Be rank `rank` of a new group of `world_size` processes of this job; wait until all of them have come.
 
-    Actors, tasks and drivers may be ranks. `backend`: "shm"; "gloo" is taken for it, "nccl" refused. `timeout`: seconds
-    that this rank waits for others, here and in each operation, default 1,800; `gloo_timeout`, in milliseconds, is
-    Ray's name for it."""
+    Actors, tasks and drivers may be ranks: 0 to `world_size - 1`, at most 256 of them.
+
+    - `backend`: "shm", the default; "gloo" is taken for it, "nccl" refused.
+    - `group_name`: what operations call the group; default "default".
+    - `timeout`: seconds that this rank waits for others, here and in each operation; default 1,800.
+    - `gloo_timeout`: Ray's name for it, in milliseconds.
+
+    Raises CollectiveTimeoutError if a rank does not come; CollectiveRankDiedError; CollectiveError if this process is
+    in a group of this name, another process is this rank, or rank 0 gave another `world_size`; TypeError, ValueError
+    for arguments that cannot be meant."""
     check_backend(backend)
     _check_name(group_name)
     _check_place(world_size, rank)
@@ -75,10 +82,14 @@ def create_collective_group(
     *,
     timeout: float | None = None,
 ) -> None:
-    """Make actors the ranks of a group, from outside: each joins when it first calls an operation of the group.
+    """Make `actors` the ranks of a group, from outside: each joins when it first calls an operation of the group.
 
-    `ranks`: of the actors, in their order. `destroy_collective_group` here takes the declaration back, and in each
-    actor ends its share. Other arguments as in `init_collective_group`."""
+    - `world_size`: how many they are.
+    - `ranks`: of the actors, in their order: 0 to `world_size - 1`, each once.
+    - `backend`, `group_name`, `timeout`, `gloo_timeout`: as of `init_collective_group`.
+
+    `destroy_collective_group` here takes the declaration back, and in each actor ends its share. Raises TypeError and
+    ValueError for arguments that do not fit together, CollectiveError if a group of this name is declared already."""
     check_backend(backend)
     _check_name(group_name)
     handles = list(actors)
@@ -97,7 +108,7 @@ def create_collective_group(
 
 
 def destroy_collective_group(group_name: str = DEFAULT_GROUP) -> None:
-    """Leave a group: ranks that wait for this one get CollectiveError. Of no group: no effect."""
+    """Leave the group `group_name`: ranks that wait for this one get CollectiveError. Of no group: no effect."""
     here = runtime.current()
     group = _find(here, group_name)
     if group is not None:
@@ -108,18 +119,18 @@ def destroy_collective_group(group_name: str = DEFAULT_GROUP) -> None:
 
 
 def is_group_initialized(group_name: str = DEFAULT_GROUP) -> bool:
-    """Whether this process is in the group."""
+    """Whether this process is in the group `group_name`."""
     return runtime.connection is not None and _find(runtime.connection, group_name) is not None
 
 
 def get_rank(group_name: str = DEFAULT_GROUP) -> int:
-    """This process's rank; -1 if it is not in the group."""
+    """This process's rank in the group `group_name`; -1 if it is not in it."""
     group = _find(runtime.connection, group_name) if runtime.connection is not None else None
     return -1 if group is None else group.rank
 
 
 def get_collective_group_size(group_name: str = DEFAULT_GROUP) -> int:
-    """How many ranks the group has; -1 if this process is not in it."""
+    """How many ranks the group `group_name` has; -1 if this process is not in it."""
     group = _find(runtime.connection, group_name) if runtime.connection is not None else None
     return -1 if group is None else group.world_size
 
@@ -128,14 +139,18 @@ def get_collective_group_size(group_name: str = DEFAULT_GROUP) -> int:
 
 
 def allreduce(tensor: Any, group_name: str = DEFAULT_GROUP, op: ReduceOp = ReduceOp.SUM) -> None:
-    """Reduce the tensors of all ranks; each rank's tensor becomes the result, the same bits in all."""
+    """Reduce the tensors of all ranks of `group_name` by `op`; each `tensor` becomes the result, the same bits in all.
+
+    Raises as the head of this module says."""
     check_op(op)
     group = _group(group_name)
     group.do(group.operations.allreduce, as_array(tensor, is_written=True), op)
 
 
 def reduce(tensor: Any, dst_rank: int = 0, group_name: str = DEFAULT_GROUP, op: ReduceOp = ReduceOp.SUM) -> None:
-    """Reduce the tensors of all ranks; that of `dst_rank` becomes the result, the others stay."""
+    """Reduce the tensors of all ranks of `group_name` by `op`; the `tensor` of `dst_rank` becomes the result.
+
+    The others stay. Raises as the head of this module says."""
     check_op(op)
     group = _group(group_name)
     _check_rank(group, "dst_rank", dst_rank)
@@ -143,14 +158,18 @@ def reduce(tensor: Any, dst_rank: int = 0, group_name: str = DEFAULT_GROUP, op: 
 
 
 def broadcast(tensor: Any, src_rank: int = 0, group_name: str = DEFAULT_GROUP) -> None:
-    """Every rank's tensor becomes what that of `src_rank` is."""
+    """Every rank's `tensor` becomes what that of `src_rank` is, in the group `group_name`.
+
+    Raises as the head of this module says."""
     group = _group(group_name)
     _check_rank(group, "src_rank", src_rank)
     group.do(group.operations.broadcast, as_array(tensor, is_written=group.rank != src_rank), src_rank)
 
 
 def allgather(tensor_list: Sequence[Any], tensor: Any, group_name: str = DEFAULT_GROUP) -> None:
-    """The tensors of `tensor_list`, one for each rank, become the ranks' `tensor`s."""
+    """The tensors of `tensor_list`, one for each rank of `group_name`, become what the ranks give as `tensor`.
+
+    Raises as the head of this module says."""
     group = _group(group_name)
     array = as_array(tensor, is_written=False)
     group.do(group.operations.allgather, as_arrays(tensor_list, group.world_size, array, is_written=True), array)
@@ -159,7 +178,9 @@ def allgather(tensor_list: Sequence[Any], tensor: Any, group_name: str = DEFAULT
 def reducescatter(
     tensor: Any, tensor_list: Sequence[Any], group_name: str = DEFAULT_GROUP, op: ReduceOp = ReduceOp.SUM
 ) -> None:
-    """Reduce the lists of all ranks, tensor by tensor; rank r's `tensor` becomes the r-th result."""
+    """Reduce the `tensor_list` of all ranks of `group_name` by `op`, tensor by tensor.
+
+    The `tensor` of rank r becomes the r-th result. Raises as the head of this module says."""
     check_op(op)
     group = _group(group_name)
     array = as_array(tensor, is_written=True)
@@ -168,7 +189,7 @@ def reducescatter(
 
 
 def barrier(group_name: str = DEFAULT_GROUP) -> None:
-    """Wait until every rank has called it."""
+    """Wait until every rank of `group_name` has called it. Raises as the head of this module says."""
     group = _group(group_name)
     group.do(group.operations.barrier)
 
@@ -177,14 +198,18 @@ def barrier(group_name: str = DEFAULT_GROUP) -> None:
 
 
 def send(tensor: Any, dst_rank: int, group_name: str = DEFAULT_GROUP) -> None:
-    """Send a tensor to a rank, and wait until it has taken it with `recv`."""
+    """Send `tensor` to rank `dst_rank` of `group_name`, and wait until it has taken it with `recv`.
+
+    Raises as the head of this module says."""
     group = _group(group_name)
     _check_other(group, "dst_rank", dst_rank)
     group.do(group.operations.send, as_array(tensor, is_written=False), dst_rank)
 
 
 def recv(tensor: Any, src_rank: int, group_name: str = DEFAULT_GROUP) -> None:
-    """Take the next tensor that a rank sends to this one; `tensor`, of the same type and shape, becomes it."""
+    """Take the next tensor that rank `src_rank` of `group_name` sends to this one.
+
+    `tensor`, of the same type and shape, becomes it. Raises as the head of this module says."""
     group = _group(group_name)
     _check_other(group, "src_rank", src_rank)
     group.do(group.operations.recv, as_array(tensor, is_written=True), src_rank)

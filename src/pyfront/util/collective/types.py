@@ -18,7 +18,7 @@ class ReduceOp(Enum):
 
 
 class Backend:
-    """Names of backends."""
+    """Names of backends, as `init_collective_group` takes them."""
 
     SHM = "shm"
     GLOO = "gloo"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -27,19 +28,26 @@ RESERVED_TAG = "le"  # the label of a histogram's buckets
 _values = reporter.values
 
 
-class Metric:
-    """Base of the three kinds. Several objects of one name are one metric. It can be passed to tasks and actors."""
+class Metric(ABC):
+    """Base of Counter, Gauge and Histogram. Several objects of one name are one metric. It can be passed to tasks and
+    actors."""
 
     KIND = ""
 
     def __init__(self, name: str, description: str = "", tag_keys: Sequence[str] | None = None) -> None:
+        """Define the metric.
+
+        - `name`: letters, digits, underscores and colons; not beginning with "shoal_".
+        - `description`: what Prometheus shows with it; default nothing.
+        - `tag_keys`: names of the tags that each update gives values to; default none.
+
+        Raises TypeError or ValueError for what Prometheus would not take, ValueError for a name that this process has
+        defined otherwise."""
         self._define(name, description, tag_keys, ())
 
     def _define(
         self, name: str, description: str, tag_keys: Sequence[str] | None, boundaries: tuple[float, ...]
     ) -> None:
-        if not self.KIND:
-            raise TypeError("Metric is the base of Counter, Gauge and Histogram: use one of those")
         _check_name(name)
         if not isinstance(description, str):
             raise TypeError(f"description must be a string, not {description!r}")
@@ -52,9 +60,9 @@ class Metric:
         self._has_warned = False
 
     def set_default_tags(self, default_tags: Mapping[str, str]) -> Metric:
-        """Tags of each update that does not give them itself -> this metric. Replaces what was set before.
+        """Give `default_tags` to each update that does not give them itself -> this metric. Replaces earlier ones.
 
-        Raises TypeError for what is no string, ValueError for tags that `tag_keys` does not name."""
+        Raises TypeError for a value that is no string, ValueError for tags that `tag_keys` does not name."""
         _check_tags(self._definition, default_tags)
         self._default_tags = dict(default_tags)
         keys = self._definition.tag_keys
@@ -72,9 +80,9 @@ class Metric:
             "default_tags": dict(self._default_tags),
         }
 
+    @abstractmethod
     def record(self, value: float, tags: Mapping[str, str] | None = None) -> None:
-        """The same as `inc`, `set` or `observe`."""
-        raise NotImplementedError
+        """Update it: `inc`, `set` or `observe` of `value` with `tags`, whichever the kind has. Raises the same."""
 
     def _key(self, tags: Mapping[str, str] | None) -> Tags:
         if not tags and self._default is not None:
@@ -113,7 +121,11 @@ class Counter(Metric):
     KIND = Definition.COUNTER
 
     def inc(self, value: float = 1.0, tags: Mapping[str, str] | None = None) -> None:
-        """Add `value`, which must be above zero. Raises ValueError, TypeError."""
+        """Add `value`, which must be above zero; default 1. `tags`: values of the tags, by key; default those of
+        `set_default_tags`.
+
+        Raises TypeError for what is no number or no string, ValueError for a number that is not above zero, for a tag
+        that is missing and for one that `tag_keys` does not name."""
         if not _number(value) > 0 or value == math.inf:
             raise ValueError(f"a counter can only grow: value must be above zero, not {value!r}")
         if not _values.add(self._cells, self._key(tags), value):
@@ -129,7 +141,10 @@ class Gauge(Metric):
     KIND = Definition.GAUGE
 
     def set(self, value: float, tags: Mapping[str, str] | None = None) -> None:
-        """Raises TypeError for what is no number, ValueError for bad tags."""
+        """Make `value` what it is. `tags`: values of the tags, by key; default those of `set_default_tags`.
+
+        Raises TypeError for what is no number or no string, ValueError for a tag that is missing and for one that
+        `tag_keys` does not name."""
         if not _values.set(self._cells, self._key(tags), float(_number(value))):
             self._full()
 
@@ -149,7 +164,10 @@ class Histogram(Metric):
         boundaries: Sequence[float] | None = None,
         tag_keys: Sequence[str] | None = None,
     ) -> None:
-        """`boundaries`: the upper limits of the buckets, above zero and growing; a last bucket has no limit."""
+        """As of Metric, for `name`, `description` and `tag_keys`. `boundaries`: the upper limits of the buckets, above
+        zero and growing; a last bucket has no limit.
+
+        Raises ValueError without `boundaries` and for bad ones, else what a Metric raises."""
         self._define(name, description, tag_keys, _checked_boundaries(name, boundaries))
 
     @property
@@ -157,7 +175,10 @@ class Histogram(Metric):
         return {**super().info, "boundaries": list(self._definition.boundaries)}
 
     def observe(self, value: float, tags: Mapping[str, str] | None = None) -> None:
-        """Raises TypeError for what is no number, ValueError for NaN and for bad tags."""
+        """Count `value` in its bucket. `tags`: values of the tags, by key; default those of `set_default_tags`.
+
+        Raises TypeError for what is no number or no string, ValueError for NaN, for a tag that is missing and for one
+        that `tag_keys` does not name."""
         if math.isnan(_number(value)):
             raise ValueError("NaN falls into no bucket")
         if not _values.observe(self._cells, self._key(tags), value, self._definition.boundaries):

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The functions of `shoal.util.state`: each looks at a node once and returns what it saw.
 
-All take the same arguments. `address`: a node's folder, "auto" for this user's newest node, or None for the one that
-this process is connected to, else `SHOAL_ADDRESS`, else "auto". `timeout`: seconds to wait for the daemon's names. They
-raise NodeNotFoundError, and warn with IncompleteStateWarning when the daemon does not answer. Those that list take
-`filters`, tuples of a field, "=" or "!=", and a value; `limit`, the most rows; `detail`, whether to fill the rows'
-details; they raise ValueError for a filter or limit that cannot be meant.
+All take the same arguments.
+
+- `address`: a node's folder, "auto" for this user's newest node, or None, the default, for the one that this process is
+  connected to, else `SHOAL_ADDRESS`, else "auto".
+- `timeout`: seconds to wait for the daemon's names; default 3.
+- `filters`, of those that list: tuples of a field, "=" or "!=", and a value, which a row must match all; default none.
+- `limit`: the most rows; default 100.
+- `detail`: whether to fill the rows' details; default no.
+
+All raise NodeNotFoundError, and warn with IncompleteStateWarning when the daemon does not answer; those that list raise
+ValueError for a filter or limit that cannot be meant.
 """
 
 from __future__ import annotations
@@ -93,7 +99,10 @@ def list_tasks(
     timeout: float = ANSWER_TIMEOUT_S,
     detail: bool = False,
 ) -> list[TaskState]:
-    """Tasks and actor calls that wait or run."""
+    """Tasks and actor calls that wait or run.
+
+    Of the node at `address`, those that match all `filters`, at most `limit` of them, with details if `detail`;
+    `timeout`: seconds to wait for the daemon. Raises NodeNotFoundError, ValueError for a bad filter or limit."""
     return _list(TASKS, address, filters, limit, timeout, detail)
 
 
@@ -104,7 +113,10 @@ def list_actors(
     timeout: float = ANSWER_TIMEOUT_S,
     detail: bool = False,
 ) -> list[ActorState]:
-    """Actors that live or wait to, and those that ended last."""
+    """Actors that live or wait to, and those that ended last.
+
+    Of the node at `address`, those that match all `filters`, at most `limit` of them, with details if `detail`;
+    `timeout`: seconds to wait for the daemon. Raises NodeNotFoundError, ValueError for a bad filter or limit."""
     return _list(ACTORS, address, filters, limit, timeout, detail)
 
 
@@ -115,7 +127,10 @@ def list_objects(
     timeout: float = ANSWER_TIMEOUT_S,
     detail: bool = False,
 ) -> list[ObjectState]:
-    """Values, errors and promises that somebody refers to."""
+    """Values, errors and promises that somebody refers to.
+
+    Of the node at `address`, those that match all `filters`, at most `limit` of them, with details if `detail`;
+    `timeout`: seconds to wait for the daemon. Raises NodeNotFoundError, ValueError for a bad filter or limit."""
     return _list(OBJECTS, address, filters, limit, timeout, detail)
 
 
@@ -126,7 +141,10 @@ def list_workers(
     timeout: float = ANSWER_TIMEOUT_S,
     detail: bool = False,
 ) -> list[WorkerState]:
-    """Processes of the node, drivers and the daemon included."""
+    """Processes of the node, drivers and the daemon included.
+
+    Of the node at `address`, those that match all `filters`, at most `limit` of them, with details if `detail`;
+    `timeout`: seconds to wait for the daemon. Raises NodeNotFoundError, ValueError for a bad filter or limit."""
     return _list(WORKERS, address, filters, limit, timeout, detail)
 
 
@@ -137,7 +155,10 @@ def list_nodes(
     timeout: float = ANSWER_TIMEOUT_S,
     detail: bool = False,
 ) -> list[NodeState]:
-    """The node."""
+    """The node.
+
+    Of the node at `address`, those that match all `filters`, at most `limit` of them, with details if `detail`;
+    `timeout`: seconds to wait for the daemon. Raises NodeNotFoundError, ValueError for a bad filter or limit."""
     return _list(NODES, address, filters, limit, timeout, detail)
 
 
@@ -148,7 +169,10 @@ def list_jobs(
     timeout: float = ANSWER_TIMEOUT_S,
     detail: bool = False,
 ) -> list[JobState]:
-    """Drivers, each with what it started."""
+    """Drivers, each with what it started.
+
+    Of the node at `address`, those that match all `filters`, at most `limit` of them, with details if `detail`;
+    `timeout`: seconds to wait for the daemon. Raises NodeNotFoundError, ValueError for a bad filter or limit."""
     return _list(JOBS, address, filters, limit, timeout, detail)
 
 
@@ -159,72 +183,98 @@ def list_placement_groups(
     timeout: float = ANSWER_TIMEOUT_S,
     detail: bool = False,
 ) -> list[PlacementGroupState]:
-    """Placement groups, and those that were removed last."""
+    """Placement groups, and those that were removed last.
+
+    Of the node at `address`, those that match all `filters`, at most `limit` of them, with details if `detail`;
+    `timeout`: seconds to wait for the daemon. Raises NodeNotFoundError, ValueError for a bad filter or limit."""
     return _list(GROUPS, address, filters, limit, timeout, detail)
 
 
 def get_task(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> TaskState | None:
-    """The task of this id, if it waits or runs."""
+    """The task of this `id`, if it waits or runs; else None.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return _get(TASKS, id, address, timeout)
 
 
 def get_actor(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> ActorState | None:
-    """The actor of this id; None if nothing is known of it."""
+    """The actor of this `id`; None if nothing is known of it.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return _get(ACTORS, id, address, timeout)
 
 
 def get_worker(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> WorkerState | None:
-    """The process of this id."""
+    """The process of this `id`; None if there is none.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return _get(WORKERS, id, address, timeout)
 
 
 def get_node(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> NodeState | None:
-    """The node of this id."""
+    """The node of this `id`; None if it is another one.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return _get(NODES, id, address, timeout)
 
 
 def get_job(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> JobState | None:
-    """The job of this id, if it runs."""
+    """The job of this `id`, if it runs; else None.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return _get(JOBS, id, address, timeout)
 
 
 def get_placement_group(
     id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S
 ) -> PlacementGroupState | None:
-    """The placement group of this id; None if nothing is known of it."""
+    """The placement group of this `id`; None if nothing is known of it.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return _get(GROUPS, id, address, timeout)
 
 
 def get_objects(id: str, address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> list[ObjectState]:
-    """The object of this id, with its details; an empty list if nobody refers to it."""
+    """The object of this `id`, with its details, in a list; an empty one if nobody refers to it.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     found = _get(OBJECTS, id, address, timeout)
     return [] if found is None else [found]
 
 
 def summarize_tasks(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
-    """By name, how many tasks are in which state: `result["cluster"]["summary"][name]["state_counts"]`."""
+    """By name, how many tasks are in which state: `result["cluster"]["summary"][name]["state_counts"]`.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return {"cluster": task_summary(_look(TASKS, address, timeout))}
 
 
 def summarize_actors(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
-    """By class, how many actors are in which state."""
+    """By class, how many actors are in which state.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return {"cluster": actor_summary(_look(ACTORS, address, timeout))}
 
 
 def summarize_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
-    """By the process that made them, how many objects of how many megabytes there are."""
+    """By the process that made them, how many objects of how many megabytes there are.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return {"cluster": object_summary(_look(OBJECTS, address, timeout))}
 
 
 def summarize_placement_groups(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
-    """By strategy, how many placement groups are in which state."""
+    """By strategy, how many placement groups are in which state.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     return {"cluster": placement_group_summary(_look(GROUPS, address, timeout))}
 
 
 def list_held_objects(address: str | None = None, timeout: float = ANSWER_TIMEOUT_S) -> list[HeldObject]:
     """Every object, with who holds it: processes, views, arguments of tasks, other objects; and with the line that made
-    it,
-    if the node was started with `record_lines=True`."""
+    it, if the node was started with `record_lines=True`.
+
+    `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
     with opened(address) as source:
         snapshot = source.snapshot(*OBJECTS.parts, timeout_s=timeout)
         holdings = source.ask(DescribeHoldings(), timeout)
@@ -241,8 +291,12 @@ def why(
 ) -> list[Reason]:
     """Why something does not move: who waits for what, down to the missing object, resource, dead actor or full store.
 
-    `target`: a ref, a handle, an id or the beginning of one, a name of a task or actor, or a pid. None: whatever waits.
-    Empty if there is nothing of that name, or nothing waits.
+    - `target`: a ref, a handle, an id or the beginning of one, a name of a task or actor, or a pid. None, the default:
+      whatever waits.
+    - `address`: the node.
+    - `timeout`: seconds to wait for its daemon.
+
+    Empty if there is nothing of that name, or nothing waits. Raises NodeNotFoundError.
     """
     if isinstance(target, ActorHandle):
         target = actor_id(connected().root, target._shoal_identity.class_id)

@@ -19,7 +19,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """REFERENCE: a process has references to it. VIEW: a process has a view of its bytes. ARGUMENT: a task that waits
     or runs was given it. CONTAINER: the value of another object names it. EXPORT: its reference was pickled by hand,
-    which keeps it until the job ends."""
+    which keeps it until the job ends. CHECKPOINT: an actor's call after its last checkpoint was given it."""
     name: str
     """The process, task or object, as people call it."""
     id: str | None
@@ -54,6 +54,7 @@ def held_objects(
         counted.setdefault(number, []).append((client, count))
     arguments = _inverted(snapshot.arguments)
     containers = _inverted(snapshot.contents)
+    logged = {task.slot: task for task in snapshot.logged}
     for found in snapshot.objects:
         is_shared = bool(found.owner_flags & core.OWNER_SHARED)
         references = counted.get(found.object, []) if is_shared and holdings is not None else [(found.owner, 1)]
@@ -75,6 +76,8 @@ def held_objects(
         ]
         holders += [
             _argument(snapshot, snapshot.task_by_slot[number], count)
+            if number in snapshot.task_by_slot
+            else _logged(snapshot, logged[number], count)
             for number, count in arguments.get(found.object, {}).items()
         ]
         holders += [
@@ -106,6 +109,11 @@ def _argument(snapshot: Snapshot, task: TaskRecord, count: int) -> Holder:
     pid = _pid(snapshot, task.who) if task.is_held else 0
     name = snapshot.task_name(task) or "a task"
     return Holder(kind="ARGUMENT", name=name, id=task.id.hex(), pid=pid, count=count)
+
+
+def _logged(snapshot: Snapshot, task: TaskRecord, count: int) -> Holder:
+    name = snapshot.task_name(task) or "an actor's call"
+    return Holder(kind="CHECKPOINT", name=name, id=task.id.hex(), pid=0, count=count)
 
 
 def _pid(snapshot: Snapshot, client: int) -> int:

@@ -49,7 +49,7 @@ class Reason(msgspec.Struct, frozen=True):
         return self.kind == "circle" or any(reason.is_circle for reason in self.because)
 
     def lines(self, indent: str = "") -> Iterator[str]:
-        """As indented text."""
+        """As indented text, line by line, each behind `indent`."""
         yield f"{indent}{self.subject} {self.text}".rstrip()
         for reason in self.because:
             yield from reason.lines(indent + "  ")
@@ -293,12 +293,9 @@ class _Walk:
         if found is not None and found.state == core.CLASS_CLOSED:
             return "belongs to a job that has ended", ()
         demand = _amounts(self._s.resources_of(class_id)) or "a worker"
-        impossible = self._impossible(class_id)
-        if impossible:
-            return f"waits for {demand}", (impossible,)
-        unprepared = self._unprepared(class_id)
-        if unprepared is not None:
-            return "waits for its environment", (unprepared,)
+        obstacle = self._obstacle(class_id, demand)
+        if obstacle is not None:
+            return obstacle
         group = self._s.group_of(class_id)
         if group is not None:
             return f"is queued for {demand} in its placement group", self._all([("group", group.class_id)])
@@ -316,6 +313,14 @@ class _Walk:
             text = f"waits for {_amounts(total_of(row.bundles))}" + (", held by" if holders else "")
             because = holders
         return Reason("group", group_name(row), text, row.id, because)
+
+    def _obstacle(self, class_id: int, demand: str) -> tuple[str, tuple[Reason, ...]] | None:
+        """What keeps calls of a class from running, whatever others hold."""
+        impossible = self._impossible(class_id)
+        if impossible:
+            return f"waits for {demand}", (impossible,)
+        unprepared = self._unprepared(class_id)
+        return None if unprepared is None else ("waits for its environment", (unprepared,))
 
     def _impossible(self, class_id: int) -> Reason | None:
         text = None if self._s.tables is None else self._s.tables.impossible.get(class_id)
@@ -377,12 +382,9 @@ class _Walk:
         taker = s.clients.get(found.taker - 1) if found.taker else None
         if taker is None:
             demand = _amounts(s.resources_of(class_id))
-            impossible = self._impossible(class_id)
-            if impossible:
-                return f"waits for {demand}", (impossible,)
-            unprepared = self._unprepared(class_id)
-            if unprepared is not None:
-                return "waits for its environment", (unprepared,)
+            obstacle = self._obstacle(class_id, demand)
+            if obstacle is not None:
+                return obstacle
             if row.pid or not demand:
                 return "waits for its process, which is starting", ()
             return f"waits for {demand}, held by", self._all(self._holders(class_id))

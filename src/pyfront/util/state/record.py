@@ -27,7 +27,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return getattr(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A field's value; `default` if there is no such field."""
+        """The value of the field `name`; `default` if there is no such field."""
         return getattr(self, name) if name in self.__struct_fields__ else default
 
     def keys(self) -> Iterator[str]:

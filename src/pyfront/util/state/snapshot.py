@@ -29,6 +29,7 @@ class Snapshot:
     """Everything that was looked at. Parts that nobody asked for are empty."""
 
     tasks: Sequence[TaskRecord] = ()
+    logged: Sequence[TaskRecord] = ()  # calls of actors that are over, and kept until the actor's next checkpoint
     objects: Sequence[ObjectRecord] = ()
     waiters: Sequence[WaiterRecord] = ()
     clients: Mapping[int, ClientRecord] = field(default_factory=dict)

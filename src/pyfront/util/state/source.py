@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from shoal import runtime
 from shoal._core import status
-from shoal._core._node import AWAITS_SEVERAL, LOC_INLINE, VALUE_HAS_REFS, Survey
+from shoal._core._node import AWAITS_SEVERAL, LOC_INLINE, TASK_LOGGED, VALUE_HAS_REFS, Survey
 from shoal.config import driver_config
 from shoal.errors import IncompleteStateWarning, NodeDiedError, NodeNotFoundError, NotConnectedError
 from shoal.link import Link, RequestRefused
@@ -98,18 +98,21 @@ class Source:
         clients = {row[0]: ClientRecord(*row) for row in survey.clients()}
         classes = {row[0]: ClassRecord(*row) for row in survey.classes()}
         waiters = scan(survey.waiters, WaiterRecord) if "waiters" in parts else []
-        tasks = scan(survey.tasks, TaskRecord) if "tasks" in parts else []
+        found = scan(survey.tasks, TaskRecord) if "tasks" in parts else []
+        tasks = [task for task in found if task.state != TASK_LOGGED]
+        logged = [task for task in found if task.state == TASK_LOGGED]
         objects = scan(survey.objects, ObjectRecord) if "objects" in parts else []
         if "awaited" in parts:
             objects = _awaited(survey, tasks, list(clients.values()))
         store_claimed, store_limit = survey.store()
         return Snapshot(
             tasks=tasks,
+            logged=logged,
             objects=objects,
             waiters=waiters,
             clients=clients,
             classes=classes,
-            arguments={task.slot: survey.arguments(task.slot) for task in tasks} if "arguments" in parts else {},
+            arguments={task.slot: survey.arguments(task.slot) for task in found} if "arguments" in parts else {},
             contents=_contents(survey, objects) if "contents" in parts else {},
             pins=_pins(survey, objects, list(clients)) if "pins" in parts else {},
             process_states={client.pid: process_state(client.pid) for client in clients.values()},

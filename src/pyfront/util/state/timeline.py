@@ -65,15 +65,15 @@ class ProcessTrace(NamedTuple):
 def timeline(filename: str | None = None, address: str | None = None) -> list[TraceEvent] | None:
     """What the node's processes did, as Chrome trace events: tasks and calls with their phases, submissions, spans.
 
-    `filename`: write them there as JSON, for https://ui.perfetto.dev, and return None; else they are returned. The node
-    must trace: `init(tracing=True)` or `SHOAL_TRACING=1`; else there is nothing, and an IncompleteStateWarning. The
-    last 65,536 events of each driver and worker and 8,192 of each actor are kept. Raises NodeNotFoundError, OSError."""
+    `filename`: write them there as JSON, for https://ui.perfetto.dev, and return None; else they are returned. A node
+    that does not trace has none, and IncompleteStateWarning says so. Raises NodeNotFoundError, OSError."""
     with opened(address) as source:
         traces = list(read_traces(source.folder))
         tables = source.ask(DescribeNode(), ANSWER_TIMEOUT_S)
     if not traces:
         warnings.warn(
-            "this node does not trace: start it with shoal.init(tracing=True) or SHOAL_TRACING=1",
+            "this node does not trace, so its timeline is empty: start it with shoal.init(tracing=True), or the "
+            "program with SHOAL_TRACING=1 in its environment",
             IncompleteStateWarning,
             stacklevel=2,
         )

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What becomes of logged calls, and of those that are about to be, when something ends: the process anywhere, a call by an error,
+ * the class, a job, the memory; and what becomes of what they have called. */
+#include "log_bench.h"
+#include "node/cancel.h"
+
+static log_bench b;
+
+static void begin(void) {
+  log_bench_open(&b);
+}
+
+/* The word of a slot says that the actor has committed it: as a death leaves it, between two stores. */
+static void set_committed(uint32_t slot) {
+  sh_a64 *word = &log_bench_slot(&b, slot)->word;
+  uint64_t now = sh_load_relaxed(word);
+  sh_store_relaxed(word, sh_word(sh_word_generation(now), SH_TASK_COMMITTED, b.actor.index, sh_word_tag(now)));
+}
+
+static uint32_t position_of(uint32_t slot) {
+  return sh_load32_relaxed(&log_bench_slot(&b, slot)->x_position);
+}
+
+/* ---- the process dies ---- */
+
+static void test_the_call_in_flight_runs_again_after_those_of_the_log(void) {
+  sh_ref out[3];
+  begin();
+  out[0] = log_bench_do(&b, 0);
+  out[1] = log_bench_submit(&b, 1);
+  uint32_t slot = log_bench_begin(&b, out[1]);
+  log_bench_restart(&b, 0);
+  log_bench_expect(&b, out, 1);
+  EXPECT_EQ(b.actor.position, 2);
+  EXPECT_EQ(log_bench_run(&b, out[1]), slot);
+  EXPECT_EQ(position_of(slot), 4);
+  out[2] = log_bench_do(&b, 2);
+  log_bench_expect(&b, out, 3);
+  log_bench_restart(&b, 0);
+  log_bench_expect(&b, out, 3);
+  log_bench_close(&b, out, 3);
+}
+
+static void test_a_call_that_fails_with_its_process_is_not_logged(void) {
+  sh_ref out[2];
+  begin();
+  out[0] = log_bench_do(&b, 0);
+  out[1] = log_bench_call(&b, &b.r.driver, &(rig_call){.addend = 1});
+  (void)log_bench_begin(&b, out[1]);
+  log_bench_restart(&b, 0);
+  EXPECT_EQ(rig_error(&b.r.driver, out[1]), SH_ERR_ACTOR_UNAVAILABLE);
+  log_bench_expect(&b, out, 1);
+  EXPECT_EQ(log_bench_live_slots(&b), 1);
+  log_bench_close(&b, out, 2);
+}
+
+/* Before its returns are sealed: the sweep does it, and logs it; that of the last process there may be does not. */
+static void test_a_committed_call_is_logged_by_the_sweep(void) {
+  for (uint32_t last = 0; last < 2; last++) {
+    begin();
+    sh_ref out = log_bench_submit(&b, 6);
+    uint32_t slot = log_bench_begin(&b, out);
+    sh_log_raised(&b.actor, slot);
+    rig_fill(&b.actor, slot, 8);
+    sh_store32_relaxed(&log_bench_slot(&b, slot)->x_made, 7U | SH_MADE_FAILED);
+    set_committed(slot);
+    EXPECT(!rig_is_closed(&b.r.driver, out));
+    if (last)
+      sh_repair_set_restarts(&b.r.d, b.class_id, false, 0);
+    log_bench_restart(&b, 0);
+    EXPECT_EQ(rig_value(&b.r.driver, out), 6);
+    log_bench_expect(&b, &out, !last);
+    if (!last) {
+      EXPECT(sh_log_has_raised(&b.actor, slot));
+      EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot)->x_made),
+                7); /* repeated as it was, not to make it succeed */
+      EXPECT_EQ(b.actor.position, 2);
+    }
+    log_bench_close(&b, &out, 1);
+  }
+}
+
+static void test_a_committed_call_is_not_logged_once_the_class_is_closed(void) {
+  begin();
+  sh_ref out = log_bench_submit(&b, 6);
+  uint32_t slot = log_bench_begin(&b, out);
+  rig_fill(&b.actor, slot, 8);
+  set_committed(slot);
+  log_bench_end(&b);
+  rig_detach(&b.r, &b.actor);
+  EXPECT_EQ(rig_value(&b.r.driver, out), 6);
+  EXPECT_EQ(log_bench_live_slots(&b), 0);
+  log_bench_close(&b, &out, 1);
+}
+
+/* Claimed by the dead process, which had let go of some of them already. */
+static void test_a_death_in_the_cut_leaves_what_the_next_one_cuts(void) {
+  sh_ref out[4], arg;
+  begin();
+  arg = rig_put(&b.r.driver, 40, 1000);
+  for (uint32_t i = 0; i < 4; i++) {
+    out[i] = log_bench_call(&b, &b.r.driver, &(rig_call){.addend = i, .deps = &arg, .n_deps = 1});
+    (void)log_bench_run(&b, out[i]);
+  }
+  sh_ref_drop(&b.r.driver, arg);
+  uint32_t slot[4];
+  for (uint32_t i = 0; i < 4; i++)
+    slot[i] = b.actor.logged[i].slot;
+  sh_log_cut(&b.actor, 2); /* the first: DONE was logged, and the daemon has not read it */
+  set_committed(slot[1]);
+  sh_log_forget(log_bench_slot(&b, slot[1])); /* the second: forgotten, DONE not logged */
+  set_committed(slot[2]);                     /* the third: claimed */
+  rig_restart_actor(&b.r, &b.actor, b.class_id, ++b.incarnation);
+  EXPECT_EQ(log_bench_live_slots(&b), 2);
+  EXPECT_EQ(log_bench_state(&b, slot[2]), SH_TASK_LOGGED);
+  EXPECT_EQ(rig_value(&b.r.driver, arg), 40);
+  EXPECT(sh_log_open(&b.actor, 6));
+  log_bench_expect(&b, &out[3], 1);
+  EXPECT_EQ(log_bench_live_slots(&b), 1);
+  sh_log_cut(&b.actor, b.actor.position);
+  EXPECT_EQ(log_bench_live_slots(&b), 0);
+  EXPECT(!sh_entry_checked(&b.r.d.seg, arg));
+  log_bench_close(&b, out, 4);
+}
+
+/* The caller's sweep meets LOGGED(class), and the class has the caller's own number. */
+static void test_the_death_of_the_caller_changes_nothing(void) {
+  begin();
+  sh_ref out[2];
+  for (uint32_t i = 0; i < 2; i++)
+    out[i] = log_bench_call(&b, &b.other, &(rig_call){.addend = i, .padding = 1000});
+  uint32_t slot[2] = {log_bench_run(&b, out[0]), log_bench_run(&b, out[1])};
+  rig_detach(&b.r, &b.other);
+  rig_look_at_everything(&b.r);
+  rig_look_at_everything(&b.r);
+  EXPECT_EQ(log_bench_live_slots(&b), 2);
+  log_bench_restart(&b, 0);
+  EXPECT_EQ(b.actor.n_logged, 2);
+  for (uint32_t i = 0; i < 2; i++) {
+    EXPECT_EQ(b.actor.logged[i].slot, slot[i]);
+    uint64_t addend;
+    const sh_payload *p = sh_slot_payload(&b.r.d.seg, log_bench_slot(&b, slot[i]));
+    memcpy(&addend, (const uint8_t *)p + sh_payload_inband_offset(p), sizeof addend);
+    EXPECT_EQ(addend, i);
+  }
+  log_bench_close(&b, NULL, 0);
+}
+
+static void test_without_memory_nothing_is_logged_or_opened(void) {
+  sh_ref out[2];
+  begin();
+  out[0] = log_bench_do(&b, 0);
+  out[1] = log_bench_submit(&b, 1);
+  uint32_t slot = log_bench_claim(&b, out[1]), n = b.actor.n_logged, cap = b.actor.cap_logged;
+  b.actor.n_logged = b.actor.cap_logged = 1U << 31; /* twice as many cannot be counted */
+  sh_log_begin(&b.actor, slot);
+  b.actor.n_logged = n;
+  b.actor.cap_logged = cap;
+  EXPECT_EQ(position_of(slot), 0);
+  EXPECT(b.actor.checkpoint_is_due && sh_log_is_due(&b.actor, UINT32_MAX));
+  rig_finish(&b.actor, slot);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
+  rig_restart_actor(&b.r, &b.actor, b.class_id, ++b.incarnation);
+  b.actor.n_logged = b.actor.cap_logged = 1U << 31;
+  EXPECT(!sh_log_open(&b.actor, 0));
+  b.actor.n_logged = b.actor.cap_logged = 0;
+  EXPECT(sh_log_open(&b.actor, 0));
+  log_bench_expect(&b, out, 1);
+  log_bench_close(&b, out, 2);
+}
+
+/* ---- the call ends in an error of the core's ---- */
+
+static void test_a_cancelled_call_is_not_logged_and_a_checkpoint_is_due(void) {
+  begin();
+  sh_ref out = log_bench_submit(&b, 1);
+  uint32_t slot = log_bench_begin(&b, out);
+  EXPECT_EQ(rig_cancel(&b.r, out), SH_OK);
+  rig_fill(&b.actor, slot, 8);
+  EXPECT(!b.actor.checkpoint_is_due);
+  EXPECT_EQ(sh_commit(&b.actor, slot), SH_LOST);
+  EXPECT(sh_log_is_due(&b.actor, UINT32_MAX));
+  rig_rounds(&b.r, 1);
+  EXPECT_EQ(rig_error(&b.r.driver, out), SH_ERR_CANCELLED);
+  log_bench_expect(&b, NULL, 0);
+  EXPECT_EQ(log_bench_live_slots(&b), 0);
+  log_bench_restart(&b, 0);
+  log_bench_expect(&b, NULL, 0);
+  log_bench_close(&b, &out, 1);
+}
+
+/* It had been begun, and was put back: by its process, or by the sweep. */
+static void test_a_call_that_is_cancelled_in_the_queue_is_not_logged(void) {
+  for (uint32_t died = 0; died < 2; died++) {
+    begin();
+    sh_ref out = log_bench_submit(&b, 1);
+    uint32_t slot = log_bench_begin(&b, out);
+    if (died)
+      log_bench_restart(&b, 0);
+    else
+      sh_unclaim(&b.actor, slot);
+    EXPECT_EQ(position_of(slot), 2);
+    EXPECT_EQ(rig_cancel(&b.r, out), SH_OK);
+    rig_rounds(&b.r, 1);
+    EXPECT_EQ(rig_error(&b.r.driver, out), SH_ERR_CANCELLED);
+    EXPECT_EQ(log_bench_live_slots(&b), 0);
+    log_bench_close(&b, &out, 1);
+  }
+}
+
+static void test_a_checkpoint_is_due_after_an_attempt_that_failed(void) {
+  begin();
+  sh_ref out = log_bench_submit(&b, 1);
+  uint32_t slot = log_bench_begin(&b, out);
+  rig_fill(&b.actor, slot, 8);
+  sh_log_raised(&b.actor, slot);
+  EXPECT(sh_retry(&b.actor, slot)); /* what it did to the state is there */
+  EXPECT(sh_log_is_due(&b.actor, UINT32_MAX));
+  sh_log_cut(&b.actor, b.actor.position);
+  EXPECT_EQ(log_bench_run(&b, out), slot);
+  EXPECT_EQ(b.actor.logged[0].position, 4);
+  EXPECT(!sh_log_has_raised(&b.actor, slot));
+  log_bench_close(&b, &out, 1);
+}
+
+/* ---- the class is closed, or a job ends ---- */
+
+static void test_a_closed_class_lets_go_when_its_process_is_dead(void) {
+  for (uint32_t lives = 0; lives < 2; lives++) {
+    begin();
+    sh_ref arg = rig_put(&b.r.driver, 40, 1000);
+    sh_ref out = log_bench_call(&b, &b.r.driver, &(rig_call){.deps = &arg, .n_deps = 1, .padding = 5000});
+    uint32_t slot = log_bench_run(&b, out);
+    sh_ref_drop(&b.r.driver, arg);
+    if (!lives)
+      rig_detach(&b.r, &b.actor);
+    EXPECT_EQ(log_bench_state(&b, slot), SH_TASK_LOGGED);
+    log_bench_end(&b);
+    rig_look_at_everything(&b.r);
+    rig_look_at_everything(&b.r);
+    EXPECT_EQ(log_bench_state(&b, slot), lives ? SH_TASK_LOGGED : SH_FREE);
+    if (lives) {
+      EXPECT_EQ(rig_value(&b.r.driver, arg), 40);
+      rig_detach(&b.r, &b.actor);
+      EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
+    }
+    EXPECT_EQ(log_bench_live_slots(&b), 0);
+    EXPECT(!sh_entry_checked(&b.r.d.seg, arg));
+    log_bench_close(&b, &out, 1);
+  }
+}
+
+/* What ended after the class was closed, and was logged all the same. */
+static void test_a_call_that_ends_in_a_closed_class_goes_with_its_process(void) {
+  begin();
+  sh_ref out = log_bench_submit(&b, 3);
+  uint32_t slot = log_bench_begin(&b, out);
+  log_bench_end(&b);
+  rig_finish(&b.actor, slot);
+  EXPECT_EQ(rig_value(&b.r.driver, out), 3);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_TASK_LOGGED);
+  rig_detach(&b.r, &b.actor);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
+  log_bench_close(&b, &out, 1);
+}
+
+/* Its record is not given to another actor while the process may still log. */
+static void test_the_number_of_a_class_is_not_given_again_while_its_process_lives(void) {
+  sh_shape shape = {.root = RIG_ROOT, .logs = true};
+  uint32_t class_id, n = 0;
+  begin();
+  sh_ref out = log_bench_do(&b, 3);
+  while (sh_repair_define_actor(&b.r.d, &shape, &class_id) == SH_OK)
+    n++;
+  EXPECT(n > 0);
+  log_bench_end(&b);
+  b.r.d.known_classes[b.class_id].x_unreferenced = 1U; /* the last handle is gone */
+  EXPECT_EQ(sh_repair_define_actor(&b.r.d, &shape, &class_id), SH_FULL);
+  rig_detach(&b.r, &b.actor);
+  EXPECT_EQ(log_bench_live_slots(&b), 0);
+  EXPECT_EQ(sh_repair_define_actor(&b.r.d, &shape, &class_id), SH_OK);
+  EXPECT_EQ(class_id, b.class_id);
+  log_bench_close(&b, &out, 1);
+}
+
+static void test_calls_stay_when_the_job_of_their_caller_ends(void) {
+  sh_ref out[2];
+  begin();
+  out[0] = log_bench_call(&b, &b.other, &(rig_call){.addend = 0});
+  (void)log_bench_run(&b, out[0]);
+  out[1] = log_bench_do(&b, 1);
+  sh_repair_end_root(&b.r.d, LOG_BENCH_ROOT);
+  log_bench_expect(&b, out, 2);
+  rig_detach(&b.r, &b.other);
+  log_bench_restart(&b, 0);
+  EXPECT_EQ(b.actor.n_logged, 2);
+  log_bench_close(&b, &out[1], 1);
+}
+
+/* Also the calls of others; at once, if it has no process just then. */
+static void test_calls_go_when_the_job_of_their_actor_ends(void) {
+  for (uint32_t lives = 0; lives < 2; lives++) {
+    sh_ref out[2];
+    begin();
+    out[0] = log_bench_call(&b, &b.other, &(rig_call){.addend = 0});
+    uint32_t slot = log_bench_run(&b, out[0]);
+    out[1] = log_bench_do(&b, 1);
+    if (!lives)
+      rig_detach(&b.r, &b.actor);
+    sh_repair_end_root(&b.r.d, RIG_ROOT);
+    EXPECT_EQ(log_bench_state(&b, slot), lives ? SH_TASK_LOGGED : SH_FREE);
+    EXPECT_EQ(log_bench_live_slots(&b), 2U * lives);
+    if (lives)
+      rig_detach(&b.r, &b.actor);
+    EXPECT_EQ(log_bench_live_slots(&b), 0);
+    sh_ref_drop(&b.other, out[0]);
+    log_bench_close(&b, &out[1], 1);
+  }
+}
+
+/* ---- damage ---- */
+
+static void look_twice(void) {
+  rig_look_at_everything(&b.r);
+  EXPECT_EQ(b.r.d.quarantined, 0);
+  rig_look_at_everything(&b.r);
+}
+
+static void test_an_odd_logged_call_is_taken_out_of_use(void) {
+  for (uint32_t how = 0; how < 5; how++) {
+    sh_ref out[2];
+    begin();
+    out[0] = log_bench_do(&b, 0);
+    out[1] = log_bench_do(&b, 1);
+    uint32_t slot = b.actor.logged[0].slot, class_id = b.class_id;
+    sh_slot *t = log_bench_slot(&b, slot);
+    uint64_t word = sh_load_relaxed(&t->word);
+    if (how == 1) /* another class's */
+      sh_store32_relaxed(&t->x_class, --class_id);
+    if (how == 2) /* that of a class that logs nothing: tasks */
+      sh_store32_relaxed(&t->x_class, class_id = b.r.class_id);
+    if (how >= 3) /* none's */
+      class_id = how == 3 ? SH_MAX_CLASSES : UINT32_MAX;
+    if (how >= 2)
+      sh_store_relaxed(&t->word, sh_word(sh_word_generation(word), SH_TASK_LOGGED, class_id, sh_word_tag(word)));
+    if (how == 4)
+      log_bench_end(&b); /* the scan of the class comes by */
+    look_twice();
+    EXPECT_EQ(b.r.d.quarantined, how != 0);
+    EXPECT_EQ(log_bench_state(&b, slot), how ? SH_QUARANTINED : SH_TASK_LOGGED);
+    sh_log_cut(&b.actor, b.actor.position); /* the other one */
+    EXPECT_EQ(b.actor.n_logged, 0);
+    EXPECT_EQ(log_bench_live_slots(&b), how != 0);
+    EXPECT_EQ(rig_value(&b.r.driver, out[0]), 0);
+    log_bench_end(&b);
+    rig_detach(&b.r, &b.actor);
+    rig_detach(&b.r, &b.other);
+    rig_close(&b.r);
+  }
+}
+
+/* The bits that lead to the calls of a class were lost. */
+static void test_a_call_of_a_closed_class_is_found_without_a_hint(void) {
+  begin();
+  sh_ref out = log_bench_do(&b, 0);
+  uint32_t slot = b.actor.logged[0].slot;
+  sh_store_relaxed(sh_called_word(&b.r.d.seg, b.class_id, 0), 0);
+  rig_detach(&b.r, &b.actor);
+  log_bench_end(&b);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_TASK_LOGGED);
+  look_twice();
+  EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
+  log_bench_close(&b, &out, 1);
+}
+
+int main(void) {
+  RUN(test_the_call_in_flight_runs_again_after_those_of_the_log);
+  RUN(test_a_call_that_fails_with_its_process_is_not_logged);
+  RUN(test_a_committed_call_is_logged_by_the_sweep);
+  RUN(test_a_committed_call_is_not_logged_once_the_class_is_closed);
+  RUN(test_a_death_in_the_cut_leaves_what_the_next_one_cuts);
+  RUN(test_the_death_of_the_caller_changes_nothing);
+  RUN(test_without_memory_nothing_is_logged_or_opened);
+  RUN(test_a_cancelled_call_is_not_logged_and_a_checkpoint_is_due);
+  RUN(test_a_call_that_is_cancelled_in_the_queue_is_not_logged);
+  RUN(test_a_checkpoint_is_due_after_an_attempt_that_failed);
+  RUN(test_a_closed_class_lets_go_when_its_process_is_dead);
+  RUN(test_a_call_that_ends_in_a_closed_class_goes_with_its_process);
+  RUN(test_the_number_of_a_class_is_not_given_again_while_its_process_lives);
+  RUN(test_calls_stay_when_the_job_of_their_caller_ends);
+  RUN(test_calls_go_when_the_job_of_their_actor_ends);
+  RUN(test_an_odd_logged_call_is_taken_out_of_use);
+  RUN(test_a_call_of_a_closed_class_is_found_without_a_hint);
+  return 0;
+}
