@@ -30,8 +30,7 @@ static uint32_t seats_held(sh_repair *d) {
 
 /* Of any demand: its sum with others, and what it is rounded up to, may be more than 32 bits hold. */
 static uint32_t seats_for(uint64_t milli) {
-  uint64_t seats = (milli + SH_CPU_MILLI - 1U) / SH_CPU_MILLI;
-  return seats <= UINT32_MAX ? (uint32_t)seats : UINT32_MAX;
+  return (uint32_t)((milli + SH_CPU_MILLI - 1U) / SH_CPU_MILLI);
 }
 
 /* Make the number of seats held by the daemon `want`, as far as free and idle seats reach. -> seats held. */
@@ -95,20 +94,17 @@ static void give_cpu_back(sh_repair *d, sh_claims *claims) {
     sh_group_give_cpu_back(d, claims);
     return;
   }
-  uint32_t milli = claims->cpu_milli;
+  sh_lease_give_cpu(d, claims->cpu_milli);
   claims->cpu_milli = 0;
-  sh_lease_give_cpu(d, milli);
 }
 
 /* The claims are gone first: a sweep that is left in the middle and begun again gives nothing back twice. */
 static void unbook(sh_repair *d, sh_claims *claims) {
   sh_claims booked = *claims;
   *claims = (sh_claims){0};
-  if (booked.class_id == 0)
-    return;
   if (booked.group) {
     sh_group_unbook(d, &booked);
-  } else {
+  } else if (booked.class_id) {
     sh_ledger_unbook(&d->ledger, &booked.demand, booked.gpu_mask);
     give_cpu_back(d, &booked);
   }
