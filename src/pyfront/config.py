@@ -28,8 +28,6 @@
 | `PYTHONHASHSEED` | the seed of all workers | `0` |
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import NamedTuple

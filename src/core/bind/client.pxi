@@ -65,7 +65,7 @@ cdef class Client:
         self.mapped = True
         _serial += 1
         self.serial = _serial
-        self.main_thread = threading.get_ident()
+        self.main_thread = _thread.get_ident()
         self.watched = []
         self.callers = weakref.WeakSet()
         self.protected = {}
@@ -223,7 +223,7 @@ cdef class Client:
     cdef void _adopt_thread(self) noexcept:
         # The first thread acts for the job; others draw a random identity under the same root.
         sh_context.task_id = sh_id_root(self.s.root)
-        if threading.get_ident() != self.main_thread or self.s.role != SH_ROLE_DRIVER:
+        if _thread.get_ident() != self.main_thread or self.s.role != SH_ROLE_DRIVER:
             sh_context.task_id = sh_id_draw(sh_context.task_id, <uint64_t>int.from_bytes(os.urandom(8), "little"))
         sh_context.counter = 0
         sh_context.put_counter = 0

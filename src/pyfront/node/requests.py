@@ -7,10 +7,10 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from hashlib import blake2b
 from typing import Any, TypeVar
 
 from shoal._core import status
+from shoal.ids import function_key
 from shoal.node.checkpoints import Checkpoints
 from shoal.node.connections import Connection
 from shoal.node.deaths import actor_key, client_key
@@ -39,7 +39,6 @@ from shoal.protocol.tables import (
     StacksDumped,
 )
 
-KEY_BYTES = 16
 FOR_OBSERVERS = (
     m.ClusterResources,
     m.AvailableResources,
@@ -114,7 +113,7 @@ class Requests:
 
     async def _put_function(self, asker: Connection, message: m.PutFunction) -> m.Reply:
         # The key is how others will ask for it: a wrong one would give them a function of somebody else's choice.
-        if blake2b(message.blob, digest_size=KEY_BYTES).digest() != message.key:
+        if function_key(message.blob) != message.key:
             raise Refusal(m.Refused.BAD_REQUEST, f"the key of function {message.name} is not the hash of its pickle")
         job_of(asker).functions.setdefault(message.key, (message.blob, message.name))
         return m.Ok()
