@@ -24,7 +24,6 @@ from typing import NamedTuple
 import msgspec
 
 from shoal._core._node import ERR_ACTOR_DIED, NodeCore
-from shoal.death import one_line
 from shoal.node.connections import UNREGISTERED, Connection
 from shoal.node.deaths import Deaths, actor_key
 from shoal.node.jobs import Job
@@ -322,6 +321,8 @@ class Actors:
 
     def _restart(self, actor: Actor, death: Death) -> None:
         """The core has put back what the process did not end, and keeps it for the next one."""
+        from shoal.death import one_line  # and with it cloudpickle; few actors are restarted
+
         pause_s = actor.restarts.begin(one_line(death))
         self._core.set_restarts(actor.order.class_id, actor.restarts.is_left, actor.restarts.n_begun)
         if pause_s:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from shoal.config import zygote_environment
+from shoal.config import node_environment
 from shoal.node import boot
 from shoal.node.newborn import SITE_NAMES
 from shoal.node.package_folder import lock
@@ -111,9 +111,8 @@ class Environments:
             try:
                 arguments = [str(os.getpid())]
                 pid = boot.spawn(
-                    "shoal.node.environment_maker", arguments, theirs.fileno(), sys.stderr.fileno(),
-                    zygote_environment(), is_bare=True,
-                )  # fmt: skip
+                    "shoal.node.environment_maker", arguments, theirs.fileno(), sys.stderr.fileno(), node_environment()
+                )
             except OSError:
                 ours.close()
                 raise

@@ -179,22 +179,23 @@ def _preload(modules: list[str]) -> None:
     gc.freeze()
 
 
-def main(session_path: str, daemon_pid: str) -> None:
-    """Be the zygote of the daemon at the other end of descriptor 3."""
+def main(sock: socket.socket, session_path: str, daemon_pid: int) -> None:
+    """Be the zygote of the daemon at the other end of the socket."""
     processes.adopt_orphans()
     # From here to the handlers a signal waits: the folder would outlive a zygote that dies while it imports.
     pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    if not processes.die_with_parent(int(daemon_pid), signal.SIGTERM):
+    if not processes.die_with_parent(daemon_pid, signal.SIGTERM):
         remove_folder(session_path)
         return
     processes.set_name("shoal-zygote")
+    boot.import_public_names()
     for module in MODULES:
         import_module(module)
     open_streams()
     gc.disable()
     gc.collect()
     gc.freeze()
-    birth = Zygote(socket.socket(fileno=boot.INHERITED_FD)).serve()
+    birth = Zygote(sock).serve()
     if birth is not None:
         if not fresh.is_forkable(birth.order):
             fresh.execute(birth)
