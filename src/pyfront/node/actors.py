@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -39,8 +38,7 @@ MAX_ENDED = 256  # that are remembered for listings
 MAX_RECORD_BYTES = 32768  # a class of at most this size is sent with the order, which saves the actor a request
 
 
-@dataclass(eq=False)
-class Actor:
+class Actor(msgspec.Struct, eq=False):
     """One living actor."""
 
     order: ActorOrder
@@ -58,7 +56,7 @@ class Actor:
     checkpoint: Checkpoint | None = None  # the last one, held by the registry
     is_doomed: bool = False
     is_unreferenced: bool = False
-    registered: asyncio.Event = field(default_factory=asyncio.Event)  # set with `handle`, and at the end
+    registered: asyncio.Event = msgspec.field(default_factory=asyncio.Event)  # set with `handle`, and at the end
 
     def __str__(self) -> str:
         return f"actor {self.order.name!r}" if self.order.name else f"an actor of class {self.order.class_name}"

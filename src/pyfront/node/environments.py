@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
 import socket
 import sys
@@ -106,6 +105,8 @@ class Environments:
 
     async def _ask_maker(self, request: dict[str, Any]) -> Prepared:
         """Raises OSError."""
+        import json  # few nodes install anything
+
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -132,6 +133,8 @@ class Environments:
     def _result(self, line: bytes) -> Prepared:
         if not line:
             return Prepared(error="the process that installs died; was it killed?")
+        import json
+
         answer = json.loads(line)
         if "error" in answer:
             return Prepared(error=answer["error"], lines=tuple(answer.get("lines", ())))

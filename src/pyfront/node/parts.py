@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from shoal._core._node import NodeCore
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from shoal.protocol.metrics import Family
 
 
-@dataclass
-class Node:
+class Node(msgspec.Struct, eq=False):
     """One node. What makes and joins the parts is `daemon.Daemon`."""
 
     core: NodeCore
@@ -53,6 +53,7 @@ class Node:
     metrics: MetricCollector
     read_metrics: Callable[[], Awaitable[list[Family]]]
     stop: Callable[[], None]
+    started_s: float = 0.0  # time of day
 
     def __post_init__(self) -> None:
         self.started_s = time.time()

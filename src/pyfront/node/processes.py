@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
 from contextlib import suppress
+
+from shoal._core._node import prctl
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -15,27 +16,20 @@ PR_SET_CHILD_SUBREAPER = 36
 MOST_EXPENDABLE = "1000"
 NAME_BYTES = 15  # what the kernel keeps of a name
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, argument: int | bytes) -> None:
-    if _libc.prctl(option, ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)):
-        raise OSError(ctypes.get_errno(), f"prctl({option})")
-
 
 def set_name(name: str) -> None:
     """The name that `ps` and `top` show for this process."""
-    _prctl(PR_SET_NAME, name.encode()[:NAME_BYTES])
+    prctl(PR_SET_NAME, name.encode()[:NAME_BYTES])
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int, signal_number: int) -> bool:
     """Have the kernel send this process a signal when its parent dies. False: the parent is dead already."""
-    _prctl(PR_SET_PDEATHSIG, signal_number)
+    prctl(PR_SET_PDEATHSIG, signal_number)
     return os.getppid() == parent
 
 

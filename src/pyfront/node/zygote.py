@@ -26,7 +26,7 @@ from shoal.node.newborn import Birth
 from shoal.node.rehearsal import rehearse
 from shoal.node.sessions import remove_folder
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
-from shoal.protocol.messages import encode
+from shoal.protocol.messages import decode_daemon, encode
 from shoal.protocol.orders import Exited, NotStarted, Preload, Ready, Started, ZygoteReport, decode_order
 from shoal.worker.streams import open_streams
 
@@ -191,10 +191,11 @@ def main(sock: socket.socket, session_path: str, daemon_pid: int) -> None:
     boot.import_public_names()
     for module in MODULES:
         import_module(module)
+    decode_order.prepare()
+    decode_daemon.prepare()  # what every worker reads by
     open_streams()
     gc.disable()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # what the imports have left behind is collected with the first modules that are loaded ahead of need
     birth = Zygote(sock).serve()
     if birth is not None:
         if not fresh.is_forkable(birth.order):

@@ -25,7 +25,8 @@ def test_public_names_can_be_imported_later() -> None:
     program = boot._program("shoal.config").replace("import main; main(*arguments)", "import own_environment")
     later = (
         "; print(hasattr(sys.modules['shoal'], 'get')); from shoal.node.boot import import_public_names"
-        "; import_public_names(); import shoal; print(shoal.get.__name__, shoal.config.own_environment is own_environment)"
+        "; import_public_names(); import shoal"
+        "; print(shoal.get.__name__, shoal.config.own_environment is own_environment)"
     )
     said = subprocess.run(
         [sys.executable, "-c", program + later, boot.PATH_SEPARATOR.join(sys.path)],
