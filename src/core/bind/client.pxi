@@ -41,7 +41,8 @@ cdef class Client:
     cdef unsigned long main_thread
     cdef uint32_t resolved_seq
     cdef list watched
-    cdef object callers, trace_mapping
+    cdef object trace_mapping
+    cdef object callers  # a WeakSet, with the first of them
     cdef int eventfd, poke_fd
     cdef sh_listener *listener
     cdef dict protected
@@ -67,7 +68,6 @@ cdef class Client:
         self.serial = _serial
         self.main_thread = _thread.get_ident()
         self.watched = []
-        self.callers = weakref.WeakSet()
         self.protected = {}
         _latest = self
 
@@ -146,7 +146,7 @@ cdef class Client:
         return sh_load32_relaxed(&sh_class_at(&self.s.seg, class_id).tag)
 
     def forget_templates(self) -> None:
-        _forget_templates(self.callers)
+        _forget_templates(self)
 
     @property
     def lease(self) -> dict:

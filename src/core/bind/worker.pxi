@@ -57,12 +57,14 @@ cdef class Caller:
             if type(bound) is not CallTemplate:  # of another implementation of Client: asked for each time
                 return bound(args, kwargs)
             t = self.template = <CallTemplate>bound
+            if t.client.callers is None:
+                t.client.callers = weakref.WeakSet()
             t.client.callers.add(self)
         return _submit(t, args, kwargs)
 
 
-cdef object _forget_templates(object callers):
-    for caller in list(callers):
+cdef object _forget_templates(Client client):
+    for caller in list(client.callers or ()):
         (<Caller>caller).template = None
 
 

@@ -13,7 +13,7 @@ from shoal._core._node import prctl
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
-MOST_EXPENDABLE = "1000"
+MOST_EXPENDABLE = b"1000"
 NAME_BYTES = 15  # what the kernel keeps of a name
 
 
@@ -35,8 +35,14 @@ def die_with_parent(parent: int, signal_number: int) -> bool:
 
 def be_the_kernels_first_choice() -> None:
     """When memory runs out, let the kernel end this process rather than the daemon, the zygote or a driver."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write(MOST_EXPENDABLE)
+    try:  # no file object and no context manager: every function that runs in a fork is pages copied
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, MOST_EXPENDABLE)
+        finally:
+            os.close(fd)
+    except OSError:
+        return
 
 
 def descendants(root: int) -> list[int]:

@@ -17,6 +17,7 @@ import signal
 import socket
 from _signal import pthread_sigmask, set_wakeup_fd  # type: ignore[import-not-found]
 from _signal import signal as set_handler
+from array import array
 from contextlib import suppress
 from importlib import import_module
 
@@ -40,6 +41,7 @@ HANDLED = (int(signal.SIGCHLD), int(signal.SIGTERM), int(signal.SIGINT), int(sig
 DEFAULTS = tuple(
     (number, signal.default_int_handler if number == signal.SIGINT else int(signal.SIG_DFL)) for number in HANDLED
 )
+SOL_SOCKET, SCM_RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
 # What every worker needs.
 MODULES = (
     "shoal.worker.main",
@@ -139,8 +141,7 @@ class Zygote:
         for number, handler in DEFAULTS:
             set_handler(number, handler)
         pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-        self._sock.close()
-        for fd in (self._wake_reader, self._wake_writer, *self._descriptors):
+        for fd in (self._sock.detach(), self._wake_reader, self._wake_writer, *self._descriptors):
             os.close(fd)
 
     def _reap(self) -> None:
@@ -158,8 +159,9 @@ class Zygote:
 
     def _report(self, report: ZygoteReport, descriptors: list[int] | None = None) -> None:
         frame = encode_frame(0, encode(report))
+        ancillary = [(SOL_SOCKET, SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         try:
-            sent = socket.send_fds(self._sock, [frame], descriptors or [])
+            sent = self._sock.sendmsg([frame], ancillary)
             self._sock.sendall(frame[sent:])
         except OSError:
             self._is_ended = True
