@@ -174,10 +174,8 @@ cdef class Client:
     # -- objects
 
     def put(self, value) -> ObjectRef:
-        cdef list rows = []
         self.check_alive()
-        cdef Encoded e = _encode(self, value, rows)
-        return self._put(e)
+        return self._put(_encode(self, value))
 
     def put_error(self, bytes payload not None, list refs not None) -> ObjectRef:
         self.check_alive()

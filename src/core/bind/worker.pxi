@@ -97,7 +97,7 @@ cdef Encoded _encode_call(Client client, tuple args, dict kwargs):
         if plain is None:
             plain = list(args)
             positions = []
-        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value, [])))
+        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value)))
         positions.append(i)
         plain[i] = None
     for name, value in kwargs.items():
@@ -106,7 +106,7 @@ cdef Encoded _encode_call(Client client, tuple args, dict kwargs):
         if named is None:
             named = dict(kwargs)
             positions = [] if positions is None else positions
-        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value, [])))
+        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value)))
         positions.append(name)
         named[name] = None
     for value in rows:
@@ -411,7 +411,7 @@ cdef object _finish(Client client, Task task, values):
     if client.trace != NULL:
         task.ran_ns = sh_os_now_ns()
     for value in values:
-        encoded.append(_encode(client, value, []))
+        encoded.append(_encode(client, value))
     client.check()
     t = sh_slot_at(&client.s.seg, task.slot)
     for i in range(n):
