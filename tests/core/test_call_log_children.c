@@ -9,13 +9,6 @@ static void begin(void) {
   log_bench_open(&b);
 }
 
-/* The word of a slot says that the actor has committed it: as a death leaves it, between two stores. */
-static void set_committed(uint32_t slot) {
-  sh_a64 *word = &log_bench_slot(&b, slot)->word;
-  uint64_t now = sh_load_relaxed(word);
-  sh_store_relaxed(word, sh_word(sh_word_generation(now), SH_TASK_COMMITTED, b.actor.index, sh_word_tag(now)));
-}
-
 /* As the n-th call of the task in `slot`: of tasks, or of an actor of this class. */
 static sh_ref child(uint32_t slot, uint32_t n, const rig_call *like) {
   sh_slot *t = log_bench_slot(&b, slot);
@@ -76,7 +69,7 @@ static void test_the_next_process_is_told_of_children(void) {
     sh_ref_drop(&b.actor, dropped);
     if (committed) {
       rig_fill(&b.actor, slot, 8);
-      set_committed(slot);
+      log_bench_set_committed(&b, slot, b.actor.index);
     } else {
       rig_finish(&b.actor, slot);
     }
