@@ -240,7 +240,7 @@ def test_arguments_are_kept_until_the_next_checkpoint_and_no_longer() -> None:
 def test_logged_calls_are_no_tasks_any_more() -> None:
     ledger = Ledger.options(checkpoint_every=100).remote()
     shoal.get([ledger.add.remote(1) for _ in range(20)])
-    assert [row.name for row in state.list_tasks() if row.name.startswith("Ledger")] == []
+    assert await_until(lambda: [row.name for row in state.list_tasks() if row.name.startswith("Ledger")] == [])
     assert state.summarize_tasks()["cluster"]["total_actor_tasks"] == 0
 
 

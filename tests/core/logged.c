@@ -22,8 +22,8 @@ static uint32_t nth_of(const stage *s, uint32_t slot) {
 }
 
 static uint64_t packed(const stage *s, uint32_t slot) {
-  return sh_ref_pack((sh_ref){
-      .index = slot, .generation = sh_word_generation(sh_load_relaxed(&sh_slot_at(&s->r.d.seg, slot)->word))});
+  return sh_ref_pack(
+      (sh_ref){.index = slot, .generation = sh_word_generation(sh_load_relaxed(&sh_slot_at(&s->r.d.seg, slot)->word))});
 }
 
 static void call_a_child(stage *s, sh_self *actor, uint32_t slot) {

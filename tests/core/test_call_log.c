@@ -111,7 +111,8 @@ static void test_the_log_says_which_calls_have_raised(void) {
   sh_log_raised(&b.actor, slot[1]);
   sh_store32_relaxed(&log_bench_slot(&b, slot[1])->x_made, 7U | SH_MADE_FAILED); /* by the attempt before */
   rig_finish(&b.actor, slot[1]);
-  EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot[1])->x_made), 7); /* repeated as it was, not to make it succeed */
+  EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot[1])->x_made),
+            7); /* repeated as it was, not to make it succeed */
   log_bench_restart(&b, 0);
   log_bench_expect(&b, out, 2);
   EXPECT(!sh_log_has_raised(&b.actor, slot[0]));
@@ -157,8 +158,7 @@ static void test_what_was_not_begun_is_not_logged(void) {
 static void test_streams_and_creating_calls_are_not_logged(void) {
   sh_ref stream[2], made;
   begin();
-  rig_call call = {
-      .class_id = b.class_id, .n_returns = 2, .flags = SH_SLOT_ACTOR_CALL | SH_SLOT_STREAM, .ahead = 3};
+  rig_call call = {.class_id = b.class_id, .n_returns = 2, .flags = SH_SLOT_ACTOR_CALL | SH_SLOT_STREAM, .ahead = 3};
   rig_submit(&b.r.driver, &call, stream);
   uint32_t slot = log_bench_begin(&b, stream[0]);
   sh_log_raised(&b.actor, slot);
@@ -283,7 +283,8 @@ static void test_an_actor_without_checkpoints_logs_nothing(void) {
 /* ---- what the arguments name ---- */
 
 static void test_arguments_are_counted_while_the_call_is_logged(void) {
-  for (uint32_t how = 0; how < 3; how++) { /* cut by who ran it, by the next process, or when the next one opens the log */
+  for (uint32_t how = 0; how < 3;
+       how++) { /* cut by who ran it, by the next process, or when the next one opens the log */
     begin();
     sh_ref arg = rig_put(&b.other, 40, 1000);
     sh_ref out = log_bench_call(&b, &b.other, &(rig_call){.addend = 2, .deps = &arg, .n_deps = 1, .padding = 5000});

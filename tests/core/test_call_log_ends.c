@@ -65,7 +65,8 @@ static void test_a_committed_call_is_logged_by_the_sweep(void) {
     log_bench_expect(&b, &out, !last);
     if (!last) {
       EXPECT(sh_log_has_raised(&b.actor, slot));
-      EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot)->x_made), 7); /* repeated as it was, not to make it succeed */
+      EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot)->x_made),
+                7); /* repeated as it was, not to make it succeed */
       EXPECT_EQ(b.actor.position, 2);
     }
     log_bench_close(&b, &out, 1);
@@ -134,8 +135,8 @@ static void test_a_death_in_the_cut_leaves_what_the_next_one_cuts(void) {
     slot[i] = b.actor.logged[i].slot;
   sh_log_cut(&b.actor, 2); /* the first: DONE was logged, and the daemon has not read it */
   log_bench_set_committed(&b, slot[1], b.actor.index);
-  sh_log_forget(log_bench_slot(&b, slot[1])); /* the second: forgotten, DONE not logged */
-  log_bench_set_committed(&b, slot[2], b.actor.index);      /* the third: claimed */
+  sh_log_forget(log_bench_slot(&b, slot[1]));          /* the second: forgotten, DONE not logged */
+  log_bench_set_committed(&b, slot[2], b.actor.index); /* the third: claimed */
   rig_restart_actor(&b.r, &b.actor, b.class_id, ++b.incarnation);
   EXPECT_EQ(log_bench_live_slots(&b), 2);
   EXPECT_EQ(log_bench_state(&b, slot[2]), SH_TASK_LOGGED);

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.protocol import conversation, earlier, groups, messages, metrics, placement, tables
+from shoal.protocol import checkpoint, conversation, earlier, groups, messages, metrics, placement, tables
 from shoal.protocol.messages import (
     ClientRequest,
     DaemonMessage,
@@ -95,7 +95,7 @@ def test_a_wrong_field_type_is_refused() -> None:
 
 def test_every_request_and_reply_of_the_module_is_in_its_conversation() -> None:
     def subclasses(base: type) -> set[type]:
-        modules = (messages, earlier, tables, groups, metrics, placement)
+        modules = (messages, checkpoint, earlier, tables, groups, metrics, placement)
         kinds = [kind for module in modules for kind in vars(module).values()]
         return {kind for kind in kinds if isinstance(kind, type) and issubclass(kind, base)} - {base}
 
