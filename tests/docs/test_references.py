@@ -81,7 +81,7 @@ def test_every_lettered_ordering_is_in_the_table_of_the_core() -> None:
     assert in_table == in_code
 
 
-FILES_OF_SCENARIOS = ("scenarios.c", "rare.c", "streams.c", "repeats.c")
+FILES_OF_SCENARIOS = ("scenarios.c", "rare.c", "streams.c", "repeats.c", "logged.c")
 
 
 def test_the_crash_scenarios_named_in_the_table_of_the_core_exist() -> None:
