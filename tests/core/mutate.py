@@ -76,6 +76,7 @@ PROTOCOL = re.compile(
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
 QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
 QUICK_PROGRAMS += ["survey", "spill", "spill_races", "call_log", "call_log_ends", "call_log_children"]
+QUICK_PROGRAMS += ["call_log_damage"]
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 LONG_SECONDS = 300  # they end within one minute, if the machine does nothing else
 
