@@ -16,12 +16,15 @@ from shoal import runtime
 from shoal._core._node import Caller, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
-from shoal.pending_calls import PendingCalls
-from shoal.seam import Submission
 from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, call_name, check_group, retries_of
 from shoal.task.options import merge_method
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
+
+if TYPE_CHECKING:
+    from shoal._core._node import Client
+    from shoal.pending_calls import PendingCalls
+    from shoal.seam import Submission
 
 __all__ = ["ActorHandle", "ActorMethod"]
 
@@ -45,7 +48,7 @@ class ActorIdentity:
         self.class_name = class_name
         self.shape = shape
         limit = shape.max_pending_calls
-        self.pending = None if limit == NO_LIMIT else PendingCalls(self.client, limit, class_name)
+        self.pending = None if limit == NO_LIMIT else _pending_calls(self.client, limit, class_name)
 
     def check_connected(self) -> None:
         """Raises InvalidReferenceError if the handle belongs to a connection that has ended."""
@@ -58,6 +61,12 @@ class ActorIdentity:
         del self.ref
         with suppress(ShoalError):
             self.client.flush()
+
+
+def _pending_calls(client: Client, limit: int, class_name: str) -> PendingCalls:
+    from shoal.pending_calls import PendingCalls  # few actors have a limit
+
+    return PendingCalls(client, limit, class_name)
 
 
 class ActorMethod(Calls[P, R]):

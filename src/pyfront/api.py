@@ -16,6 +16,7 @@ from shoal.actor_class import ActorClass
 from shoal.context import Context
 from shoal.errors import AlreadyInitializedError, InvalidReferenceError, SerializationError
 from shoal.remote_function import RemoteFunction, check_function
+from shoal.store import unsealed
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import (
     ActorOptions,
@@ -318,7 +319,7 @@ def put(value: R) -> ObjectRef[R]:
     client = (runtime.connection or runtime.current()).client
     if type(value) is ObjectRef:
         raise TypeError("put of an ObjectRef: it names an object that is stored already; put a list to store the ref")
-    if store.unsealed:
+    if unsealed:
         sealed = store.seal(value)
         if sealed is not None:
             return sealed

@@ -28,8 +28,6 @@
 | `PYTHONHASHSEED` | the seed of all workers | `0` |
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -175,13 +173,13 @@ def store_wait_s(environ: Mapping[str, str] = os.environ) -> float:
     return float(environ.get("SHOAL_STORE_WAIT_S") or STORE_WAIT_S)
 
 
-def daemon_environment() -> Mapping[str, str]:
-    """The environment that a node begins with: this process's."""
+def own_environment() -> Mapping[str, str]:
+    """This process's."""
     return os.environ
 
 
-def zygote_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment that workers begin with.
+def node_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment that a node's processes begin with.
 
     One seed, because workers that hash strings differently would iterate over equal sets differently. One thread for
     numerical libraries unless the user says otherwise, because there is a worker per CPU already.

@@ -15,8 +15,9 @@ from shoal.errors import NodeStartError, ShoalError
 
 if TYPE_CHECKING:
     from shoal.inline.connection import InlineConnection
-    from shoal.node.launch import Connection
+    from shoal.node.launch import Connection as NodeConnection
     from shoal.node.settings import NodeSettings
+    from shoal.protocol.messages import Hello
     from shoal.runtime import Runtime
     from shoal.runtime_env.fields import RuntimeEnv
 
@@ -46,7 +47,7 @@ class NodeOptions(NamedTuple):
     mode: str | None = None  # one of MODES
 
 
-_connection: Connection | InlineConnection | None = None
+_connection: NodeConnection | InlineConnection | None = None
 
 
 def connect(options: NodeOptions) -> Runtime:
@@ -67,27 +68,16 @@ def _connect(options: NodeOptions) -> Runtime:
         raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, not {mode!r}")
     if mode == INLINE:
         return _connect_inline(options, config)
-    from shoal.hooks import hang_watch, set_hooks
-    from shoal.log_printer import LogPrinter
-    from shoal.node.launch import attach_node, start_node
-    from shoal.protocol.messages import Hello
-
     address = options.address or config.address or LOCAL
-    hello = Hello(
-        pid=os.getpid(),
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        cwd=os.getcwd(),
-        sys_path=[os.path.abspath(entry) for entry in sys.path],  # "" is the current folder, wherever a worker is
-        argv0=sys.argv[0] if sys.argv else "",
-        namespace=options.namespace or config.namespace,
-        has_environment=options.runtime_env is not None,
-    )
     if address == LOCAL:
-        connection = start_node(hello, _settings(options, config))
+        connection = _start(options, config)
     else:
         _refuse_node_options(options, address)
-        connection = attach_node(hello, address)
+        connection = _attach(options, config, address)
     try:
+        from shoal.hooks import hang_watch, set_hooks
+        from shoal.log_printer import LogPrinter
+
         is_printing = config.is_log_to_driver if options.log_to_driver is None else options.log_to_driver
         connection.link.on_push = LogPrinter(is_printing=is_printing, is_colour_allowed=config.is_colour_allowed)
         connection.link.start()
@@ -106,6 +96,43 @@ def _connect(options: NodeOptions) -> Runtime:
         connection.give_up()
         raise
     return made
+
+
+def _start(options: NodeOptions, config: DriverConfig) -> NodeConnection:
+    """Begin a node, and do this process's imports while the daemon does its own; those of a first call too."""
+    from shoal.node.daemon_process import execute_daemon
+
+    daemon = execute_daemon(_settings(options, config))
+    try:
+        from shoal import hooks, log_printer, node_calls  # noqa: F401
+        from shoal.node.launch import start_node
+        from shoal.serialization import by_value  # noqa: F401
+
+        hello = _hello(options, config)
+    except BaseException:
+        daemon.give_up()
+        raise
+    return start_node(hello, daemon)
+
+
+def _attach(options: NodeOptions, config: DriverConfig, address: str) -> NodeConnection:
+    from shoal.node.launch import attach_node
+
+    return attach_node(_hello(options, config), address)
+
+
+def _hello(options: NodeOptions, config: DriverConfig) -> Hello:
+    from shoal.protocol.messages import Hello
+
+    return Hello(
+        pid=os.getpid(),
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        cwd=os.getcwd(),
+        sys_path=[os.path.abspath(entry) for entry in sys.path],  # "" is the current folder, wherever a worker is
+        argv0=sys.argv[0] if sys.argv else "",
+        namespace=options.namespace or config.namespace,
+        has_environment=options.runtime_env is not None,
+    )
 
 
 def _connect_inline(options: NodeOptions, config: DriverConfig) -> Runtime:

@@ -8,17 +8,19 @@ connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from shoal._core._node import Caller
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
-from shoal.seam import Submission
 from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
+
+if TYPE_CHECKING:
+    from shoal.seam import Submission
 
 __all__ = ["RemoteFunction"]
 

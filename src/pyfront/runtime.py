@@ -8,7 +8,7 @@ forked child has none: the parent's stays with the parent.
 from __future__ import annotations
 
 import os
-import threading
+from _thread import RLock  # `threading` is imported when something needs it, which is not `import shoal`
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -133,7 +133,7 @@ class Runtime:
 connection: Runtime | None = None
 """This process's connection; hot paths read it themselves, everything else goes through `current`."""
 _is_forked = False
-_lock = threading.RLock()
+_lock = RLock()
 _connect: Callable[[], object] | None = None
 
 
@@ -182,7 +182,7 @@ def _after_fork() -> None:
         connection.client.forked()
         connection = None
         _is_forked = True
-    _lock = threading.RLock()  # another thread of the parent may hold it, and does not exist here
+    _lock = RLock()  # another thread of the parent may hold it, and does not exist here
 
 
 os.register_at_fork(after_in_child=_after_fork)

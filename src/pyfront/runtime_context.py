@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from shoal.ids import actor_id, job_id, worker_id
 from shoal.protocol.places import ANYWHERE, Place
 from shoal.runtime import Runtime, connected, current
-from shoal.task.running import last_call, running
 
 if TYPE_CHECKING:
     from shoal.protocol.placement import ClassPlace
     from shoal.runtime_env.fields import RuntimeEnv
+    from shoal.task.running import Running
 
 
 __all__ = ["RuntimeContext"]
@@ -42,6 +42,8 @@ class RuntimeContext:
     def is_replaying(self) -> bool:
         """Whether the running call had returned before the actor was restarted, and is run again for what it does to
         the actor's state (`checkpoint_every`). What must not happen twice outside of the actor can be left out then."""
+        from shoal.task.running import last_call
+
         return last_call.is_replayed
 
     @property
@@ -68,17 +70,17 @@ class RuntimeContext:
 
     def get_task_id(self) -> str | None:
         """The running task; None in a driver."""
-        here = running()
+        here = _running()
         return None if here is None else here.task.id.hex()
 
     def get_task_name(self) -> str | None:
         """The running task's name, e.g. `simulate` or `Counter.increment`; None in a driver."""
-        here = running()
+        here = _running()
         return None if here is None else here.name
 
     def is_canceled(self) -> bool:
         """Whether the running task was cancelled, or is overdue. Raises RuntimeError outside of a task."""
-        here = running()
+        here = _running()
         if here is None:
             raise RuntimeError("is_canceled() asks about the running task: call it inside a task or an actor's method")
         return self._connection.client.is_ending(here.task)
@@ -108,7 +110,7 @@ class RuntimeContext:
 
     def get_assigned_resources(self) -> dict[str, float]:
         """What the running task, or this actor, holds, e.g. `{"CPU": 1.0}`; empty in a driver."""
-        actor, here = self._connection.actor, running()
+        actor, here = self._connection.actor, _running()
         if actor is not None:
             return self._connection.calls.class_resources(actor.class_id)
         return {} if here is None else self._connection.calls.class_resources(here.task.class_id)
@@ -118,7 +120,7 @@ class RuntimeContext:
         return {"GPU": gpu_ids()}
 
     def _place(self) -> ClassPlace | Place:
-        actor, here = self._connection.actor, running()
+        actor, here = self._connection.actor, _running()
         if actor is not None:
             return self._connection.calls.place_of(actor.class_id)
         return ANYWHERE if here is None else self._connection.calls.place_of(here.task.class_id)
@@ -129,7 +131,7 @@ class RuntimeContext:
 
 def gpu_ids() -> list[str]:
     """The GPUs of the running call, as CUDA names them; empty in a driver."""
-    here = running()
+    here = _running()
     if here is None:
         return []
     accelerators = connected().accelerators
@@ -144,3 +146,9 @@ def get_runtime_context() -> RuntimeContext:
 def get_gpu_ids() -> list[Any]:
     """The GPUs of the running call: numbers where CUDA numbers them, else its names."""
     return [int(name) if name.isdigit() else name for name in gpu_ids()]
+
+
+def _running() -> Running | None:
+    from shoal.task.running import running  # a program that has no tasks yet needs no context variables
+
+    return running()

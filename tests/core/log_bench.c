@@ -78,6 +78,12 @@ uint32_t log_bench_state(const log_bench *b, uint32_t slot) {
   return sh_word_state(sh_load_relaxed(&log_bench_slot(b, slot)->word));
 }
 
+void log_bench_set_committed(log_bench *b, uint32_t slot, uint32_t who) {
+  sh_a64 *word = &log_bench_slot(b, slot)->word;
+  uint64_t now = sh_load_relaxed(word);
+  sh_store_relaxed(word, sh_word(sh_word_generation(now), SH_TASK_COMMITTED, who, sh_word_tag(now)));
+}
+
 void log_bench_expect(const log_bench *b, const sh_ref *outs, uint32_t n) {
   uint64_t bytes = 0;
   EXPECT_EQ(b->actor.n_logged, n);

@@ -39,6 +39,8 @@ sh_ref log_bench_do(log_bench *b, uint64_t addend);
 
 sh_slot *log_bench_slot(const log_bench *b, uint32_t slot);
 uint32_t log_bench_state(const log_bench *b, uint32_t slot);
+/* Its word says that `who` has committed it: as a death leaves it, between two stores. */
+void log_bench_set_committed(log_bench *b, uint32_t slot, uint32_t who);
 /* What the actor's log holds is just the calls that make these, in this order; each is LOGGED. */
 void log_bench_expect(const log_bench *b, const sh_ref *outs, uint32_t n);
 uint64_t log_bench_live_slots(log_bench *b);

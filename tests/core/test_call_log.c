@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The calls of an actor since its last checkpoint: which are logged, in which order they are found by its next process, what a
- * checkpoint cuts off, and when one is due. test_call_log_ends.c has deaths, closed classes, errors and damage,
- * test_call_log_children.c what the calls have called. */
+ * checkpoint cuts off, and when one is due. test_call_log_ends.c has deaths, closed classes and errors,
+ * test_call_log_children.c what the calls have called, test_call_log_damage.c damage. */
 #include "log_bench.h"
 #include "node/cancel.h"
 #include "node/children.h"
@@ -109,7 +109,10 @@ static void test_the_log_says_which_calls_have_raised(void) {
   slot[0] = log_bench_run(&b, out[0]);
   slot[1] = log_bench_begin(&b, out[1]);
   sh_log_raised(&b.actor, slot[1]);
+  sh_store32_relaxed(&log_bench_slot(&b, slot[1])->x_made, 7U | SH_MADE_FAILED); /* by the attempt before */
   rig_finish(&b.actor, slot[1]);
+  EXPECT_EQ(sh_load32_relaxed(&log_bench_slot(&b, slot[1])->x_made),
+            7); /* repeated as it was, not to make it succeed */
   log_bench_restart(&b, 0);
   log_bench_expect(&b, out, 2);
   EXPECT(!sh_log_has_raised(&b.actor, slot[0]));

@@ -9,13 +9,6 @@ static void begin(void) {
   log_bench_open(&b);
 }
 
-/* The word of a slot says that the actor has committed it: as a death leaves it, between two stores. */
-static void set_committed(uint32_t slot) {
-  sh_a64 *word = &log_bench_slot(&b, slot)->word;
-  uint64_t now = sh_load_relaxed(word);
-  sh_store_relaxed(word, sh_word(sh_word_generation(now), SH_TASK_COMMITTED, b.actor.index, sh_word_tag(now)));
-}
-
 /* As the n-th call of the task in `slot`: of tasks, or of an actor of this class. */
 static sh_ref child(uint32_t slot, uint32_t n, const rig_call *like) {
   sh_slot *t = log_bench_slot(&b, slot);
@@ -64,6 +57,66 @@ static void test_children_are_kept_until_the_call_is_cut(void) {
   log_bench_close(&b, &out, 1);
 }
 
+/* A cut in the middle, and the end of a call that is not logged, let go of what those calls have called, and of nothing else. */
+static void test_children_of_other_calls_stay(void) {
+  sh_ref out[3], made[3];
+  uint32_t slot[3];
+  begin();
+  for (uint32_t i = 0; i < 3; i++) {
+    out[i] = log_bench_submit(&b, i);
+    slot[i] = log_bench_begin(&b, out[i]);
+    uint64_t parent = parent_of(slot[i]);
+    made[i] = child(slot[i], 0, &(rig_call){.class_id = b.r.class_id, .n_returns = 1});
+    sh_ref_drop(&b.actor, made[i]);
+    if (i == 2)
+      sh_log_forget(log_bench_slot(&b, slot[i]));
+    rig_finish(&b.actor, slot[i]);
+    EXPECT_EQ(b.actor.n_kept, i + 1U);
+    sh_children_end(&b.actor, parent);
+    EXPECT(rig_work(&b.r.worker[0]));
+  }
+  EXPECT_EQ(b.actor.n_kept, 2);
+  EXPECT(!sh_entry_checked(&b.r.d.seg, made[2]));
+  EXPECT_EQ(rig_value(&b.actor, made[0]) + rig_value(&b.actor, made[1]), 0);
+  sh_log_cut(&b.actor, 2);
+  EXPECT_EQ(b.actor.n_kept, 1);
+  EXPECT(!sh_entry_checked(&b.r.d.seg, made[0]));
+  EXPECT_EQ(rig_value(&b.actor, made[1]), 0);
+  log_bench_close(&b, out, 3);
+}
+
+/* Nobody else, and not of a call that is to run again, before it does. */
+static void test_only_who_runs_or_logs_a_call_is_told(void) {
+  sh_child found[4];
+  sh_self second;
+  sh_ref out[2];
+  uint32_t slot[2];
+  begin();
+  uint32_t other_class = rig_logging_actor(&b.r, &second);
+  for (uint32_t i = 0; i < 2; i++) { /* the first one is logged, the second one runs as the process dies */
+    out[i] = log_bench_submit(&b, i);
+    slot[i] = log_bench_begin(&b, out[i]);
+    (void)child(slot[i], 0, &(rig_call){.class_id = b.r.class_id, .n_returns = 1});
+    if (i == 0)
+      rig_finish(&b.actor, slot[i]);
+  }
+  log_bench_restart(&b, 0);
+  EXPECT_EQ(sh_repair_children(&b.r.d, second.index, second.epoch, sh_ref_unpack(parent_of(slot[0])), found, 0), 0);
+  EXPECT_EQ(sh_repair_children(&b.r.d, b.actor.index, b.actor.epoch, sh_ref_unpack(parent_of(slot[0])), found, 0), 1);
+  EXPECT_EQ(log_bench_state(&b, slot[1]), SH_TASK_READY);
+  EXPECT_EQ(children_of(slot[1], found), 0);
+  (void)log_bench_begin(&b, out[1]);
+  EXPECT_EQ(children_of(slot[1], found), 1);
+  EXPECT_EQ(sh_ref_adopt(&b.actor, found[0].r), SH_OK);
+  sh_ref_drop(&b.actor, found[0].r);
+  rig_finish(&b.actor, slot[1]);
+  EXPECT(rig_work(&b.r.worker[0]) && rig_work(&b.r.worker[0]));
+  sh_system_error gone = {.code = SH_ERR_ACTOR_DIED, .class_id = other_class, .wait_status = -1};
+  rig_detach(&b.r, &second);
+  sh_repair_close_class(&b.r.d, other_class, &gone);
+  log_bench_close(&b, out, 2);
+}
+
 /* Told to each process that follows, until the call is cut: of a call that is LOGGED, or that the sweep makes LOGGED. */
 static void test_the_next_process_is_told_of_children(void) {
   for (uint32_t committed = 0; committed < 2; committed++) {
@@ -76,7 +129,7 @@ static void test_the_next_process_is_told_of_children(void) {
     sh_ref_drop(&b.actor, dropped);
     if (committed) {
       rig_fill(&b.actor, slot, 8);
-      set_committed(slot);
+      log_bench_set_committed(&b, slot, b.actor.index);
     } else {
       rig_finish(&b.actor, slot);
     }
@@ -145,6 +198,8 @@ static void test_a_checkpoint_is_due_when_a_child_cannot_be_kept(void) {
 
 int main(void) {
   RUN(test_children_are_kept_until_the_call_is_cut);
+  RUN(test_children_of_other_calls_stay);
+  RUN(test_only_who_runs_or_logs_a_call_is_told);
   RUN(test_the_next_process_is_told_of_children);
   RUN(test_a_checkpoint_is_due_when_a_child_cannot_be_kept);
   return 0;

@@ -10,13 +10,6 @@ static void begin(void) {
   log_bench_open(&b);
 }
 
-/* The word of a slot says that the actor has committed it: as a death leaves it, between two stores. */
-static void set_committed(uint32_t slot) {
-  sh_a64 *word = &log_bench_slot(&b, slot)->word;
-  uint64_t now = sh_load_relaxed(word);
-  sh_store_relaxed(word, sh_word(sh_word_generation(now), SH_TASK_COMMITTED, b.actor.index, sh_word_tag(now)));
-}
-
 static uint32_t position_of(uint32_t slot) {
   return sh_load32_relaxed(&log_bench_slot(&b, slot)->x_position);
 }
@@ -63,7 +56,7 @@ static void test_a_committed_call_is_logged_by_the_sweep(void) {
     sh_log_raised(&b.actor, slot);
     rig_fill(&b.actor, slot, 8);
     sh_store32_relaxed(&log_bench_slot(&b, slot)->x_made, 7U | SH_MADE_FAILED);
-    set_committed(slot);
+    log_bench_set_committed(&b, slot, b.actor.index);
     EXPECT(!rig_is_closed(&b.r.driver, out));
     if (last)
       sh_repair_set_restarts(&b.r.d, b.class_id, false, 0);
@@ -85,12 +78,46 @@ static void test_a_committed_call_is_not_logged_once_the_class_is_closed(void) {
   sh_ref out = log_bench_submit(&b, 6);
   uint32_t slot = log_bench_begin(&b, out);
   rig_fill(&b.actor, slot, 8);
-  set_committed(slot);
+  log_bench_set_committed(&b, slot, b.actor.index);
   log_bench_end(&b);
   rig_detach(&b.r, &b.actor);
   EXPECT_EQ(rig_value(&b.r.driver, out), 6);
   EXPECT_EQ(log_bench_live_slots(&b), 0);
   log_bench_close(&b, &out, 1);
+}
+
+/* What the scan of a closed class had begun to let go of when it was interrupted. */
+static void test_a_call_that_is_let_go_of_is_not_logged_again(void) {
+  begin();
+  sh_ref out = log_bench_do(&b, 6);
+  uint32_t slot = b.actor.logged[0].slot;
+  rig_detach(&b.r, &b.actor);
+  log_bench_set_committed(&b, slot, 0);
+  log_bench_end(&b);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
+  log_bench_close(&b, &out, 1);
+}
+
+/* `ahead` lies where the position of others does; and what is no actor's that logs may have any number there. */
+static void test_the_sweep_logs_only_what_may_be_logged(void) {
+  sh_self plain;
+  sh_ref out[3];
+  begin();
+  rig_call stream = {.class_id = b.class_id, .n_returns = 2, .flags = SH_SLOT_ACTOR_CALL | SH_SLOT_STREAM, .ahead = 3};
+  rig_submit(&b.r.driver, &stream, out);
+  uint32_t slot = log_bench_begin(&b, out[0]), plain_class = rig_actor(&b.r, &plain);
+  log_bench_set_committed(&b, slot, b.actor.index);
+  log_bench_restart(&b, 0);
+  log_bench_expect(&b, NULL, 0);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
+  sh_repair_set_restarts(&b.r.d, plain_class, true, 0);
+  out[2] = log_bench_call(&b, &b.r.driver, &(rig_call){.class_id = plain_class, .ahead = 4});
+  slot = rig_claim(&plain);
+  rig_fill(&plain, slot, 8);
+  log_bench_set_committed(&b, slot, plain.index);
+  rig_detach(&b.r, &plain);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
+  log_bench_close(&b, out, 3);
 }
 
 /* Claimed by the dead process, which had let go of some of them already. */
@@ -107,9 +134,9 @@ static void test_a_death_in_the_cut_leaves_what_the_next_one_cuts(void) {
   for (uint32_t i = 0; i < 4; i++)
     slot[i] = b.actor.logged[i].slot;
   sh_log_cut(&b.actor, 2); /* the first: DONE was logged, and the daemon has not read it */
-  set_committed(slot[1]);
-  sh_log_forget(log_bench_slot(&b, slot[1])); /* the second: forgotten, DONE not logged */
-  set_committed(slot[2]);                     /* the third: claimed */
+  log_bench_set_committed(&b, slot[1], b.actor.index);
+  sh_log_forget(log_bench_slot(&b, slot[1]));          /* the second: forgotten, DONE not logged */
+  log_bench_set_committed(&b, slot[2], b.actor.index); /* the third: claimed */
   rig_restart_actor(&b.r, &b.actor, b.class_id, ++b.incarnation);
   EXPECT_EQ(log_bench_live_slots(&b), 2);
   EXPECT_EQ(log_bench_state(&b, slot[2]), SH_TASK_LOGGED);
@@ -121,6 +148,23 @@ static void test_a_death_in_the_cut_leaves_what_the_next_one_cuts(void) {
   EXPECT_EQ(log_bench_live_slots(&b), 0);
   EXPECT(!sh_entry_checked(&b.r.d.seg, arg));
   log_bench_close(&b, out, 4);
+}
+
+/* It has claimed nothing itself where those calls lie. */
+static void test_a_death_in_the_cut_of_what_others_ran_is_found(void) {
+  sh_ref out[3];
+  begin();
+  for (uint32_t i = 0; i < 3; i++)
+    out[i] = log_bench_do(&b, i);
+  log_bench_restart(&b, 0);
+  uint32_t slot = b.actor.logged[1].slot;
+  sh_log_cut(&b.actor, 2);
+  log_bench_set_committed(&b, slot, b.actor.index);
+  rig_restart_actor(&b.r, &b.actor, b.class_id, ++b.incarnation);
+  EXPECT_EQ(log_bench_state(&b, slot), SH_TASK_LOGGED);
+  EXPECT(sh_log_open(&b.actor, 2));
+  log_bench_expect(&b, &out[1], 2);
+  log_bench_close(&b, out, 3);
 }
 
 /* The caller's sweep meets LOGGED(class), and the class has the caller's own number. */
@@ -318,67 +362,15 @@ static void test_calls_go_when_the_job_of_their_actor_ends(void) {
   }
 }
 
-/* ---- damage ---- */
-
-static void look_twice(void) {
-  rig_look_at_everything(&b.r);
-  EXPECT_EQ(b.r.d.quarantined, 0);
-  rig_look_at_everything(&b.r);
-}
-
-static void test_an_odd_logged_call_is_taken_out_of_use(void) {
-  for (uint32_t how = 0; how < 5; how++) {
-    sh_ref out[2];
-    begin();
-    out[0] = log_bench_do(&b, 0);
-    out[1] = log_bench_do(&b, 1);
-    uint32_t slot = b.actor.logged[0].slot, class_id = b.class_id;
-    sh_slot *t = log_bench_slot(&b, slot);
-    uint64_t word = sh_load_relaxed(&t->word);
-    if (how == 1) /* another class's */
-      sh_store32_relaxed(&t->x_class, --class_id);
-    if (how == 2) /* that of a class that logs nothing: tasks */
-      sh_store32_relaxed(&t->x_class, class_id = b.r.class_id);
-    if (how >= 3) /* none's */
-      class_id = how == 3 ? SH_MAX_CLASSES : UINT32_MAX;
-    if (how >= 2)
-      sh_store_relaxed(&t->word, sh_word(sh_word_generation(word), SH_TASK_LOGGED, class_id, sh_word_tag(word)));
-    if (how == 4)
-      log_bench_end(&b); /* the scan of the class comes by */
-    look_twice();
-    EXPECT_EQ(b.r.d.quarantined, how != 0);
-    EXPECT_EQ(log_bench_state(&b, slot), how ? SH_QUARANTINED : SH_TASK_LOGGED);
-    sh_log_cut(&b.actor, b.actor.position); /* the other one */
-    EXPECT_EQ(b.actor.n_logged, 0);
-    EXPECT_EQ(log_bench_live_slots(&b), how != 0);
-    EXPECT_EQ(rig_value(&b.r.driver, out[0]), 0);
-    log_bench_end(&b);
-    rig_detach(&b.r, &b.actor);
-    rig_detach(&b.r, &b.other);
-    rig_close(&b.r);
-  }
-}
-
-/* The bits that lead to the calls of a class were lost. */
-static void test_a_call_of_a_closed_class_is_found_without_a_hint(void) {
-  begin();
-  sh_ref out = log_bench_do(&b, 0);
-  uint32_t slot = b.actor.logged[0].slot;
-  sh_store_relaxed(sh_called_word(&b.r.d.seg, b.class_id, 0), 0);
-  rig_detach(&b.r, &b.actor);
-  log_bench_end(&b);
-  EXPECT_EQ(log_bench_state(&b, slot), SH_TASK_LOGGED);
-  look_twice();
-  EXPECT_EQ(log_bench_state(&b, slot), SH_FREE);
-  log_bench_close(&b, &out, 1);
-}
-
 int main(void) {
   RUN(test_the_call_in_flight_runs_again_after_those_of_the_log);
   RUN(test_a_call_that_fails_with_its_process_is_not_logged);
   RUN(test_a_committed_call_is_logged_by_the_sweep);
   RUN(test_a_committed_call_is_not_logged_once_the_class_is_closed);
+  RUN(test_a_call_that_is_let_go_of_is_not_logged_again);
+  RUN(test_the_sweep_logs_only_what_may_be_logged);
   RUN(test_a_death_in_the_cut_leaves_what_the_next_one_cuts);
+  RUN(test_a_death_in_the_cut_of_what_others_ran_is_found);
   RUN(test_the_death_of_the_caller_changes_nothing);
   RUN(test_without_memory_nothing_is_logged_or_opened);
   RUN(test_a_cancelled_call_is_not_logged_and_a_checkpoint_is_due);
@@ -389,7 +381,5 @@ int main(void) {
   RUN(test_the_number_of_a_class_is_not_given_again_while_its_process_lives);
   RUN(test_calls_stay_when_the_job_of_their_caller_ends);
   RUN(test_calls_go_when_the_job_of_their_actor_ends);
-  RUN(test_an_odd_logged_call_is_taken_out_of_use);
-  RUN(test_a_call_of_a_closed_class_is_found_without_a_hint);
   return 0;
 }

@@ -49,6 +49,9 @@ uint64_t sh_os_memory_available(void);
 /* CPUs this process may use: affinity, then the cgroup's quota. At least 1. */
 uint32_t sh_os_cores(void);
 
+/* prctl(2) of this process: 0, or -errno. `argument` is a number or an address, as the option says. */
+int sh_os_prctl(int option, uint64_t argument);
+
 bool sh_os_is_eventfd(int fd); /* open, and still what it was made as */
 int sh_os_eventfd(void);
 void sh_os_eventfd_signal(int fd);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -219,6 +220,10 @@ uint32_t sh_os_cores(void) {
     fclose(f);
   }
   return cores;
+}
+
+int sh_os_prctl(int option, uint64_t argument) {
+  return prctl(option, (unsigned long)argument, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 int sh_os_eventfd(void) {

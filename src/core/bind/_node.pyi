@@ -718,6 +718,9 @@ def is_tracing(client: Client) -> bool:
 def use_dumps(dumps: Callable[..., bytes] | None) -> None:
     """Pickle values by this function, which takes what `pickle.dumps` takes; None: by that one again."""
 
+def prctl(option: int, argument: int | bytes) -> None:
+    """What Linux is asked about this process: `prctl(2)`, whose argument is a number or text. Raises OSError."""
+
 def address_of(buffer: memoryview) -> int:
     """Where a buffer's bytes begin."""
 

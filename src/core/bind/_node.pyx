@@ -23,17 +23,18 @@ from libc.string cimport memcmp, memcpy, memset
 
 from c_node cimport *
 
+# Below the modules `pickle` and `threading`, which take a millisecond and more to import.
+import _pickle
+import _thread
 import os
-import pickle
-import threading
 import weakref
 from types import GenericAlias
 
 from shoal._core import status as _status
 
-cdef object _dumps = pickle.dumps
-cdef object _loads = pickle.loads
-cdef object _PickleBuffer = pickle.PickleBuffer
+cdef object _dumps = _pickle.dumps
+cdef object _loads = _pickle.loads
+cdef object _PickleBuffer = _pickle.PickleBuffer
 cdef int _PY_MINOR = __import__("sys").version_info[1]
 
 ROLE_DRIVER = SH_ROLE_DRIVER

@@ -16,6 +16,7 @@ cdef extern from "base/os.h" nogil:
     int sh_os_punch(int fd, uint64_t offset, uint64_t n_bytes)
     int sh_os_futex_wait(void *word, uint32_t expected, uint64_t timeout_ns)
     bint sh_os_is_eventfd(int fd)
+    int sh_os_prctl(int option, uint64_t argument)
     void sh_os_eventfd_signal(int fd)
     int sh_os_protect(void *p, uint64_t n_bytes, cbool writable)
 

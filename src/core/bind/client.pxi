@@ -41,7 +41,8 @@ cdef class Client:
     cdef unsigned long main_thread
     cdef uint32_t resolved_seq
     cdef list watched
-    cdef object callers, trace_mapping
+    cdef object trace_mapping
+    cdef object callers  # a WeakSet, with the first of them
     cdef int eventfd, poke_fd
     cdef sh_listener *listener
     cdef dict protected
@@ -65,9 +66,8 @@ cdef class Client:
         self.mapped = True
         _serial += 1
         self.serial = _serial
-        self.main_thread = threading.get_ident()
+        self.main_thread = _thread.get_ident()
         self.watched = []
-        self.callers = weakref.WeakSet()
         self.protected = {}
         _latest = self
 
@@ -146,7 +146,7 @@ cdef class Client:
         return sh_load32_relaxed(&sh_class_at(&self.s.seg, class_id).tag)
 
     def forget_templates(self) -> None:
-        _forget_templates(self.callers)
+        _forget_templates(self)
 
     @property
     def lease(self) -> dict:
@@ -174,10 +174,8 @@ cdef class Client:
     # -- objects
 
     def put(self, value) -> ObjectRef:
-        cdef list rows = []
         self.check_alive()
-        cdef Encoded e = _encode(self, value, rows)
-        return self._put(e)
+        return self._put(_encode(self, value))
 
     def put_error(self, bytes payload not None, list refs not None) -> ObjectRef:
         self.check_alive()
@@ -223,7 +221,7 @@ cdef class Client:
     cdef void _adopt_thread(self) noexcept:
         # The first thread acts for the job; others draw a random identity under the same root.
         sh_context.task_id = sh_id_root(self.s.root)
-        if threading.get_ident() != self.main_thread or self.s.role != SH_ROLE_DRIVER:
+        if _thread.get_ident() != self.main_thread or self.s.role != SH_ROLE_DRIVER:
             sh_context.task_id = sh_id_draw(sh_context.task_id, <uint64_t>int.from_bytes(os.urandom(8), "little"))
         sh_context.counter = 0
         sh_context.put_counter = 0

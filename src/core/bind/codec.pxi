@@ -80,12 +80,16 @@ cdef void _measure(Encoded e) except *:
     e.total = at
 
 
-cdef Encoded _encode(Client client, object value, list rows):
+cdef list _NOTHING = []  # the rows and buffers of what has none; nobody adds to it
+
+
+cdef Encoded _encode(Client client, object value, list rows=None):
+    # `rows`: a list of the caller's, with the first of them.
     cdef Encoded e = Encoded.__new__(Encoded)
     cdef void *before
-    cdef Py_ssize_t n_before = len(rows)
-    e.rows = rows
-    e.buffers = []
+    cdef Py_ssize_t n_before
+    e.rows = _NOTHING if rows is None else rows
+    e.buffers = _NOTHING
     if type(value) is bytes:
         e.owner = value
         e.raw = PyBytes_AS_STRING(value)
@@ -96,6 +100,10 @@ cdef Encoded _encode(Client client, object value, list rows):
             e.inband = _dumps_plain(value)
         else:
             buffers = []
+            if rows is None:
+                e.rows = rows = []
+            e.buffers = []
+            n_before = PyList_GET_SIZE(rows)
             before = sh_context.rows
             sh_context.rows = <void *>rows
             try:

@@ -10,6 +10,14 @@ cdef uint32_t _put_demands(dict demands, uint32_t *kinds, uint32_t *milli) excep
     return <uint32_t>len(demands)
 
 
+def prctl(int option, argument) -> None:
+    cdef int rc
+    cdef uint64_t word = <uint64_t><size_t>PyBytes_AS_STRING(argument) if type(argument) is bytes else <uint64_t>argument
+    rc = sh_os_prctl(option, word)
+    if rc < 0:
+        raise OSError(-rc, f"prctl({option}): {os.strerror(-rc)}")
+
+
 @cython.final
 cdef class NodeCore:
     """Creates a node's segment and runs its repair thread."""

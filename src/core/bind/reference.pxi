@@ -118,12 +118,12 @@ def with_refs(list refs not None, function, *args):
 
 def _row_of_payload(row):
     if sh_context.rows == NULL:
-        raise pickle.UnpicklingError("this pickle belongs to a shoal payload and cannot be read on its own")
+        raise _pickle.UnpicklingError("this pickle belongs to a shoal payload and cannot be read on its own")
     return (<list>sh_context.rows)[row]
 
 
 def _imported_ref(token):
     client = _latest
     if client is None:
-        raise pickle.UnpicklingError("an ObjectRef was unpickled in a process that is not connected to a shoal node")
+        raise _pickle.UnpicklingError("an ObjectRef was unpickled in a process that is not connected to a shoal node")
     return client.import_ref(token)

@@ -213,7 +213,7 @@ cdef object _end_stream(Client client, Task task):
     client.check()
     if task.over or task.num_returns != _RETURNS_STREAM:
         raise _status.Invalid("this task delivers no items, or is over")
-    e = _encode(client, None, [])
+    e = _encode(client, None)
     _no_more_items(client, task)
     done = sh_slot_return(&client.s.seg, sh_slot_at(&client.s.seg, task.slot), SH_STREAM_DONE)
     if sh_fill(&client.s, done, e.total, 0, &data) == SH_OK:  # it fits into its entry

@@ -31,7 +31,7 @@ cdef void _trace_submitted(Client client, uint32_t slot) noexcept:
     event.task.lo, event.task.hi = t.id_lo, t.id_hi
     event.function.lo, event.function.hi = t.fn_lo, t.fn_hi
     event.at_ns[0] = sh_os_now_ns()
-    event.thread = threading.get_ident()
+    event.thread = _thread.get_ident()
     sh_trace_add(client.trace, &event)
 
 
@@ -48,7 +48,7 @@ cdef void _trace_ran(Client client, Task task, uint32_t end) noexcept:
     event.at_ns[1] = task.loaded_ns
     event.at_ns[2] = task.ran_ns
     event.at_ns[3] = sh_os_now_ns()
-    event.thread = threading.get_ident()
+    event.thread = _thread.get_ident()
     sh_trace_add(client.trace, &event)
 
 
@@ -67,7 +67,7 @@ def trace_span(Client client not None, bytes name not None, uint64_t begin_ns, u
         event.task = sh_context.task_id
     event.at_ns[0] = begin_ns
     event.at_ns[1] = end_ns
-    event.thread = threading.get_ident()
+    event.thread = _thread.get_ident()
     memcpy(event.name, PyBytes_AS_STRING(name), n if n < SH_TRACE_NAME_BYTES else SH_TRACE_NAME_BYTES)
     sh_trace_add(client.trace, &event)
 

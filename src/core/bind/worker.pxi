@@ -57,12 +57,14 @@ cdef class Caller:
             if type(bound) is not CallTemplate:  # of another implementation of Client: asked for each time
                 return bound(args, kwargs)
             t = self.template = <CallTemplate>bound
+            if t.client.callers is None:
+                t.client.callers = weakref.WeakSet()
             t.client.callers.add(self)
         return _submit(t, args, kwargs)
 
 
-cdef object _forget_templates(object callers):
-    for caller in list(callers):
+cdef object _forget_templates(Client client):
+    for caller in list(client.callers or ()):
         (<Caller>caller).template = None
 
 
@@ -95,7 +97,7 @@ cdef Encoded _encode_call(Client client, tuple args, dict kwargs):
         if plain is None:
             plain = list(args)
             positions = []
-        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value, [])))
+        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value)))
         positions.append(i)
         plain[i] = None
     for name, value in kwargs.items():
@@ -104,7 +106,7 @@ cdef Encoded _encode_call(Client client, tuple args, dict kwargs):
         if named is None:
             named = dict(kwargs)
             positions = [] if positions is None else positions
-        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value, [])))
+        rows.append(value if type(value) is ObjectRef else client._put(_encode(client, value)))
         positions.append(name)
         named[name] = None
     for value in rows:
@@ -409,7 +411,7 @@ cdef object _finish(Client client, Task task, values):
     if client.trace != NULL:
         task.ran_ns = sh_os_now_ns()
     for value in values:
-        encoded.append(_encode(client, value, []))
+        encoded.append(_encode(client, value))
     client.check()
     t = sh_slot_at(&client.s.seg, task.slot)
     for i in range(n):

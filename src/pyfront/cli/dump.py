@@ -30,13 +30,13 @@ def dump(
     as_json: AsJson = False,
 ) -> None:
     """Write down all that helps who is told of a defect, in one archive that only you can read."""
-    from shoal.config import daemon_environment
+    from shoal.config import own_environment
     from shoal.util.state.report import node_report
     from shoal.util.state.source import opened
 
     with failing():
         with opened(address) as source:
-            files = node_report(source, daemon_environment(), has_output=not no_output)
+            files = node_report(source, own_environment(), has_output=not no_output)
             if not no_stacks:
                 files["stacks.txt"] = "\n".join(map(text_of, stacks_of(source)))
             made = path or f"shoal-dump-{source.node_id}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz"

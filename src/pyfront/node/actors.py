@@ -18,13 +18,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from shoal._core._node import ERR_ACTOR_DIED, NodeCore
-from shoal.death import one_line
 from shoal.node.connections import UNREGISTERED, Connection
 from shoal.node.deaths import Deaths, actor_key
 from shoal.node.jobs import Job
@@ -40,8 +38,7 @@ MAX_ENDED = 256  # that are remembered for listings
 MAX_RECORD_BYTES = 32768  # a class of at most this size is sent with the order, which saves the actor a request
 
 
-@dataclass(eq=False)
-class Actor:
+class Actor(msgspec.Struct, eq=False):
     """One living actor."""
 
     order: ActorOrder
@@ -59,7 +56,7 @@ class Actor:
     checkpoint: Checkpoint | None = None  # the last one, held by the registry
     is_doomed: bool = False
     is_unreferenced: bool = False
-    registered: asyncio.Event = field(default_factory=asyncio.Event)  # set with `handle`, and at the end
+    registered: asyncio.Event = msgspec.field(default_factory=asyncio.Event)  # set with `handle`, and at the end
 
     def __str__(self) -> str:
         return f"actor {self.order.name!r}" if self.order.name else f"an actor of class {self.order.class_name}"
@@ -322,6 +319,8 @@ class Actors:
 
     def _restart(self, actor: Actor, death: Death) -> None:
         """The core has put back what the process did not end, and keeps it for the next one."""
+        from shoal.death import one_line  # and with it cloudpickle; few actors are restarted
+
         pause_s = actor.restarts.begin(one_line(death))
         self._core.set_restarts(actor.order.class_id, actor.restarts.is_left, actor.restarts.n_begun)
         if pause_s:

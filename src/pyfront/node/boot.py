@@ -17,12 +17,10 @@ FIRST_FREE_FD = 10  # above every descriptor that the new process is given
 PATH_SEPARATOR = "\n"
 
 
-def spawn(
-    module: str, arguments: list[str], sock_fd: int, output_fd: int, env: Mapping[str, str], *, is_bare: bool
-) -> int:
+def spawn(module: str, arguments: list[str], sock_fd: int, output_fd: int, env: Mapping[str, str]) -> int:
     """Execute `module.main(*arguments)` in a session of its own -> pid.
 
-    With `is_bare` the new process does not import the package's public names, which would cost it 50 ms.
+    The new process has none of the package's public names, until it calls `import_public_names`.
 
     The new process gets the socket as descriptor 3, `output_fd` as stdout and stderr, and /dev/null as stdin. Its
     module path is this process's, so that it finds what this process found. Raises OSError.
@@ -31,7 +29,7 @@ def spawn(
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, *_flags(), "-c", _program(module, is_bare), PATH_SEPARATOR.join(sys.path), *arguments],
+            [sys.executable, *_flags(), "-c", _program(module), PATH_SEPARATOR.join(sys.path), *arguments],
             env,
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -64,10 +62,24 @@ def _flags() -> list[str]:
     return ["-O"] * sys.flags.optimize + ["-B"] * sys.flags.dont_write_bytecode
 
 
-def _program(module: str, is_bare: bool) -> str:
-    package, folders = module.partition(".")[0], list(sys.modules[__package__.partition(".")[0]].__path__)
-    bare = f"sys.modules[{package!r}] = bare = type(sys)({package!r}); bare.__path__ = {folders}; " if is_bare else ""
+def _program(module: str) -> str:
+    package = _package()
     return (
         f"import sys; path, *arguments = sys.argv[1:]; sys.path[:] = path.split({PATH_SEPARATOR!r}); "
-        f"{bare}from {module} import main; main(*arguments)"
+        f"sys.modules[{package!r}] = bare = type(sys)({package!r}); "
+        f"bare.__path__ = {list(sys.modules[package].__path__)}; "
+        f"from {module} import main; main(*arguments)"
     )
+
+
+def import_public_names() -> None:
+    """Import the package as users do, in place of the bare one that `spawn` began with. Its modules stay."""
+    bare = sys.modules.pop(_package())
+    whole = __import__(_package())
+    for name, part in vars(bare).items():
+        if isinstance(part, type(sys)):
+            vars(whole).setdefault(name, part)
+
+
+def _package() -> str:
+    return __name__.partition(".")[0]

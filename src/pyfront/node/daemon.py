@@ -46,12 +46,13 @@ from shoal.node.memory_guard import MemoryGuard
 from shoal.node.metrics_reader import MetricsReader
 from shoal.node.output_tail import OutputTail
 from shoal.node.package_folder import PackageFolder
+from shoal.node.parts import Node
 from shoal.node.peers import Peer, is_same, peer_of
 from shoal.node.placement_groups import PlacementGroups
 from shoal.node.placing import NODE_ID_LABEL, Placing
 from shoal.node.processes import end_descendants
 from shoal.node.refusal import Refusal
-from shoal.node.requests import Node, Requests
+from shoal.node.requests import Requests
 from shoal.node.resources import CPU, Ledger, detect, node_capacity
 from shoal.node.sessions import Session
 from shoal.node.settings import NodeSettings
@@ -59,7 +60,6 @@ from shoal.node.spiller import make_spiller
 from shoal.node.stack_collector import StackCollector
 from shoal.node.staffing import Staffing
 from shoal.node.starvation import Starvation
-from shoal.node.tables import Tables
 from shoal.node.worker_pool import WorkerPool, WorkerProcess
 from shoal.node.zygote_port import ZygotePort
 from shoal.protocol.messages import FlushReferences, Hello, NodeConfig, Refused, Welcome
@@ -150,17 +150,6 @@ class Daemon:
                 self._deaths,
                 self._starvation,
                 self._spiller,
-                Tables(
-                    self._core,
-                    self._config,
-                    self._ledger,
-                    self._jobs,
-                    self._pool,
-                    self._actors,
-                    self._crews,
-                    self._placement_groups,
-                    self._placing,
-                ),
                 StackCollector(self._jobs, self._pool),
                 output,
                 self._crews,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
 import socket
 import sys
@@ -20,7 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from shoal.config import zygote_environment
+from shoal.config import node_environment
 from shoal.node import boot
 from shoal.node.newborn import SITE_NAMES
 from shoal.node.package_folder import lock
@@ -106,14 +105,15 @@ class Environments:
 
     async def _ask_maker(self, request: dict[str, Any]) -> Prepared:
         """Raises OSError."""
+        import json  # few nodes install anything
+
         ours, theirs = socket.socketpair()
         with theirs:
             try:
                 arguments = [str(os.getpid())]
                 pid = boot.spawn(
-                    "shoal.node.environment_maker", arguments, theirs.fileno(), sys.stderr.fileno(),
-                    zygote_environment(), is_bare=True,
-                )  # fmt: skip
+                    "shoal.node.environment_maker", arguments, theirs.fileno(), sys.stderr.fileno(), node_environment()
+                )
             except OSError:
                 ours.close()
                 raise
@@ -133,6 +133,8 @@ class Environments:
     def _result(self, line: bytes) -> Prepared:
         if not line:
             return Prepared(error="the process that installs died; was it killed?")
+        import json
+
         answer = json.loads(line)
         if "error" in answer:
             return Prepared(error=answer["error"], lines=tuple(answer.get("lines", ())))

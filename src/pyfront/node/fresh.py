@@ -13,7 +13,6 @@ the driver's installed packages: where they would be if they had been installed 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -74,6 +73,8 @@ def execute(birth: Birth) -> NoReturn:
 
 
 def _execute(birth: Birth) -> NoReturn:
+    import json  # few workers come here
+
     order = birth.order
     before, after = halves(order)
     environ = variables(order, os.environ)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from shoal.node.connections import Connection
 from shoal.node.refusal import Refusal
@@ -21,13 +22,12 @@ Key = tuple[str, str]
 Entry = tuple[int, int]
 
 
-@dataclass(eq=False)
-class Opening:
+class Opening(msgspec.Struct, eq=False):
     """A group that waits for ranks."""
 
     world_size: int
     entry: Entry
-    joined: dict[int, Connection] = field(default_factory=dict)
+    joined: dict[int, Connection] = msgspec.field(default_factory=dict)
 
 
 class Declaration(NamedTuple):

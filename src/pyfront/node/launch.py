@@ -1,79 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver's side of a node: start one, or find one that runs, and be connected to it."""
+"""The driver's side of a node: be connected to one that was begun here, or find one that runs."""
 
 from __future__ import annotations
 
 import errno
 import os
-import select
-import signal
 import socket
 import sys
-import threading
-from contextlib import suppress
 
 from msgspec.structs import replace
 
 from shoal._core._node import Client
-from shoal.config import daemon_environment, is_library_threaded, runtime_parent
+from shoal.config import is_library_threaded, runtime_parent
 from shoal.errors import NodeNotFoundError, NodeStartError, ShoalError
 from shoal.link import Link
-from shoal.node import boot
+from shoal.node.daemon_process import END_TIMEOUT_S, DaemonProcess
 from shoal.node.peers import start_time
 from shoal.node.sessions import SOCKET_NAME, connect, live_sessions
-from shoal.node.settings import NodeSettings, to_argument
 from shoal.protocol.messages import Hello, Shutdown, Welcome
 
 WELCOME_TIMEOUT_S = 60.0  # a node starts within 0.3 s; a machine that swaps may take its time
 ANSWER_TIMEOUT_S = 3.0  # a daemon that does not answer at all for so long is stopped or stuck
-END_TIMEOUT_S = 8.0  # beyond the daemon's own limits
-KILL_TIMEOUT_S = 3.0
-OUTPUT_TAIL_BYTES = 4096
 PRELOADABLE = ("numpy",)  # imported by the zygote if the driver uses it, so that workers share its pages
-
-
-class DaemonProcess:
-    """A daemon that this process started. Owns the descriptors."""
-
-    def __init__(self, pid: int, output_fd: int) -> None:
-        self.pid = pid
-        self._pidfd = os.pidfd_open(pid)
-        self._output_fd = output_fd
-        self._starter = os.getpid()
-
-    def output(self) -> str:
-        """The end of what it printed before it served."""
-        size = os.fstat(self._output_fd).st_size
-        return os.pread(self._output_fd, OUTPUT_TAIL_BYTES, max(0, size - OUTPUT_TAIL_BYTES)).decode("utf-8", "replace")
-
-    def kill(self) -> None:
-        """End the process now; its zygote then ends everything below it."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-
-    def wait_gone(self) -> None:
-        """Until the process has ended; kills it when it takes too long. In the process that started it."""
-        if not self._wait(END_TIMEOUT_S):
-            self.kill()
-            self._wait(KILL_TIMEOUT_S)
-        with suppress(ChildProcessError):  # the program reaps all its children itself
-            os.waitpid(self.pid, os.WNOHANG)
-        for name in ("_pidfd", "_output_fd"):
-            fd = getattr(self, name)
-            setattr(self, name, -1)
-            if fd >= 0:
-                os.close(fd)
-
-    def wait_gone_later(self) -> None:
-        """`wait_gone` on a thread, for a caller in a hurry: the node ends because its starter has hung up."""
-        with suppress(RuntimeError):  # no more threads: the interpreter is about to exit
-            threading.Thread(target=self.wait_gone, name="shoal-reaper", daemon=True).start()
-
-    def _wait(self, limit_s: float) -> bool:
-        poll = select.poll()
-        if self._pidfd >= 0:
-            poll.register(self._pidfd, select.POLLIN)
-        return self._pidfd < 0 or bool(poll.poll(limit_s * 1000))
 
 
 class Connection:
@@ -134,53 +82,23 @@ class Connection:
             return  # it is gone already
 
 
-def start_node(hello: Hello, settings: NodeSettings) -> Connection:
-    """Start a node that ends with this driver.
+def start_node(hello: Hello, daemon: DaemonProcess) -> Connection:
+    """Connect to a node that was begun here and ends with this driver. Takes the process over.
 
     Raises NodeStartError.
     """
     try:
-        ours, daemon = _execute_daemon(settings)
-    except OSError as error:
-        raise NodeStartError(f"the node's daemon ({sys.executable}) could not be executed: {error}") from error
-    try:
-        return _connect(ours, hello, daemon)
+        return _connect(daemon.sock, hello, daemon)
     except NodeStartError as error:
-        ours.close()
+        daemon.sock.close()
         daemon_output = daemon.output()
         daemon.wait_gone()
         if daemon_output:
             raise NodeStartError(f"{error}\nThe daemon's last output:\n{daemon_output}") from error
         raise
     except BaseException:  # a signal's handler: whoever presses Ctrl-C does not want to wait for the node's end
-        ours.close()
-        daemon.wait_gone_later()
+        daemon.give_up()
         raise
-
-
-def _execute_daemon(settings: NodeSettings) -> tuple[socket.socket, DaemonProcess]:
-    """Execute the daemon -> this driver's end of its socket, its process. Raises OSError."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        try:
-            output_fd = os.memfd_create("shoal-daemon-output", os.MFD_CLOEXEC)
-        except OSError:
-            ours.close()
-            raise
-        try:
-            pid = boot.spawn(
-                "shoal.node.main",
-                [to_argument(settings)],
-                theirs.fileno(),
-                output_fd,
-                daemon_environment(),
-                is_bare=True,
-            )
-            return ours, DaemonProcess(pid, output_fd)
-        except OSError:  # a daemon that runs already ends, because its starter has hung up
-            ours.close()
-            os.close(output_fd)
-            raise
 
 
 def attach_node(hello: Hello, address: str) -> Connection:

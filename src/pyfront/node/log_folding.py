@@ -8,8 +8,8 @@ often and by how many. Lines are alike if they are equal: two numbers that diffe
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 
+import msgspec
 from msgspec.structs import replace
 
 from shoal.protocol.messages import LogLine
@@ -61,13 +61,12 @@ def _key(line: LogLine) -> Key:
     return line.name, line.text, line.is_stderr
 
 
-@dataclass
-class _Seen:
+class _Seen(msgspec.Struct):
     """A line that was handed on, until `due_s`."""
 
     due_s: float
     pids: set[int]  # who has ever printed it
-    holding: set[int] = field(default_factory=set)  # whose lines are held back
+    holding: set[int] = msgspec.field(default_factory=set)  # whose lines are held back
     n_held: int = 0
     last: LogLine | None = None
 

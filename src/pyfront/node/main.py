@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entry of the daemon. Its first act is to execute the zygote, which then does its imports beside the daemon's."""
+"""Entry of the daemon. It imports what its zygote needs too, and forks that; the rest each does beside the other."""
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
+from typing import NoReturn
 
-from shoal.config import runtime_parent, zygote_environment
-from shoal.node import boot
+from shoal.config import runtime_parent
+from shoal.node import boot, processes
 from shoal.node.sessions import Session, create_session
 
 HELLO_ID = 1  # of the request that a failed start answers
@@ -16,15 +18,17 @@ HELLO_ID = 1  # of the request that a failed start answers
 
 def main(settings_word: str) -> None:
     """Be the daemon of the driver at the other end of descriptor 3."""
+    gc.disable()  # until everything is imported, which stays
     boot.close_inherited()
     starter = socket.socket(fileno=boot.INHERITED_FD)
+    _import_what_both_need()
     try:
         session = create_session(runtime_parent())
     except OSError as error:
         _refuse(starter, f"its folder below {runtime_parent()} could not be made: {error}")
         sys.exit(1)
     try:
-        zygote_sock, zygote_pid = _start_zygote(session)
+        zygote_sock, zygote_pid = _fork_zygote(session, starter)
         _run(settings_word, session, zygote_sock, zygote_pid, starter)
     except Exception as error:
         _refuse(starter, f"{type(error).__name__}: {error}")
@@ -33,21 +37,43 @@ def main(settings_word: str) -> None:
         session.remove()
 
 
-def _start_zygote(session: Session) -> tuple[socket.socket, int]:
+def _import_what_both_need() -> None:
+    import shoal.link
+    import shoal.protocol.orders  # noqa: F401
+
+
+def _fork_zygote(session: Session, starter: socket.socket) -> tuple[socket.socket, int]:
+    """The daemon's end of the zygote's socket, its pid. This process has one thread and maps nothing yet."""
     ours, theirs = socket.socketpair()
-    arguments = [session.path, str(os.getpid())]
-    pid = boot.spawn(
-        "shoal.node.zygote", arguments, theirs.fileno(), sys.stderr.fileno(), zygote_environment(), is_bare=False
-    )
+    daemon_pid = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        starter.close()
+        session.let_go()
+        _be_zygote(theirs, session.path, daemon_pid)
     theirs.close()
     return ours, pid
 
 
-def _run(settings_word: str, session: Session, zygote: socket.socket, zygote_pid: int, starter: socket.socket) -> None:
-    import asyncio
-    import gc
+def _be_zygote(sock: socket.socket, session_path: str, daemon_pid: int) -> NoReturn:
+    code = 1
+    try:
+        os.setsid()
+        from shoal.node import zygote
 
-    from shoal.node import processes
+        zygote.main(sock, session_path, daemon_pid)
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    os._exit(code)  # what the daemon does at its end is not this process's
+
+
+def _run(settings_word: str, session: Session, zygote: socket.socket, zygote_pid: int, starter: socket.socket) -> None:
+    sys.modules["ssl"] = None  # type: ignore[assignment]  # asyncio does without, and nobody here waits for OpenSSL
+    import asyncio
+
+    del sys.modules["ssl"]
     from shoal.node.daemon import Daemon
     from shoal.node.settings import from_argument
 
@@ -55,6 +81,7 @@ def _run(settings_word: str, session: Session, zygote: socket.socket, zygote_pid
     processes.adopt_orphans()
     _allow_many_descriptors()
     gc.freeze()
+    gc.enable()
 
     async def live() -> None:
         daemon = Daemon(from_argument(settings_word), session, zygote, zygote_pid)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+
+import msgspec
 
 from shoal.node.connections import Connection
 from shoal.protocol.metrics import CollectMetrics, Definition, Family, Report, Sample, Series
@@ -19,14 +20,13 @@ WAIT_S = 1.0  # a process that can answer does so within a switch of threads
 Tags = tuple[str, ...]
 
 
-@dataclass
-class Metric:
+class Metric(msgspec.Struct):
     """One metric of all processes."""
 
     definition: Definition
-    ended: dict[Tags, list[float]] = field(default_factory=dict)  # sums over processes that are gone
-    live: dict[Connection, dict[Tags, Series]] = field(default_factory=dict)
-    gauges: dict[Tags, Series] = field(default_factory=dict)
+    ended: dict[Tags, list[float]] = msgspec.field(default_factory=dict)  # sums over processes that are gone
+    live: dict[Connection, dict[Tags, Series]] = msgspec.field(default_factory=dict)
+    gauges: dict[Tags, Series] = msgspec.field(default_factory=dict)
 
     def take(self, source: Connection, series: Series) -> bool:
         """Note what a process says of one series. True if it is a new one for this process."""

@@ -50,8 +50,7 @@ def live(birth: Birth) -> NoReturn:
     try:
         take_streams(stdout_fd, stderr_fd)
         processes.set_name(f"shoal:{order.actor.class_name}" if order.actor else "shoal-worker")
-        with suppress(OSError):  # a driver whose folder was deleted under it has none either
-            os.chdir(order.cwd)
+        _enter(order.cwd)
         if order.environment is not None and order.environment.working_dir:
             os.chdir(order.environment.working_dir)
         if order.environment is None:
@@ -126,6 +125,13 @@ def take_streams(stdout_fd: int, stderr_fd: int) -> None:
     for given, standard in ((stdout_fd, 1), (stderr_fd, 2)):
         os.dup2(given, standard)
         os.close(given)
+
+
+def _enter(folder: str) -> None:
+    try:
+        os.chdir(folder)
+    except OSError:  # a driver whose folder was deleted under it has none either
+        return
 
 
 def _reseed() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from contextlib import suppress
 
 from shoal.node.sessions import check_private
@@ -38,7 +37,7 @@ class PackageFolder:
     def remove(self) -> None:
         """Delete the folder and what is in it. Repeating it has no effect."""
         if self._lock_fd >= 0:
-            shutil.rmtree(self._path, ignore_errors=True)
+            _delete(self._path)
             os.close(self._lock_fd)
             self._lock_fd = -1
 
@@ -47,8 +46,14 @@ class PackageFolder:
             path = os.path.join(self._parent, name)
             with suppress(OSError):  # its node lives, or somebody else sweeps
                 fd = lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                _delete(path)
                 os.close(fd)
+
+
+def _delete(path: str) -> None:
+    import shutil  # and with it three libraries that compress
+
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def make_private(path: str) -> None:

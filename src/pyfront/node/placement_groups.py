@@ -14,7 +14,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from shoal._core import status
 from shoal._core._node import NodeCore
@@ -31,8 +32,7 @@ MAX_ENDED = 256  # that are remembered for listings
 NO_CLASS = -1
 
 
-@dataclass(eq=False)
-class Group:
+class Group(msgspec.Struct, eq=False):
     """One placement group."""
 
     asked: CreateGroup
@@ -40,14 +40,16 @@ class Group:
     namespace: str
     class_id: int  # what the core calls it, until it is removed
     shortage: str  # why this node can never grant it; empty: it can
-    created_s: float = field(default_factory=time.time)  # to be shown
-    asked_s: float = field(default_factory=time.monotonic)
+    created_s: float = msgspec.field(default_factory=time.time)  # to be shown
+    asked_s: float = msgspec.field(default_factory=time.monotonic)
     waited_s: float | None = None  # for its resources; None: it still does
     end: str = ""
     is_granted: bool = False
     is_removed: bool = False
-    task_classes: set[int] = field(default_factory=set)  # of what runs in it, but for actors
-    settled: asyncio.Event = field(default_factory=asyncio.Event)  # set when it is granted, and when it is removed
+    task_classes: set[int] = msgspec.field(default_factory=set)  # of what runs in it, but for actors
+    settled: asyncio.Event = msgspec.field(
+        default_factory=asyncio.Event
+    )  # set when it is granted, and when it is removed
 
     @property
     def state(self) -> str:

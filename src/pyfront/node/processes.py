@@ -3,46 +3,46 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
 from contextlib import suppress
 
+from shoal._core._node import prctl
+
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
-MOST_EXPENDABLE = "1000"
+MOST_EXPENDABLE = b"1000"
 NAME_BYTES = 15  # what the kernel keeps of a name
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, argument: int | bytes) -> None:
-    if _libc.prctl(option, ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_ulong(argument)):
-        raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
 def set_name(name: str) -> None:
     """The name that `ps` and `top` show for this process."""
-    _prctl(PR_SET_NAME, name.encode()[:NAME_BYTES])
+    prctl(PR_SET_NAME, name.encode()[:NAME_BYTES])
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent dies."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int, signal_number: int) -> bool:
     """Have the kernel send this process a signal when its parent dies. False: the parent is dead already."""
-    _prctl(PR_SET_PDEATHSIG, signal_number)
+    prctl(PR_SET_PDEATHSIG, signal_number)
     return os.getppid() == parent
 
 
 def be_the_kernels_first_choice() -> None:
     """When memory runs out, let the kernel end this process rather than the daemon, the zygote or a driver."""
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write(MOST_EXPENDABLE)
+    try:  # no file object and no context manager: every function that runs in a fork is pages copied
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, MOST_EXPENDABLE)
+        finally:
+            os.close(fd)
+    except OSError:
+        return
 
 
 def descendants(root: int) -> list[int]:

@@ -6,34 +6,22 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from typing import Any, TypeVar
 
 from shoal._core import status
-from shoal._core._node import NodeCore
-from shoal.node.actors import Actors
+from shoal.ids import function_key
 from shoal.node.checkpoints import Checkpoints
 from shoal.node.connections import Connection
-from shoal.node.crews import Crew, Crews
-from shoal.node.deaths import Deaths, actor_key, client_key
+from shoal.node.deaths import actor_key, client_key
 from shoal.node.earlier_calls import EarlierCalls
-from shoal.node.groups import Declaration, Groups
-from shoal.node.jobs import Job, Jobs
-from shoal.node.metrics import MetricCollector
-from shoal.node.output_tail import OutputTail
-from shoal.node.package_folder import PackageFolder
-from shoal.node.placement_groups import PlacementGroups
+from shoal.node.groups import Declaration
+from shoal.node.jobs import Job
+from shoal.node.parts import Node
 from shoal.node.placement_requests import PlacementRequests, job_of
-from shoal.node.placing import Placing
 from shoal.node.refusal import Refusal
-from shoal.node.resources import Ledger, Shape
-from shoal.node.spiller import Spiller
-from shoal.node.stack_collector import StackCollector
-from shoal.node.starvation import Starvation
-from shoal.node.tables import Tables
-from shoal.node.worker_pool import WorkerPool
+from shoal.node.resources import Shape
+from shoal.node.tables import read_tables
 from shoal.protocol import groups as g
 from shoal.protocol import messages as m
 from shoal.protocol import metrics as mt
@@ -51,7 +39,6 @@ from shoal.protocol.tables import (
     StacksDumped,
 )
 
-KEY_BYTES = 16
 FOR_OBSERVERS = (
     m.ClusterResources,
     m.AvailableResources,
@@ -65,33 +52,6 @@ FOR_OBSERVERS = (
 )
 
 T = TypeVar("T")
-
-
-@dataclass
-class Node:
-    """The parts of a running daemon that requests reach."""
-
-    core: NodeCore
-    config: m.NodeConfig
-    ledger: Ledger
-    jobs: Jobs
-    pool: WorkerPool
-    actors: Actors
-    placement_groups: PlacementGroups
-    placing: Placing
-    deaths: Deaths
-    starvation: Starvation
-    spiller: Spiller
-    tables: Tables
-    stacks: StackCollector
-    output: OutputTail
-    crews: Crews
-    packages: PackageFolder
-    begin: Callable[[Crew], None]  # workers of a crew will be wanted
-    groups: Groups
-    metrics: MetricCollector
-    read_metrics: Callable[[], Awaitable[list[mt.Family]]]
-    stop: Callable[[], None]
 
 
 class Requests:
@@ -153,7 +113,7 @@ class Requests:
 
     async def _put_function(self, asker: Connection, message: m.PutFunction) -> m.Reply:
         # The key is how others will ask for it: a wrong one would give them a function of somebody else's choice.
-        if blake2b(message.blob, digest_size=KEY_BYTES).digest() != message.key:
+        if function_key(message.blob) != message.key:
             raise Refusal(m.Refused.BAD_REQUEST, f"the key of function {message.name} is not the hash of its pickle")
         job_of(asker).functions.setdefault(message.key, (message.blob, message.name))
         return m.Ok()
@@ -349,7 +309,7 @@ class Requests:
         )
 
     async def _describe_node(self, asker: Connection, message: DescribeNode) -> m.Reply:
-        return self._node.tables.read(self._node.spiller.counters())
+        return read_tables(self._node)
 
     async def _describe_holdings(self, asker: Connection, message: DescribeHoldings) -> m.Reply:
         return Holdings(self._node.core.holdings())

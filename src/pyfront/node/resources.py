@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from glob import glob
 from typing import NamedTuple
 
 from shoal.config import visible_gpus
@@ -130,8 +129,13 @@ def detect() -> Machine:
     if quota is not None:
         n_cpus = min(n_cpus, max(1, int(quota)))
     names = visible_gpus()
-    n_gpus = len(glob("/dev/nvidia[0-9]*")) if names is None else len([name for name in names if name != "-1"])
+    n_gpus = _n_gpu_files() if names is None else len([name for name in names if name != "-1"])
     return Machine(n_cpus, n_gpus, Meter().limit[0])
+
+
+def _n_gpu_files() -> int:
+    names = [name.removeprefix("nvidia") for name in os.listdir("/dev") if name.startswith("nvidia")]
+    return len([number for number in names if number.isdigit()])
 
 
 def _cpu_quota() -> float | None:

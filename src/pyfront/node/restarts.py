@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 10.0
 KEPT_ENDS = 5
 
 
-@dataclass
-class Restarts:
+class Restarts(msgspec.Struct):
     """`limit`: `max_restarts`, -1 without end."""
 
     limit: int = 0
     n_begun: int = 0
     n_in_vain: int = 0  # in a row: processes that ended before the constructor had run again
     is_over: bool = False  # whoever ends it now does not want another one
-    ends: list[str] = field(default_factory=list)  # how the last few processes ended
+    ends: list[str] = msgspec.field(default_factory=list)  # how the last few processes ended
 
     @property
     def is_left(self) -> bool:

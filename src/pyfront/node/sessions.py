@@ -41,12 +41,16 @@ class Session:
         sock.listen(backlog)
         return sock
 
-    def remove(self) -> None:
-        """Delete the folder and unlock it. Repeating it has no effect."""
-        remove_folder(self.path)
+    def let_go(self) -> None:
+        """In a forked child: the folder and its lock are the parent's. Repeating it has no effect."""
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+    def remove(self) -> None:
+        """Delete the folder and unlock it. Repeating it has no effect."""
+        remove_folder(self.path)
+        self.let_go()
 
 
 def connect(path: str, *, is_patient: bool = True) -> socket.socket:

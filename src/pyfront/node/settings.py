@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the starter of a node says about it, on the daemon's command line."""
+"""What the starter of a node says about it, on the daemon's command line.
 
-from __future__ import annotations
+The driver writes it before it has imported anything for a connection, so it is written as Python writes values."""
 
-import msgspec
+from collections.abc import Mapping
+from typing import NamedTuple
 
 
-class NodeSettings(msgspec.Struct, frozen=True):
+class NodeSettings(NamedTuple):
     """None: find out from the machine."""
 
     num_cpus: int | None = None
     num_gpus: int | None = None
-    resources: dict[str, float] = {}  # custom ones
+    resources: Mapping[str, float] = {}  # custom ones
     object_store_memory: int | None = None  # bytes
     object_spilling_directory: str | None = None
     object_spilling_limit: int | None = None  # bytes; 0: never spill
@@ -19,14 +20,16 @@ class NodeSettings(msgspec.Struct, frozen=True):
     memory: int | None = None  # bytes that tasks and actors may demand together
     tracing: bool = False
     record_lines: bool = False
-    labels: dict[str, str] = {}
+    labels: Mapping[str, str] = {}
 
 
 def to_argument(settings: NodeSettings) -> str:
     """The settings as one word of a command line."""
-    return msgspec.json.encode(settings).decode()
+    return repr(settings._asdict())
 
 
 def from_argument(word: str) -> NodeSettings:
-    """The settings back. Raises msgspec.ValidationError."""
-    return msgspec.json.decode(word, type=NodeSettings)
+    """The settings back. Raises ValueError."""
+    from ast import literal_eval  # the driver does not need it
+
+    return NodeSettings(**literal_eval(word))

@@ -4,76 +4,45 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterable
 
-from shoal._core._node import NodeCore
-from shoal.node.actors import Actor, Actors, EndedActor
-from shoal.node.crews import Crews
-from shoal.node.jobs import Job, Jobs
-from shoal.node.placement_groups import PlacementGroups
-from shoal.node.placing import Placing
-from shoal.node.resources import Ledger
+from shoal.node.actors import Actor, EndedActor
+from shoal.node.jobs import Job
+from shoal.node.parts import Node
 from shoal.node.worker_pool import WorkerPool
-from shoal.protocol.messages import Death, NodeConfig
+from shoal.protocol.messages import Death
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
 
 
-class Tables:
-    """The tables of one node."""
-
-    def __init__(
-        self,
-        core: NodeCore,
-        config: NodeConfig,
-        ledger: Ledger,
-        jobs: Jobs,
-        pool: WorkerPool,
-        actors: Actors,
-        crews: Crews,
-        placement_groups: PlacementGroups,
-        placing: Placing,
-    ) -> None:
-        self._core = core
-        self._config = config
-        self._ledger = ledger
-        self._jobs = jobs
-        self._pool = pool
-        self._actors = actors
-        self._crews = crews
-        self._placement_groups = placement_groups
-        self._placing = placing
-        self._started_s = time.time()
-
-    def read(self, spill_counters: dict[str, int]) -> NodeTables:
-        """All of them as they are now."""
-        jobs = list(self._jobs)
-        classes = {class_id: resources for job in jobs for class_id, resources in job.classes.items()}
-        shortages = {class_id: self._placing.shortage(class_id, found) for class_id, found in classes.items()}
-        places = {class_id: self._placing.group_of(class_id) for class_id in classes}
-        config = self._config
-        return NodeTables(
-            node_id=config.node_id,
-            hostname=socket.gethostname(),
-            daemon_pid=config.daemon_pid,
-            started_s=self._started_s,
-            runtime_dir=config.runtime_dir,
-            total=config.resources,
-            available=self._ledger.named(self._core.available()),
-            counters={name: float(n) for name, n in {**self._core.counters(), **spill_counters}.items()},
-            store_bytes=config.store_bytes,
-            jobs=[_job_row(job) for job in jobs],
-            actors=[*map(_actor_row, self._actors), *map(_ended_row, self._actors.ended)],
-            workers=list(_worker_rows(self._pool)),
-            functions={key: name for job in jobs for key, (_, name) in job.functions.items()},
-            classes=classes,
-            impossible={class_id: text for class_id, text in shortages.items() if text is not None},
-            is_recording_lines=config.is_recording_lines,
-            unprepared=self._crews.waiting() | _unprepared_actors(self._pool),
-            labels=config.labels,
-            groups=self._placement_groups.find("", "", ""),
-            group_of={class_id: group for class_id, group in places.items() if group},
-        )
+def read_tables(node: Node) -> NodeTables:
+    """All of them as they are now."""
+    config, jobs = node.config, list(node.jobs)
+    classes = {class_id: resources for job in jobs for class_id, resources in job.classes.items()}
+    shortages = {class_id: node.placing.shortage(class_id, found) for class_id, found in classes.items()}
+    places = {class_id: node.placing.group_of(class_id) for class_id in classes}
+    counters = {**node.core.counters(), **node.spiller.counters()}
+    return NodeTables(
+        node_id=config.node_id,
+        hostname=socket.gethostname(),
+        daemon_pid=config.daemon_pid,
+        started_s=node.started_s,
+        runtime_dir=config.runtime_dir,
+        total=config.resources,
+        available=node.ledger.named(node.core.available()),
+        counters={name: float(n) for name, n in counters.items()},
+        store_bytes=config.store_bytes,
+        jobs=[_job_row(job) for job in jobs],
+        actors=[*map(_actor_row, node.actors), *map(_ended_row, node.actors.ended)],
+        workers=list(_worker_rows(node.pool)),
+        functions={key: name for job in jobs for key, (_, name) in job.functions.items()},
+        classes=classes,
+        impossible={class_id: text for class_id, text in shortages.items() if text is not None},
+        is_recording_lines=config.is_recording_lines,
+        unprepared=node.crews.waiting() | _unprepared_actors(node.pool),
+        labels=config.labels,
+        groups=node.placement_groups.find("", "", ""),
+        group_of={class_id: group for class_id, group in places.items() if group},
+    )
 
 
 def _job_row(job: Job) -> JobRow:

@@ -16,8 +16,9 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from shoal._core import status
 from shoal._core._node import ROLE_ACTOR, ROLE_WORKER, NodeCore
@@ -35,8 +36,7 @@ from shoal.protocol.orders import ActorOrder, StartOrder, ZygoteOrder
 HANG_UP_GRACE_S = 1.0  # between a worker's closing its link and being killed for it
 
 
-@dataclass(eq=False)
-class WorkerProcess:
+class WorkerProcess(msgspec.Struct, eq=False):
     """One worker or actor. Equal only to itself."""
 
     number: int  # of its order

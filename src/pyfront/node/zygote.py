@@ -17,6 +17,7 @@ import signal
 import socket
 from _signal import pthread_sigmask, set_wakeup_fd  # type: ignore[import-not-found]
 from _signal import signal as set_handler
+from array import array
 from contextlib import suppress
 from importlib import import_module
 
@@ -26,7 +27,7 @@ from shoal.node.newborn import Birth
 from shoal.node.rehearsal import rehearse
 from shoal.node.sessions import remove_folder
 from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
-from shoal.protocol.messages import encode
+from shoal.protocol.messages import decode_daemon, encode
 from shoal.protocol.orders import Exited, NotStarted, Preload, Ready, Started, ZygoteReport, decode_order
 from shoal.worker.streams import open_streams
 
@@ -40,6 +41,7 @@ HANDLED = (int(signal.SIGCHLD), int(signal.SIGTERM), int(signal.SIGINT), int(sig
 DEFAULTS = tuple(
     (number, signal.default_int_handler if number == signal.SIGINT else int(signal.SIG_DFL)) for number in HANDLED
 )
+SOL_SOCKET, SCM_RIGHTS = int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS)
 # What every worker needs.
 MODULES = (
     "shoal.worker.main",
@@ -139,8 +141,7 @@ class Zygote:
         for number, handler in DEFAULTS:
             set_handler(number, handler)
         pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-        self._sock.close()
-        for fd in (self._wake_reader, self._wake_writer, *self._descriptors):
+        for fd in (self._sock.detach(), self._wake_reader, self._wake_writer, *self._descriptors):
             os.close(fd)
 
     def _reap(self) -> None:
@@ -158,8 +159,9 @@ class Zygote:
 
     def _report(self, report: ZygoteReport, descriptors: list[int] | None = None) -> None:
         frame = encode_frame(0, encode(report))
+        ancillary = [(SOL_SOCKET, SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         try:
-            sent = socket.send_fds(self._sock, [frame], descriptors or [])
+            sent = self._sock.sendmsg([frame], ancillary)
             self._sock.sendall(frame[sent:])
         except OSError:
             self._is_ended = True
@@ -179,22 +181,24 @@ def _preload(modules: list[str]) -> None:
     gc.freeze()
 
 
-def main(session_path: str, daemon_pid: str) -> None:
-    """Be the zygote of the daemon at the other end of descriptor 3."""
+def main(sock: socket.socket, session_path: str, daemon_pid: int) -> None:
+    """Be the zygote of the daemon at the other end of the socket."""
     processes.adopt_orphans()
     # From here to the handlers a signal waits: the folder would outlive a zygote that dies while it imports.
     pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    if not processes.die_with_parent(int(daemon_pid), signal.SIGTERM):
+    if not processes.die_with_parent(daemon_pid, signal.SIGTERM):
         remove_folder(session_path)
         return
     processes.set_name("shoal-zygote")
+    boot.import_public_names()
     for module in MODULES:
         import_module(module)
+    decode_order.prepare()
+    decode_daemon.prepare()  # what every worker reads by
     open_streams()
     gc.disable()
-    gc.collect()
-    gc.freeze()
-    birth = Zygote(socket.socket(fileno=boot.INHERITED_FD)).serve()
+    gc.freeze()  # what the imports have left behind is collected with the first modules that are loaded ahead of need
+    birth = Zygote(sock).serve()
     if birth is not None:
         if not fresh.is_forkable(birth.order):
             fresh.execute(birth)

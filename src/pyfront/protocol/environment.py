@@ -8,11 +8,10 @@ Paths are of copies in the node's folder of packages, or of what an installer ne
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
 
 import msgspec
 
-KEY_BYTES = 16
+from shoal.ids import content_key
 
 
 class Install(msgspec.Struct, frozen=True):
@@ -62,4 +61,4 @@ class Environment(msgspec.Struct, frozen=True):
 
 def digest(value: object) -> str:
     """Hash of a struct, a list or text."""
-    return blake2b(msgspec.msgpack.encode(value), digest_size=KEY_BYTES).hexdigest()
+    return content_key(msgspec.msgpack.encode(value)).hex()

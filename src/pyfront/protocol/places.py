@@ -5,8 +5,6 @@ A node has labels; a rule is about one of them. Preferences that only matter whe
 nothing in a place. Imports nothing: a program has it before it has a connection.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

@@ -20,7 +20,7 @@ class Accelerators:
     """Translates a lease's bits into CUDA's names. `n_gpus`: how many the node offers."""
 
     def __init__(self, n_gpus: int) -> None:
-        outer = visible_gpus()
+        outer = visible_gpus() if n_gpus else None
         self._names = [str(number) for number in range(n_gpus)] if outer is None else outer[:n_gpus]
         self._shown: list[str] | None = None
         if self._names:

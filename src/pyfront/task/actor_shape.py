@@ -3,8 +3,6 @@
 callers act upon. Travels with every handle, and by the daemon to who finds the actor by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -27,7 +25,7 @@ class MethodShape(NamedTuple):
         """The code of what it returns; raises ValueError for returns that do not fit together."""
         return Returns(self.num_returns, self.max_items_ahead).code(name, is_generator=False)
 
-    def resolved(self, name: str, *, is_generator: bool) -> MethodShape:
+    def resolved(self, name: str, *, is_generator: bool) -> "MethodShape":
         """The shape with what it returns by itself filled in; raises ValueError where they do not fit."""
         code = Returns(self.num_returns, self.max_items_ahead).code(name, is_generator=is_generator)
         return self._replace(**returns_of(code)._asdict())

@@ -5,8 +5,6 @@ Pure: no connection, no clock. `merge` is what `@remote(...)` and `.options(...)
 the line that wrote it, not when the task runs.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,11 +14,11 @@ from shoal.protocol.places import Place
 from shoal.task.actor_shape import NO_LIMIT, MethodShape
 from shoal.task.place import check_labels, place_of, with_strategy
 from shoal.task.returns import Returns, check_items_ahead, check_num_returns
-from shoal.task.strategies import SchedulingStrategy
 from shoal.task.traits import Traits
 
 if TYPE_CHECKING:
     from shoal.runtime_env.fields import RuntimeEnv
+    from shoal.task.strategies import SchedulingStrategy
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 MAX_TIMEOUT_S = 1e6
@@ -48,8 +46,8 @@ class TaskOptions(NamedTuple):
     timeout: float | None = None  # seconds that an attempt may run
     priority: int = 0  # higher first, among the tasks of one job
     max_calls: int | None = None  # that one worker runs before it exits; 0: any number; None: until one used a GPU
-    runtime_env: RuntimeEnv | None = None  # put over the caller's; None: the caller's
-    scheduling_strategy: SchedulingStrategy = None  # where it runs; None: where the caller's children do
+    runtime_env: "RuntimeEnv | None" = None  # put over the caller's; None: the caller's
+    scheduling_strategy: "SchedulingStrategy" = None  # where it runs; None: where the caller's children do
     label_selector: Mapping[str, str] = {}  # label of a node -> what it must be
 
     def place(self, captured: Place | None) -> Place:
@@ -92,8 +90,8 @@ class ActorOptions(NamedTuple):
     max_task_retries: int | None = None  # of a call in which the process died; -1: without end; None: 0 or CALL_RETRIES
     checkpoint_every: int = 0  # calls, after which its state is kept for a restart; 0: never
     concurrency_groups: Mapping[str, int] = {}  # name -> calls that may overlap
-    runtime_env: RuntimeEnv | None = None  # put over the creator's; None: the creator's
-    scheduling_strategy: SchedulingStrategy = None
+    runtime_env: "RuntimeEnv | None" = None  # put over the creator's; None: the creator's
+    scheduling_strategy: "SchedulingStrategy" = None
     label_selector: Mapping[str, str] = {}
 
     def task_retries(self) -> int:

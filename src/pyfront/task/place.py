@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shoal.protocol.places import ANY_BUNDLE, DOES_NOT_EXIST, EXISTS, IN, NOT_IN, LabelRule, Place
-from shoal.task import strategies as s
+
+if TYPE_CHECKING:
+    from shoal.task import strategies as s
 
 OF_A_GROUP = ("placement_group", "placement_group_bundle_index", "placement_group_capture_child_tasks")
 """Options of their own in older programs; a strategy says the same."""
@@ -19,8 +21,10 @@ def place_of(
 ) -> Place:
     """The place that options ask for. `captured`: of the task that submits the call, if its children run there too."""
     rules = tuple(selector_rules(selector or {}))
-    if strategy is None and captured is not None:
-        return captured._replace(rules=rules)
+    if strategy is None:
+        return Place(rules=rules) if captured is None else captured._replace(rules=rules)
+    from shoal.task import strategies as s  # few programs have one
+
     if isinstance(strategy, s.PlacementGroupSchedulingStrategy):
         group = strategy.placement_group
         if group is None or group.is_empty:
@@ -40,6 +44,8 @@ def place_of(
 
 
 def _rule(label: str, match: s.LabelMatch) -> LabelRule:
+    from shoal.task import strategies as s
+
     if isinstance(match, (s.In, s.NotIn)):
         return LabelRule(label, IN if isinstance(match, s.In) else NOT_IN, tuple(match.values))
     return LabelRule(label, EXISTS if isinstance(match, s.Exists) else DOES_NOT_EXIST)
@@ -75,7 +81,11 @@ def check_labels(name: str, labels: object) -> dict[str, str]:
 
 def check_strategy(strategy: object) -> s.SchedulingStrategy:
     """A value of `scheduling_strategy`. Raises TypeError, ValueError."""
-    if strategy is None or isinstance(
+    if strategy is None:
+        return None
+    from shoal.task import strategies as s
+
+    if isinstance(
         strategy,
         (s.PlacementGroupSchedulingStrategy, s.NodeAffinitySchedulingStrategy, s.NodeLabelSchedulingStrategy),
     ):
@@ -107,6 +117,8 @@ def with_strategy(given: Mapping[str, Any]) -> Mapping[str, Any]:
         return known
     if known.get("scheduling_strategy") is not None:
         raise ValueError("placement_group and scheduling_strategy say where a call runs: give one of them")
+    from shoal.task import strategies as s
+
     known["scheduling_strategy"] = s.PlacementGroupSchedulingStrategy(
         group,
         older.get("placement_group_bundle_index", ANY_BUNDLE),

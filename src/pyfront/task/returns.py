@@ -4,8 +4,6 @@
 As a code it is one integer, which travels in an actor's table of methods: the number; -1 for "dynamic"; -2 - n for
 "streaming" with at most n items ahead of the consumer, n = 0 for any number."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from shoal._core._node import RETURNS_DYNAMIC, RETURNS_STREAM

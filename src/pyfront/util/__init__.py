@@ -7,7 +7,6 @@ programs use none. Other parts are imported by their own names: `shoal.util.queu
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,6 +62,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # a tenth of a millisecond
+
     value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
     return value
 

@@ -65,7 +65,7 @@ class ActorState:
         self._accelerators = accelerators
         self._allowance = allowance
         self._creation = creation
-        self._is_told = threading.Event()
+        self._is_told: threading.Event | None = None  # once it is over: set when the daemon knows why
         self._methods: dict[bytes, Callable[..., Any]] = {}
         self._instance: object = None
 
@@ -181,15 +181,16 @@ class ActorState:
         let_go(error)
 
     def _end(self, reason: str, payload: bytes = b"", *, is_final: bool = True) -> None:
+        told = self._is_told = threading.Event()
         self.is_over = True
         try:
             self._calls.explain_exit(reason, payload, is_final=is_final)
         finally:
-            self._is_told.set()
+            told.set()
 
     def wait_until_told(self) -> None:
         """If it is over: wait until the daemon knows why. The thread that ended the actor may still be telling."""
-        if self.is_over:
+        if self.is_over and self._is_told is not None:
             self._is_told.wait()
 
 

@@ -30,6 +30,7 @@ from shoal.worker.outcome import Outcomes
 from shoal.worker.streams import flush_output, name_output
 
 Step = Callable[[ActorState], None]
+decode_shape = msgspec.msgpack.Decoder(ActorShape).decode
 
 
 def run(link: Link, client: Client, welcome: Welcome, order: StartOrder) -> None:
@@ -84,7 +85,7 @@ def _be_actor(runtime: Runtime, order: ActorOrder, accelerators: Accelerators, a
     state = ActorState(
         key=order.cls_key,
         class_name=order.class_name,
-        shape=msgspec.msgpack.decode(order.meta, type=ActorShape),
+        shape=decode_shape(order.meta),
         functions=runtime.functions,
         outcomes=Outcomes(client, runtime.node_id),
         calls=runtime.calls,

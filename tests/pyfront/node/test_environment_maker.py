@@ -38,7 +38,7 @@ class Making:
         env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
         arguments = [str(os.getpid())]
         with theirs:
-            self.pid = boot.spawn("shoal.node.environment_maker", arguments, theirs.fileno(), OUTPUT, env, is_bare=True)
+            self.pid = boot.spawn("shoal.node.environment_maker", arguments, theirs.fileno(), OUTPUT, env)
         self.sock.sendall(json.dumps(request).encode() + b"\n")
         self._reader = self.sock.makefile("rb")
         self._is_open = True

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from shoal.errors import NodeNotFoundError, NodeStartError
 from shoal.link import RequestRefused
+from shoal.node.daemon_process import execute_daemon
 from shoal.node.launch import Connection, attach_node, start_node
 from shoal.node.settings import NodeSettings
 from shoal.protocol.messages import AvailableResources, ClusterResources, DefineClass, Hello, ListNodes, Shutdown
@@ -37,7 +38,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def start(request: pytest.FixtureRequest) -> Callable[..., Connection]:
     def start(**settings: object) -> Connection:
         one = NodeSettings(num_cpus=1, object_store_memory=STORE_BYTES)
-        connection = start_node(HELLO, replace(one, **settings))
+        connection = start_node(HELLO, execute_daemon(one._replace(**settings)))
         request.addfinalizer(connection.close)
         return connection
 
@@ -115,19 +116,19 @@ def test_a_folder_that_others_may_write_is_refused(runtime: Path) -> None:
     (runtime / "shoal").mkdir()
     (runtime / "shoal").chmod(0o777)
     with pytest.raises(NodeStartError, match="0700"):
-        start_node(HELLO, NodeSettings(num_cpus=1))
+        start_node(HELLO, execute_daemon(NodeSettings(num_cpus=1)))
 
 
 def test_a_daemon_that_fails_says_why(runtime: Path) -> None:
     with pytest.raises(NodeStartError, match="resources"):
-        start_node(HELLO, NodeSettings(num_cpus=1, resources={f"kind{number}": 1.0 for number in range(100)}))
+        start_node(HELLO, execute_daemon(NodeSettings(resources={f"kind{number}": 1.0 for number in range(100)})))
     assert list(runtime.iterdir()) == []
 
 
 def test_an_interpreter_that_can_not_be_executed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(NodeStartError, match="/nowhere/python"):
-        start_node(HELLO, NodeSettings(num_cpus=1))
+        start_node(HELLO, execute_daemon(NodeSettings(num_cpus=1)))
 
 
 def test_log_files_are_kept_if_asked_for(

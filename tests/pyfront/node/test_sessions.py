@@ -89,3 +89,15 @@ def test_a_link_in_place_of_the_folder_is_refused(parent: str, tmp_path: Path) -
 def test_a_missing_folder_is_not_private(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         check_private(str(tmp_path / "missing"))
+
+
+def test_a_forked_child_lets_go_of_its_parents_folder(parent: str) -> None:
+    session = create_session(parent)
+    pid = os.fork()
+    if pid == 0:
+        session.let_go()
+        session.let_go()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert live_sessions(parent) == [session.path]
+    session.remove()
