@@ -63,8 +63,9 @@ class Ledger:
         self.array[len(self.lines) % len(self.array)] += n
         if n % 5 == 0:
             shoal.get(self.witness.note.remote(caller, n))
-        with open(self.progress, "a") as file:
-            file.write(".")
+        if not shoal.get_runtime_context().is_replaying:
+            with open(self.progress, "a") as file:
+                file.write(".")
         if n % 11 == 0:
             raise ValueError(len(self.lines), self.hash)
         return len(self.lines), self.hash

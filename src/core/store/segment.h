@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 #define SH_MAGIC 0x314C414F48530A1AU /* "\x1A\nSHOAL1" */
-#define SH_LAYOUT_VERSION 8U
+#define SH_LAYOUT_VERSION 9U
 
 #ifndef SH_MAX_CLIENTS       /* fewer where a search must exhaust it: tests/core/explore */
 #define SH_MAX_CLIENTS 2048U /* record 0 is the daemon */
