@@ -22,178 +22,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
 
+from mutants import CORE, Mutant, mutants
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-CORE = ROOT / "src" / "core"
 WORK = Path(os.environ.get("MUTANTS_WORK", ROOT / "build" / "mutants"))
 TREE = WORK / "tree"
 EQUIVALENT = HERE / "equivalent_mutants.txt"
 
-# Where processes meet without a lock. Registration, definitions and audits have one writer, the daemon.
-BOTH = """
-store/pool.c store/heap.c store/entry.c store/entry.h queue/ring.c queue/park.c graph/waiter.c node/submit.c
-node/claim.c node/commit.c node/object.c node/idle.c node/refs.c node/counts.c node/tick.c node/cancel.c node/recover.c
-node/stream.c node/call_log.c node/fail.c
-"""
-ORDERINGS_ALONE = """
-queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node/spill.c node/survey.c
-"""
-GUARDED = BOTH.split()
-ORDERED = GUARDED + ORDERINGS_ALONE.split()
-
-WEAKER = {
-    "sh_load_acquire": ["sh_load_relaxed"],
-    "sh_load_seqcst": ["sh_load_acquire"],
-    "sh_load32_acquire": ["sh_load32_relaxed"],
-    "sh_load32_seqcst": ["sh_load32_acquire"],
-    "sh_store_release": ["sh_store_relaxed"],
-    "sh_store32_release": ["sh_store32_relaxed"],
-    "sh_store_seqcst": ["sh_store_release"],
-    "sh_store32_seqcst": ["sh_store32_release"],
-    "sh_store8_seqcst": ["sh_store8_release"],
-    "sh_fence": ["(void)0, (void)"],
-    "sh_fence_acquire": ["(void)0, (void)"],
-    "sh_fence_release": ["(void)0, (void)"],
-} | {
-    name: [f"{name}_acquire", f"{name}_release"]
-    for name in ("sh_cas", "sh_cas32", "sh_fetch_or", "sh_fetch_and", "sh_fetch_add32", "sh_exchange")
-}
-# RMWs of hints publish nothing and are ordered by the fences beside them, which are mutated: these verbs are left alone
-# but in the files where they decide.
-HINT_VERBS = {"sh_fetch_or", "sh_fetch_and", "sh_fetch_add32"}
-DECIDING = {"store/pool.c", "store/heap.c", "queue/park.c", "node/object.c"}
-VERB = re.compile(r"\b(" + "|".join(sorted(WEAKER, key=len, reverse=True)) + r")\(")
-# What a guard of a lock-free path asks about.
-PROTOCOL = re.compile(
-    r"generation|_state\(|sh_cas|CLOSED|DROPPED|tag\b|seen|tail|head\b|owner|parked|ACTIVE|closed|sh_pool_free|op\b|word|"
-    r"holds|covered|named|taken|bit\b|bits|_checked|kind\b|promise|waiter|shared|SHARED|counted|count\b|passed|first\b|cell"
-)
 QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "order", "refs", "task", "sweep"]
 QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
-QUICK_PROGRAMS += ["survey", "spill", "spill_races", "call_log", "call_log_ends", "call_log_children"]
-QUICK_PROGRAMS += ["call_log_damage"]
+QUICK_PROGRAMS += ["call_log", "call_log_ends", "call_log_children", "call_log_damage"]
+QUICK_PROGRAMS += ["survey", "spill", "spill_races", "children", "kept", "board", "group", "ledger", "trace", "crew"]
+OWN_PROGRAMS = {"node/children.c": ["children", "kept"]}  # else the one that is called like the file
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 LONG_SECONDS = 300  # they end within one minute, if the machine does nothing else
-
-
-@dataclass(frozen=True)
-class Mutant:
-    file: str
-    line: int
-    function: str
-    what: str
-    start: int
-    end: int
-    text: str
-    ordering: bool
-
-    @property
-    def name(self) -> str:
-        return f"{self.file}:{self.function}: {self.what}"
-
-
-def code_of(text: str) -> str:
-    """The text with comments blanked out, so that offsets stay."""
-    return re.sub(r"/\*.*?\*/|//[^\n]*", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.DOTALL)
-
-
-def closing(text: str, at: int) -> int:
-    """The offset behind the bracket that closes the one at `at`."""
-    depth = 0
-    for i in range(at, len(text)):
-        depth += (text[i] == "(") - (text[i] == ")")
-        if depth == 0:
-            return i + 1
-    raise ValueError(text[at : at + 40])
-
-
-def function_at(code: str, at: int) -> str:
-    found = re.findall(r"^(?!#)[a-z][\w *]*?\b(\w+)\([^;{}]*\)\s*\{", code[:at], flags=re.MULTILINE)
-    return found[-1] if found else ""
-
-
-def split_top(text: str, operator: str) -> list[tuple[int, int]]:
-    """Offsets of the parts between `operator` outside of brackets."""
-    parts, depth, begin, i = [], 0, 0, 0
-    while i < len(text):
-        depth += (text[i] in "([") - (text[i] in ")]")
-        if depth == 0 and text.startswith(operator, i):
-            parts.append((begin, i))
-            begin = i = i + len(operator)
-            continue
-        i += 1
-    return [*parts, (begin, len(text))]
-
-
-def orderings(file: str, text: str, code: str) -> Iterator[Mutant]:
-    for found in VERB.finditer(code):
-        if found[1] in HINT_VERBS and file not in DECIDING:
-            continue
-        for weaker in WEAKER[found[1]]:
-            fence = weaker.startswith("(void)")
-            first = split_top(code[found.end() : closing(code, found.end() - 1) - 1], ",")[0]
-            word = " ".join(code[found.end() + first[0] : found.end() + first[1]].split())
-            what = f"{found[1]} removed" if fence else f"{found[1]}({word}) -> {weaker}"
-            end = closing(code, found.end() - 1) if fence else found.end(1)
-            replacement = "(void)0" if fence else weaker
-            line = text.count("\n", 0, found.start()) + 1
-            yield Mutant(file, line, function_at(code, found.start()), what, found.start(), end, replacement, True)
-
-
-def guards(file: str, text: str, code: str) -> Iterator[Mutant]:
-    for found in re.finditer(r"\b(if|while|return)\b\s*(?=\()|\breturn\b(?=[^;]*(?:&&|\|\|))", code):
-        keyword = found[0].split("(")[0].strip()
-        if keyword == "return":
-            begin, end = found.end(), code.index(";", found.end())
-        else:
-            begin = found.end() + 1
-            end = closing(code, found.end()) - 1
-        condition = code[begin:end]
-        function, line = function_at(code, begin), text.count("\n", 0, begin) + 1
-        if not PROTOCOL.search(condition) or not function:
-            continue
-        shown = " ".join(condition.split())
-        if keyword == "if":
-            after = code[end + 1 :].lstrip(" {\n")
-            leaves = re.match(r"return|continue|break", after) is not None
-            value = "false" if leaves else "true"
-            still = f"({condition}) && false" if leaves else f"({condition}) || true"
-            yield Mutant(file, line, function, f"if ({shown}) -> {value}", begin, end, still, False)
-        for operator, neutral in (("&&", "true"), ("||", "false")):
-            parts = split_top(condition, operator)
-            if len(parts) < 2 or "?" in condition:
-                continue
-            for a, b in parts:
-                part = condition[a:b]
-                if PROTOCOL.search(part) and "sh_cas(" not in part:
-                    yield Mutant(
-                        file,
-                        line,
-                        function,
-                        f"without {' '.join(part.split())}",
-                        begin + a,
-                        begin + b,
-                        f" {neutral} ",
-                        False,
-                    )
-            break
-
-
-def mutants() -> list[Mutant]:
-    out: list[Mutant] = []
-    for file in dict.fromkeys([*ORDERED, *GUARDED]):
-        text = (CORE / file).read_text()
-        code = code_of(text)
-        if file in ORDERED:
-            out += orderings(file, text, code)
-        if file in GUARDED:
-            out += guards(file, text, code)
-    return out
 
 
 # ---- builds ----
@@ -248,7 +95,7 @@ def coverage() -> dict[str, dict[str, object]]:
         subprocess.run([binary, "--only", name, *short], check=True, capture_output=True)
         seconds = time.monotonic() - begin
         lines: list[str] = []
-        notes = sorted((out / "src").rglob("*.gcda"))
+        notes = sorted(out.rglob("*.gcda"))  # of scenarios too: they have inlined what headers hold
         told = subprocess.run(
             ["gcov", "--stdout", "--json-format", *notes], check=True, capture_output=True, text=True, cwd=WORK
         ).stdout
@@ -267,6 +114,7 @@ def coverage() -> dict[str, dict[str, object]]:
 # Random walks, then executions of the search, of a scenario: nearly all that is found is found early.
 SEARCH = ["--walks", "5000", "--limit", "5000"]
 THOROUGH_SEARCH = ["--walks", "100000", "--limit", "400000"]
+SEARCH_SCENARIOS = 40  # of those that run the line
 SEARCH_SECONDS = 10
 THOROUGH_SEARCH_SECONDS = 30
 
@@ -288,7 +136,7 @@ def explore(scenarios: list[str], thorough: bool, models: list[str]) -> str | No
         return "the compiler"
     search = THOROUGH_SEARCH if thorough else SEARCH
     seconds = THOROUGH_SEARCH_SECONDS if thorough else SEARCH_SECONDS
-    for name in scenarios if thorough else scenarios[:16]:
+    for name in scenarios if thorough else scenarios[:SEARCH_SCENARIOS]:
         for model in models:
             command = [str(WORK / "explore" / "explore"), "--only", name, "--model", model, *search]
             try:
@@ -333,10 +181,13 @@ def catch(mutant: Mutant, covered: dict[str, dict[str, object]], thorough: bool)
     kept = keep_objects(mutant.file)
     target.write_text(text[: mutant.start] + mutant.text + text[mutant.end :])
     try:
-        # What is wrong whatever the machine reorders is found soonest where it reorders nothing.
-        by = explore(scenarios, thorough, ["c11"] if mutant.ordering else ["sc", "c11"])
+        # What is wrong whatever is reordered is found soonest by the test of that file, or where nothing is reordered.
+        own = [p for p in QUICK_PROGRAMS if p in OWN_PROGRAMS.get(mutant.file, [Path(mutant.file).stem])]
+        by = None if mutant.ordering else run_programs("hooks", own, 60)
+        if not by:
+            by = explore(scenarios, thorough, ["c11"] if mutant.ordering else ["sc", "c11"])
         if not by and not mutant.ordering:
-            by = run_programs("hooks", QUICK_PROGRAMS, 60)
+            by = run_programs("hooks", [p for p in QUICK_PROGRAMS if p not in own], 60)
         if not by and mutant.ordering and thorough:
             by = run_programs("tsan", ["stress"], 120)
         if not by and not mutant.ordering:

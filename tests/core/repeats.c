@@ -55,7 +55,7 @@ static void repeat_with_children(stage *s) {
   uint64_t task = running(s);
   sh_ref_drop(s->victim, call_as_parent(s, &(rig_call){.addend = 1}));
   sh_ref second = call_as_parent(s, &(rig_call){.addend = 2});
-  sh_children_hand_over(s->victim, s->slot, SH_HAND_ALL, true);
+  sh_children_hand_over(s->victim, s->slot, true, true);
   EXPECT(sh_retry(s->victim, s->slot));
   sh_ref_drop(s->victim, second);
   end_of_attempt(s, task);

@@ -8,6 +8,8 @@
 
 #include "base/os.h"
 #include "node/cancel.h"
+#include "node/survey.h"
+#include "node/waits.h"
 
 /* ---- what survivors prepare ---- */
 
@@ -328,6 +330,38 @@ static void commit_a_cancelled_task(stage *s) {
   sh_seat_rest(s->victim);
 }
 
+/* What it says that it waits for: an object, then all of a list, then any of several. */
+static const uint64_t began[] = {4096U | SH_WAIT_LISTED, 4096U | SH_WAIT_ALL, 8192U | SH_WAIT_ALL};
+
+static void tell_what_it_waits_for(stage *s) {
+  sh_waits_tell(s->victim, sh_ref_pack(s->promises[0].ref), began[0]);
+  sh_waits_change(s->victim, began[1]);
+  sh_waits_end(s->victim);
+  sh_waits_tell(s->victim, SH_AWAITS_SEVERAL, began[2]);
+  sh_waits_end(s->victim);
+  rig_fill(s->victim, s->slot, 8);
+  EXPECT_EQ(sh_commit(s->victim, s->slot), SH_OK);
+  sh_seat_rest(s->victim);
+}
+
+/* Since when is never there without for what; who is swept says nothing. */
+static bool waits_are_told(stage *s) {
+  sh_client_view v;
+  if (!sh_survey_client(&s->r.d.seg, s->victim->index, &v) || v.waits == 0)
+    return true;
+  bool first = v.waits == began[0] || v.waits == began[1];
+  return (first || v.waits == began[2]) && v.awaits == (first ? sh_ref_pack(s->promises[0].ref) : SH_AWAITS_SEVERAL);
+}
+
+/* Whoever had the record before, and was killed while it said something, says nothing any more. */
+static void waiting_task(stage *s) {
+  sh_client_view v;
+  EXPECT(sh_survey_client(&s->r.d.seg, s->victim->index, &v));
+  EXPECT(v.waits == 0 && v.awaits == SH_AWAITS_NOTHING);
+  running_task(s);
+  s->is_told = waits_are_told;
+}
+
 /* The task that it runs needs another one, which it runs itself. */
 static void run_the_awaited_task(stage *s) {
   uint32_t inner;
@@ -393,6 +427,7 @@ static const scenario scenarios[] = {
     {"repeat an attempt", STAGE_WORKER, repeatable_task, repeat},
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
     {"fail where errors are minded", STAGE_WORKER, minded_task, fail},
+    {"tell what it waits for", STAGE_WORKER, waiting_task, tell_what_it_waits_for},
     {"run the awaited task", STAGE_WORKER, running_task, run_the_awaited_task},
     {"work on though condemned", STAGE_WORKER, condemned_task, commit_in_vain},
     {"end a task that was cancelled", STAGE_WORKER, cancelled_task, commit_a_cancelled_task},

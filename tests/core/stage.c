@@ -27,6 +27,7 @@ void stage_set(stage *s, const scenario *which) {
   s->n_promises = s->slot = 0;
   s->independent = s->minds = false;
   s->meddle = NULL;
+  s->is_told = NULL;
   s->follow = NULL;
   if (!s->r.worker[0].open)
     rig_attach(&s->r, &s->r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
@@ -156,6 +157,7 @@ static void release_withheld(stage *s) {
 
 void stage_finish(stage *s, stage_fate fate) {
   uint32_t index = s->victim->index, open = 0, fired = 0;
+  EXPECT(!s->is_told || s->is_told(s));
   awake(s);
   if (s->seat_holder)
     release_seats(s);

@@ -40,6 +40,7 @@ struct stage {
   uint32_t withheld_slot;
   sh_self *sleepers[RIG_WORKERS + 2U];
   uint32_t n_sleepers;
+  bool (*is_told)(stage *s); /* what the victim left in its record for others to read is right */
   /* The victim is an actor, and is swept: another process follows it, does what is left and may stay. NULL: none does. */
   void (*follow)(stage *s);
   /* What others do at the very moment before the victim's store, in a build with hooks: they write to shared memory only. */

@@ -57,6 +57,17 @@ static void test_a_park_ends_with_its_slice_or_with_the_word(void) {
   rig_close(&r);
 }
 
+static void test_who_is_fenced_does_not_wait(void) {
+  rig r;
+  rig_open(&r, 1, 2);
+  memset(lines, 0, sizeof lines);
+  sh_board a = board_of(0);
+  sh_board_join(&r.worker[0], &a);
+  sh_repair_fence(&r.d, r.worker[0].index, r.worker[0].epoch);
+  EXPECT_EQ(sh_board_park(&r.worker[0], &a, 1, 2, 0, 1, UINT64_MAX), SH_FENCED);
+  rig_close(&r);
+}
+
 static void test_who_died_is_gone_and_who_has_not_come_is_not(void) {
   rig r;
   rig_open(&r, 1, 2);
@@ -73,6 +84,35 @@ static void test_who_died_is_gone_and_who_has_not_come_is_not(void) {
   rig_attach(&r, &other, SH_ROLE_DRIVER, -1, 9); /* takes the record over, perhaps: it is not the party */
   EXPECT(sh_board_is_gone(&r.worker[0].seg, &a, 1));
   rig_detach(&r, &other);
+  rig_close(&r);
+}
+
+/* A name that nobody can have is nobody's: no record is looked for. */
+static void test_damaged_names_are_survived(void) {
+  rig r;
+  rig_open(&r, 1, 2);
+  memset(lines, 0, sizeof lines);
+  sh_board a = board_of(0);
+  sh_board_join(&r.worker[0], &a);
+  static const uint64_t damaged[] = {SH_MAX_CLIENTS, UINT32_MAX, UINT64_MAX, 5ULL << 32};
+  for (uint32_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+    sh_store_relaxed(&sh_board_line(&a, 1)->x_who, damaged[i]);
+    sh_board_tell(&r.worker[0], &a, 0, i + 1U);
+    EXPECT(!sh_board_is_gone(&r.worker[0].seg, &a, 1));
+  }
+  rig_close(&r);
+}
+
+static void test_a_spinner_stops_with_the_word(void) {
+  rig r;
+  rig_open(&r, 2, 2);
+  memset(lines, 0, sizeof lines);
+  sh_board a = board_of(0), b = board_of(1);
+  sh_board_join(&r.worker[0], &a);
+  sh_board_join(&r.worker[1], &b);
+  sh_board_tell(&r.worker[1], &b, 0, 1);
+  EXPECT_EQ(sh_board_spin(&r.worker[0], &a, 1, 2, 0, 1, UINT64_MAX), 2);
+  EXPECT_EQ(r.worker[0].no_spin_before_ns, 0); /* it did not go on until it was interrupted */
   rig_close(&r);
 }
 
@@ -114,7 +154,10 @@ int main(void) {
   RUN(test_lines_do_not_share_a_pair_of_cache_lines);
   RUN(test_behind_names_the_first_of_a_range);
   RUN(test_a_park_ends_with_its_slice_or_with_the_word);
+  RUN(test_who_is_fenced_does_not_wait);
   RUN(test_who_died_is_gone_and_who_has_not_come_is_not);
+  RUN(test_damaged_names_are_survived);
+  RUN(test_a_spinner_stops_with_the_word);
   RUN(test_no_party_sleeps_through_a_word);
   return 0;
 }

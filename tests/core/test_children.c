@@ -1,72 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a task has called: kept while it runs, held between its attempts, told to the next one, let go at its end. */
-#include "node/children.h"
-#include "node/known.h"
-#include "rig.h"
+#include "family.h"
 
-static rig r;
-static sh_self actor;
-static uint32_t actor_class;
-static uint32_t slot; /* of the parent, which worker 0 runs */
-static sh_ref out;
-
-/* Its children may be in front of it. */
-static void run_parent(void) {
-  while ((slot = rig_claim(&r.worker[0])) != rig_task_of(&r, out).index)
-    rig_finish(&r.worker[0], slot);
-}
-
-static void begin(uint32_t max_retries) {
-  rig_open(&r, 2, 2);
-  actor_class = rig_actor(&r, &actor);
-  rig_call call = {.class_id = r.class_id, .n_returns = 1, .max_retries = max_retries};
-  rig_submit(&r.driver, &call, &out);
-  run_parent();
-}
-
-static uint64_t parent(void) {
-  return sh_ref_pack(rig_task_of(&r, out));
-}
-
-static void end(void) {
-  rig_detach(&r, &actor);
-  rig_close_empty(&r, &out, 1);
-}
-
-/* As the n-th call of the parent. */
-static sh_ref call(uint32_t n, uint32_t class_id, uint32_t n_returns, const sh_ref *dep) {
-  sh_self *w = &r.worker[0];
-  const sh_slot *t = sh_slot_at(&r.d.seg, slot);
-  sh_ref made = {0};
-  rig_call c = {
-      .class_id = class_id, .n_returns = n_returns, .deps = dep, .n_deps = dep ? 1U : 0U, .function = 70U + n};
-  c.flags = class_id == actor_class ? SH_SLOT_ACTOR_CALL : 0U;
-  w->task_id = (sh_id128){.lo = t->id_lo, .hi = t->id_hi};
-  w->task_counter = n;
-  w->parent = t->max_retries ? parent() : 0;
-  rig_submit(w, &c, &made);
-  w->parent = 0;
-  return made;
-}
-
-/* Worker 0 is killed, and runs the parent again. */
-static void die(void) {
-  rig_replace(&r, &r.worker[0]);
-  run_parent();
-}
-
-static uint32_t children(sh_child *found, uint32_t max) {
-  uint32_t n = sh_repair_children(&r.d, r.worker[0].index, r.worker[0].epoch, rig_task_of(&r, out), found, max);
-  for (uint32_t i = 0; i < n && i < max; i++)
-    EXPECT_EQ(sh_ref_adopt(&r.worker[0], found[i].r), SH_OK);
-  return n;
-}
-
-static void finish_parent(void) {
-  uint64_t task = parent();
-  rig_finish(&r.worker[0], slot);
-  sh_children_end(&r.worker[0], task);
-}
+#include "node/cancel.h"
 
 static void test_results_are_kept_while_the_task_runs(void) {
   begin(1);
@@ -177,7 +113,7 @@ static void test_a_live_process_hands_its_children_over(void) {
     uint64_t task = parent();
     sh_ref kept = call(0, r.class_id, 1, NULL), held = call(1, r.class_id, 1, NULL);
     sh_ref_drop(&r.worker[0], kept);
-    sh_children_hand_over(&r.worker[0], slot, SH_HAND_ALL, failed != 0);
+    sh_children_hand_over(&r.worker[0], slot, true, failed != 0);
     EXPECT(sh_retry(&r.worker[0], slot));
     sh_ref_drop(&r.worker[0], held);
     sh_children_end(&r.worker[0], task);
@@ -199,13 +135,60 @@ static void test_a_death_in_the_handing_over_changes_nothing(void) {
   sh_child found[4];
   begin(2);
   (void)call(0, r.class_id, 1, NULL);
-  sh_children_hand_over(&r.worker[0], slot, SH_HAND_ALL, true);
+  sh_children_hand_over(&r.worker[0], slot, true, true);
   die();
   EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_made), 0);
   EXPECT_EQ(children(found, 4), 1);
   sh_ref_drop(&r.worker[0], found[0].r);
   while (rig_work(&r.worker[1])) {
   }
+  finish_parent();
+  end();
+}
+
+/* Its attempt is over time. What it has called is cancelled; but it goes on calling, until it is killed. */
+static void test_what_an_overdue_attempt_calls_before_it_is_killed_is_told(void) {
+  sh_child found[4];
+  begin_as(&(rig_call){.max_retries = 1, .flags = SH_SLOT_RETRY_OVERDUE, .timeout_ns = 1000});
+  sh_ref first = call(0, actor_class, 1, NULL);
+  uint64_t late_ns = sh_load_relaxed(&r.worker[0].me->x_since_ns) + 1000U;
+  sh_cancel_overdue(&r.d, r.worker[0].index, late_ns);
+  sh_cancel_run(&r.d, true, late_ns);
+  EXPECT_EQ(rig_error(&r.worker[0], first), SH_ERR_CANCELLED);
+  sh_ref second = call(1, actor_class, 1, NULL);
+  sh_cancel_run(&r.d, true, late_ns + SH_GRACE_NS);
+  EXPECT_EQ(rig_condemned(&r), r.worker[0].index);
+  die();
+  EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_made), SH_MADE_FAILED);
+  EXPECT_EQ(children(found, 4), 2);
+  EXPECT_EQ(found[0].counter + found[1].counter, 1);
+  for (uint32_t i = 0; i < 2; i++)
+    if (found[i].counter == 1)
+      EXPECT_EQ(sh_ref_pack(found[i].r), sh_ref_pack(second));
+  EXPECT(rig_work(&actor) && !rig_work(&actor));
+  for (uint32_t i = 0; i < 2; i++)
+    sh_ref_drop(&r.worker[0], found[i].r);
+  finish_parent();
+  end();
+}
+
+/* It is on the list of what is being ended, and has ended by itself: the list is looked at later. */
+static void test_a_child_that_ended_before_it_could_be_cancelled_is_told(void) {
+  sh_child found[2];
+  begin_as(&(rig_call){.max_retries = 1, .flags = SH_SLOT_RETRY_OVERDUE, .timeout_ns = 1000});
+  sh_ref child = call(0, actor_class, 1, NULL);
+  uint32_t claimed = rig_claim(&actor), index = r.worker[0].index;
+  sh_cancel_overdue(&r.d, index, sh_load_relaxed(&r.worker[0].me->x_since_ns) + 1000U);
+  EXPECT(sh_is_being_ended(&r.d, rig_task_of(&r, child)));
+  sh_self_close(&r.worker[0]);
+  sh_sweep_client(&r.d, index);
+  rig_attach(&r, &r.worker[0], SH_ROLE_WORKER, -1, RIG_ROOT);
+  run_parent();
+  EXPECT_EQ(children(NULL, 0), 0); /* it may be cancelled yet */
+  rig_finish(&actor, claimed);
+  EXPECT_EQ(children(found, 2), 1);
+  EXPECT_EQ(sh_ref_pack(found[0].r), sh_ref_pack(child));
+  sh_ref_drop(&r.worker[0], found[0].r);
   finish_parent();
   end();
 }
@@ -265,6 +248,8 @@ int main(void) {
   RUN(test_the_next_attempt_is_told_after_a_death);
   RUN(test_a_live_process_hands_its_children_over);
   RUN(test_a_death_in_the_handing_over_changes_nothing);
+  RUN(test_what_an_overdue_attempt_calls_before_it_is_killed_is_told);
+  RUN(test_a_child_that_ended_before_it_could_be_cancelled_is_told);
   RUN(test_a_call_that_was_not_published_is_not_told);
   RUN(test_the_task_that_fails_for_good_lets_go);
   RUN(test_digests_tell_calls_apart_but_not_what_is_drawn);

@@ -130,6 +130,22 @@ static void test_crews_of_a_job_take_turns(void) {
   rig_close(&r);
 }
 
+/* Nobody of the crew is there to take the hint of a task that is gone; the job's own workers take theirs. */
+static void test_no_worker_is_asked_for_on_behalf_of_what_was_cancelled(void) {
+  rig_open(&r, 1, 1);
+  uint32_t class_id = class_of_crew(CREW, SH_CPU_MILLI);
+  sh_ref out[2] = {rig_submit_to(&r, class_id), rig_submit_one(&r, 1, NULL, 0)};
+  for (uint32_t i = 0; i < 2; i++)
+    EXPECT_EQ(rig_cancel(&r, out[i]), SH_OK);
+  EXPECT_EQ(sh_ring_length(sh_ring_named(&r.d.seg, r.driver.index, class_id)), 0);
+  EXPECT_EQ(sh_ring_length(sh_ring_named(&r.d.seg, r.driver.index, r.class_id)), 1);
+  (void)asked_for(CREW);
+  rig_rounds(&r, 3);
+  EXPECT_EQ(asked_for(CREW), 0);
+  EXPECT(!rig_work(&r.worker[0]));
+  rig_close_empty(&r, out, 2);
+}
+
 static uint32_t turns_of(uint32_t crew, uint32_t n_ticks) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < n_ticks; i++) {
@@ -206,6 +222,7 @@ int main(void) {
   RUN(test_an_awaited_task_of_another_crew_is_not_run_inline);
   RUN(test_workers_are_asked_for_by_crew);
   RUN(test_crews_of_a_job_take_turns);
+  RUN(test_no_worker_is_asked_for_on_behalf_of_what_was_cancelled);
   RUN(test_a_crew_whose_workers_are_all_stopped_has_no_turn);
   RUN(test_what_waits_for_a_crew_that_cannot_be_is_told_and_the_class_goes_on);
   return 0;

@@ -252,6 +252,25 @@ static void test_custom_resources_and_devices_limit_how_many_run(void) {
   rig_close(&r);
 }
 
+static void test_more_cpus_than_any_node_has_are_never_leased(void) {
+  static const uint32_t milli[] = {3000, UINT32_MAX - 200U,
+                                   UINT32_MAX}; /* and what comes to more when it is rounded up */
+  uint32_t slot;
+  rig_open(&r, 1, 2);
+  for (uint32_t i = 0; i < 3; i++) {
+    sh_ref out = rig_submit_to(&r, define(milli[i], 0, 0, 0));
+    idle(&r.worker[0]);
+    rig_rounds(&r, 2);
+    sh_idle_withdraw(&r.worker[0]);
+    EXPECT_EQ(sh_next_try(&r.worker[0], &slot), SH_EMPTY);
+    EXPECT_EQ(r.d.seat_pool_milli, 0);
+    sh_ref_drop(&r.driver, out);
+  }
+  sh_repair_end_root(&r.d, RIG_ROOT);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 static void test_wakes_reach_the_job_that_has_work(void) {
   sh_self driver, worker;
   rig_open(&r, 1, 2);
@@ -321,6 +340,7 @@ int main(void) {
   RUN(test_children_of_blocked_callers_come_first_the_deepest_before_all);
   RUN(test_two_cpu_task_gets_its_turn_beside_a_stream_of_small_ones);
   RUN(test_custom_resources_and_devices_limit_how_many_run);
+  RUN(test_more_cpus_than_any_node_has_are_never_leased);
   RUN(test_wakes_reach_the_job_that_has_work);
   RUN(test_jobs_take_turns_on_one_seat);
   return 0;

@@ -100,7 +100,7 @@ cdef class Board:
         finally:
             client.blocked -= 1
             if client.blocked == 0:
-                _tell_of_end(client)
+                sh_waits_end(&client.s)
                 sh_unblock(&client.s)
         if status == SH_FENCED:
             _raise(status, "the node has stopped, or this process was removed from it")

@@ -111,7 +111,7 @@ cdef extern from "node/repair.h" nogil:
         sh_a32 x_wake
     ctypedef struct sh_client:
         sh_a32 x_state, x_epoch, x_pid, x_role, x_class, x_root, x_crew
-        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_awaits, x_waits, x_since_ns, x_allowance, x_baseline
+        sh_a64 x_lease, x_submitted, x_completed, x_busy_ns, x_parks, x_current, x_room_wanted, x_since_ns, x_allowance, x_baseline
         sh_park park
     ctypedef struct sh_local:
         uint32_t generation, count, waiter, flags
@@ -338,9 +338,7 @@ cdef extern from "node/children.h" nogil:
     uint64_t sh_digest_begin(uint32_t flags, uint32_t n_returns, uint32_t n_deps)
     uint64_t sh_digest_add(uint64_t digest, sh_id128 id, uint32_t number)
     uint32_t sh_made_below(const sh_slot *t)
-    ctypedef enum sh_handed:
-        SH_HAND_NONE, SH_HAND_RESOLVED, SH_HAND_ALL
-    void sh_children_hand_over(sh_self *self, uint32_t slot, sh_handed which, cbool failed)
+    void sh_children_hand_over(sh_self *self, uint32_t slot, cbool any, cbool failed)
     void sh_children_end(sh_self *self, uint64_t parent)
     uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref task, sh_child *out, uint32_t max)
 
@@ -434,6 +432,12 @@ cdef extern from "node/survey.h" nogil:
     void sh_segment_detach(sh_segment *s)
     uint64_t sh_store_limit(const sh_segment *s)
     uint64_t sh_store_claimed(const sh_segment *s)
+
+cdef extern from "node/waits.h" nogil:
+    void sh_waits_tell(sh_self *self, uint64_t awaits, uint64_t waits)
+    void sh_waits_change(sh_self *self, uint64_t waits)
+    void sh_waits_end(sh_self *self)
+
 
 cdef extern from "node/board.h" nogil:
     enum: SH_BOARD_MOST_PARTIES

@@ -23,7 +23,7 @@ cdef bint _surrender(Client client, Task task) except -1:
     if not task.over and task.num_returns == _RETURNS_STREAM:
         _no_more_items(client, task)
     if not task.over and task.parent and _is_repeated_when_overdue(client, task):
-        _hand_over(client, task, SH_HAND_RESOLVED)
+        _hand_over(client, task)
     if not task.over and sh_surrender(&client.s, task.slot):
         task.over = True
         _let_children_go(client, task)
@@ -32,10 +32,10 @@ cdef bint _surrender(Client client, Task task) except -1:
     return task.over
 
 
-cdef void _hand_over(Client client, Task task, sh_handed which) noexcept:
+cdef void _hand_over(Client client, Task task) noexcept:
     # One that has called nothing has nothing to look for.
     cdef uint32_t n_calls = sh_context.counter if sh_context.task == <void *>task else task.counter
-    sh_children_hand_over(&client.s, task.slot, which if n_calls else SH_HAND_NONE, True)
+    sh_children_hand_over(&client.s, task.slot, n_calls != 0, True)
 
 
 cdef bint _is_repeated_when_overdue(Client client, Task task):
@@ -65,7 +65,7 @@ cdef bint _retry(Client client, Task task) except -1:
     task.over = True  # if not put back, then it was to be ended
     if client.trace != NULL:
         _trace_ran(client, task, SH_TRACE_RETRIED)
-    _hand_over(client, task, SH_HAND_ALL)
+    _hand_over(client, task)
     again = sh_retry(&client.s, task.slot)
     _let_children_go(client, task)
     return again

@@ -4,7 +4,12 @@
  * overwritten. Of a traced node only: docs/debugging.md.
  *
  * The head counts the events ever written and is stored after each of them, so a reader that copies the file and reads the head
- * before and after believes those that cannot have been written over meanwhile. Garbage costs a reader an odd event. */
+ * before and after believes those that cannot have been written over meanwhile: all but the last `capacity` - 1 at the second
+ * look may have been, for the next event is perhaps being written. So is one that a killed writer left half-written. Garbage
+ * costs a reader an odd event.
+ *
+ * (X) The count of the events before, then the bytes of the next one; the bytes of an event, then the count that has it. A
+ * reader looks at the count, at the bytes, and at the count again. */
 #ifndef SH_BIND_TRACE_H
 #define SH_BIND_TRACE_H
 
@@ -50,8 +55,9 @@ static inline sh_trace_head *sh_trace_begin(void *bytes, uint64_t n_bytes) {
 
 static inline void sh_trace_add(sh_trace_head *head, const sh_trace_event *event) {
   uint64_t n = sh_load_relaxed(&head->x_count);
+  sh_fence_release(); /* (X) whoever finds bytes of this event in place of an older one finds that it may */
   memcpy((sh_trace_event *)(head + 1) + n % head->capacity, event, sizeof *event);
-  sh_store_release(&head->x_count, n + 1U);
+  sh_store_release(&head->x_count, n + 1U); /* (X) */
 }
 
 #endif

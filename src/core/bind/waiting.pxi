@@ -20,13 +20,10 @@ cdef enum:
 cdef inline void _tell_what_for(Client self, uint64_t awaits, uint64_t waits) noexcept:
     # For people who ask why nothing moves (node/survey.h), and for who looks for a circle: before a park and after the last
     # one, never on the way of a value that is there or comes while we spin.
-    sh_store_release(&self.s.me.x_awaits, awaits if self.blocked <= 1 else SH_AWAITS_SEVERAL)  # (U) after the 0 of before
-    sh_store_release(&self.s.me.x_waits, waits if self.blocked <= 1 else 0)                    # (U) after what it is for
-
-
-cdef inline void _tell_of_end(Client self) noexcept:
-    sh_store_release(&self.s.me.x_waits, 0)
-    sh_store_release(&self.s.me.x_awaits, SH_AWAITS_NOTHING)  # (U) after the 0
+    if self.blocked <= 1:
+        sh_waits_tell(&self.s, awaits, waits)
+    else:
+        sh_waits_tell(&self.s, SH_AWAITS_SEVERAL, 0)
 
 
 cdef uint64_t _waits(Client self, uint64_t began_ns, uint64_t deadline, uint64_t sole) noexcept:
@@ -84,7 +81,7 @@ cdef class Wait:
                 return False
         self.waits |= SH_WAIT_ALL
         if self.client.blocked == 1:
-            sh_store_release(&self.client.s.me.x_waits, self.waits)
+            sh_waits_change(&self.client.s, self.waits)
         return True
 
 
@@ -167,7 +164,7 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
                 sh_mind_errors(&self.s, False)
         self.blocked -= 1
         if self.blocked == 0:
-            _tell_of_end(self)
+            sh_waits_end(&self.s)
             sh_unblock(&self.s)
 
 
@@ -320,7 +317,7 @@ cdef Py_ssize_t _wait_for(Client self, list items, Py_ssize_t n, Py_ssize_t num_
     finally:
         self.blocked -= 1
         if self.blocked == 0:
-            _tell_of_end(self)
+            sh_waits_end(&self.s)
             sh_unblock(&self.s)
 
 

@@ -13,8 +13,8 @@ static void wake_the_others(sh_self *self, const sh_board *b) {
 }
 
 void sh_board_join(sh_self *self, const sh_board *b) {
-  /* (D) our name, then the names of those whom we wake for a word of ours; against theirs, then the look at our word. */
-  sh_store_seqcst(&sh_board_line(b, b->me)->x_who, (uint64_t)self->index | (uint64_t)self->epoch << 32);
+  /* (D) our name, then, after the fence of sh_park_announce, the words. (J) The record that it names has this epoch. */
+  sh_store_release(&sh_board_line(b, b->me)->x_who, (uint64_t)self->index | (uint64_t)self->epoch << 32);
 }
 
 void sh_board_tell(sh_self *self, const sh_board *b, uint32_t word, uint64_t value) {
@@ -65,7 +65,7 @@ sh_status sh_board_park(sh_self *self, const sh_board *b, uint32_t first, uint32
 }
 
 bool sh_board_is_gone(const sh_segment *s, const sh_board *b, uint32_t party) {
-  uint64_t who = sh_load_acquire(&sh_board_line(b, party)->x_who);
+  uint64_t who = sh_load_acquire(&sh_board_line(b, party)->x_who); /* (J) */
   uint32_t client = (uint32_t)who, epoch = (uint32_t)(who >> 32);
   if (client == 0 || client >= SH_MAX_CLIENTS)
     return false;

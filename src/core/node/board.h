@@ -7,7 +7,8 @@
  * parks in its own client record as for anything else; who writes a word wakes the parties that park. A party that is killed
  * leaves its words as they were, between any two of its stores; that it is gone its client record says (sh_board_is_gone).
  *
- * (J) What a party wrote beside the board, then its word; the acquire of a word, then what its party wrote.
+ * (J) What a party wrote beside the board, then its word; the acquire of a word, then what its party wrote. That a party is
+ * gone is told after all of its words: who asks that first has seen the last of them.
  */
 #ifndef SH_NODE_BOARD_H
 #define SH_NODE_BOARD_H

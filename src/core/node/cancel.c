@@ -13,12 +13,23 @@
 
 #define TRIES 64U /* against a word that moves under us; then the next round goes on */
 
-/* The list's line for a task, made if there is none. NULL: no memory. The task may be over by now, and its id that of another
- * one: then the line is struck when it is first looked at, and nothing was done in its name. */
-static sh_ending *line_of(sh_repair *d, sh_ref task) {
+static sh_ending *find(const sh_repair *d, sh_ref task) {
   for (uint32_t i = 0; i < d->n_endings; i++)
     if (d->endings[i].slot == task.index && d->endings[i].generation == task.generation)
       return &d->endings[i];
+  return NULL;
+}
+
+bool sh_is_being_ended(const sh_repair *d, sh_ref task) {
+  return find(d, task) != NULL;
+}
+
+/* The list's line for a task, made if there is none. NULL: no memory. The task may be over by now, and its id that of another
+ * one: then the line is struck when it is first looked at, and nothing was done in its name. */
+static sh_ending *line_of(sh_repair *d, sh_ref task) {
+  sh_ending *known = find(d, task);
+  if (known)
+    return known;
   if (!SH_HAS_ROOM(d->endings, d->n_endings, d->cap_endings, 64U))
     return NULL;
   sh_slot *t = sh_slot_at(&d->seg, task.index);

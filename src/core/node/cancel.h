@@ -25,6 +25,9 @@ sh_status sh_repair_cancel(sh_repair *d, sh_ref task, bool force, bool recursive
 /* Go on with everything that is being ended. With `tick` whoever was told and does not end it is told again. */
 void sh_cancel_run(sh_repair *d, bool tick, uint64_t now_ns);
 
+/* Is it on the list? */
+bool sh_is_being_ended(const sh_repair *d, sh_ref task);
+
 /* Take hints that are about nothing out of the rings of a task class. */
 void sh_drop_stale_hints(sh_repair *d, uint32_t class_id);
 

@@ -3,6 +3,7 @@
 
 #include "base/grow.h"
 #include "node/call_log.h"
+#include "node/cancel.h"
 #include "node/known.h"
 #include "node/refs.h"
 #include "node/stream.h"
@@ -147,7 +148,7 @@ bool sh_child_keep(sh_self *self, sh_ref r) {
   return false;
 }
 
-void sh_children_hand_over(sh_self *self, uint32_t slot, sh_handed which, bool failed) {
+void sh_children_hand_over(sh_self *self, uint32_t slot, bool any, bool failed) {
   const sh_segment *s = &self->seg;
   sh_slot *t = sh_slot_at(s, slot);
   uint64_t word = sh_load_relaxed(&t->word);
@@ -157,13 +158,16 @@ void sh_children_hand_over(sh_self *self, uint32_t slot, sh_handed which, bool f
   uint32_t made = sh_load32_relaxed(&t->x_made) & SH_MADE_BELOW;
   sh_store32_relaxed(&t->x_made, made | (failed ? SH_MADE_FAILED : 0U));
   uint32_t end = sh_pool_used_chunks(s, SH_POOL_ENTRY) * sh_pool_of(s, SH_POOL_ENTRY)->chunk_records;
-  for (uint32_t i = 0; which != SH_HAND_NONE && i < end; i++) {
+  for (uint32_t i = 0; any && i < end; i++) {
     const sh_local *l = &self->local[i];
     sh_ref r = {.index = i, .generation = l->generation};
     if (l->count == 0 || !(l->flags & SH_LOCAL_OWNED))
       continue;
     const sh_origin *o = sh_origin_of(s, r);
-    if (!o || o->parent != parent || !(which == SH_HAND_ALL || sh_entry_is_closed(sh_entry_at(s, i), r.generation)))
+    if (!o || o->parent != parent)
+      continue;
+    sh_log_reserve(self, 2U); /* first: another thread may let go of it meanwhile */
+    if (l->count == 0 || l->generation != r.generation)
       continue;
     sh_ref_share(self, r);
     sh_log_append(self, SH_LOG_KEEP, r);
@@ -197,14 +201,13 @@ static bool is_to_be_logged(const sh_repair *d, uint32_t client, uint64_t word) 
          sh_known_class(d, k->x_class)->logs;
 }
 
-/* Is this task one that the dead client ran, or that its actor has logged? *all: its unresolved children are not being cancelled with it. */
-static bool was_run_by(const sh_repair *d, uint64_t parent, uint32_t client, bool *all) {
+/* Is this task one that the dead client ran, or that its actor has logged? */
+static bool was_run_by(const sh_repair *d, uint64_t parent, uint32_t client) {
   sh_ref task = sh_ref_unpack(parent);
   if (!sh_slot_known(&d->seg, task.index))
     return false;
   uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, task.index)->word);
   uint32_t state = sh_word_state(word);
-  *all = state != SH_TASK_OVERDUE && !(state == SH_TASK_KILLING && d->verdicts[client] == SH_VERDICT_OVERDUE);
   const sh_client *k = sh_known_client(d, client);
   bool is_its = (sh_task_has_begun(state) && sh_word_who(word) == client) || is_logged_by(k, word) ||
                 is_to_be_logged(d, client, word);
@@ -234,14 +237,20 @@ void sh_children_collect(sh_repair *d, uint32_t client) {
       continue;
     sh_ref r = {.index = i, .generation = sh_word_generation(word)};
     const sh_origin *o = sh_origin_of(&d->seg, r);
-    bool all, closed = sh_entry_is_closed(e, r.generation);
-    if (!o || !was_run_by(d, o->parent, client, &all) || (sh_load_acquire(&e->head) & SH_HEAD_DROPPED))
+    if (!o || !was_run_by(d, o->parent, client) || (sh_load_acquire(&e->head) & SH_HEAD_DROPPED))
       continue;
-    if (!closed && (!all || is_orphan(&d->seg, e)))
+    /* First its task, then whether it is resolved: who runs it resolves it first. */
+    if (is_orphan(&d->seg, e) && !sh_entry_is_closed(e, r.generation))
       continue;
     sh_store32_relaxed(&e->x_owner_flags, sh_load32_relaxed(&e->x_owner_flags) | SH_OWNER_SHARED);
     sh_counts_keep(&d->counts, r);
   }
+}
+
+/* Is it being cancelled with the attempt that made it? It can commit no more. */
+static bool ends_with_its_caller(const sh_repair *d, sh_ref r) {
+  const sh_entry *e = sh_entry_at(&d->seg, r.index);
+  return sh_is_being_ended(d, sh_ref_unpack(sh_load_relaxed(&e->producer))) && !sh_entry_is_closed(e, r.generation);
 }
 
 uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref task, sh_child *out, uint32_t max) {
@@ -250,15 +259,18 @@ uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_re
   (void)sh_counts_read(&d->counts);
   bool runs = client != 0 && sh_known_live(d, client) && sh_known_client(d, client)->x_epoch == epoch &&
               sh_slot_known(&d->seg, task.index);
+  bool failed = false;
   if (runs) {
-    uint64_t word = sh_load_acquire(&sh_slot_at(&d->seg, task.index)->word);
+    const sh_slot *t = sh_slot_at(&d->seg, task.index);
+    uint64_t word = sh_load_acquire(&t->word);
     runs = sh_word_generation(word) == task.generation &&
            (sh_is_run_by(word, client) || is_logged_by(sh_known_client(d, client), word));
+    failed = (sh_load32_relaxed(&t->x_made) & SH_MADE_FAILED) != 0;
   }
   for (uint32_t i = 0; runs && i < d->counts.n_kept; i++) {
     sh_kept k = d->counts.kept[i];
     const sh_origin *o = k.parent == sh_ref_pack(task) ? sh_origin_of(&d->seg, k.r) : NULL;
-    if (!o || (n < max && !sh_counts_hold_for(&d->counts, client, k.r)))
+    if (!o || (failed && ends_with_its_caller(d, k.r)) || (n < max && !sh_counts_hold_for(&d->counts, client, k.r)))
       continue;
     if (n < max)
       out[n] = (sh_child){.r = k.r,

@@ -49,10 +49,9 @@ static inline uint64_t sh_kept_limit(const sh_self *self) {
 /* The last reference in this process of a return of such a call is gone. True: it is kept until the task is over. */
 bool sh_child_keep(sh_self *self, sh_ref r);
 
-/* The attempt is over: hand over its children before the slot is given up, if there is another attempt. `failed`: it ended in
- * an exception, or ran too long. */
-typedef enum sh_handed { SH_HAND_NONE, SH_HAND_RESOLVED, SH_HAND_ALL } sh_handed;
-void sh_children_hand_over(sh_self *self, uint32_t slot, sh_handed which, bool failed);
+/* The attempt is over: hand over its children before the slot is given up, if there is another attempt. `any`: it has made
+ * calls. `failed`: it ended in an exception, or ran too long. */
+void sh_children_hand_over(sh_self *self, uint32_t slot, bool any, bool failed);
 
 /* This process has done with the task: let go of what it keeps for it. */
 void sh_children_end(sh_self *self, uint64_t parent);
@@ -79,7 +78,8 @@ typedef struct sh_child {
 } sh_child;
 
 /* The children that earlier attempts of a task left, counted for the client that runs it now; a later one of a place comes after
- * an earlier one. -> how many there are; `max` of them at *out. 0 if this client does not run the task. */
+ * an earlier one. What was cancelled with an attempt that ran too long is none of them, unless it ended before that could happen.
+ * -> how many there are; `max` of them at *out. 0 if this client does not run the task. */
 uint32_t sh_repair_children(sh_repair *d, uint32_t client, uint32_t epoch, sh_ref task, sh_child *out, uint32_t max);
 
 #endif

@@ -97,12 +97,13 @@ void sh_let_slot_go(sh_self *self, uint32_t slot, uint64_t committed) {
 
 sh_status sh_commit(sh_self *self, uint32_t slot) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
-  uint64_t running = sh_load_relaxed(&t->word);
-  if (sh_word_state(running) != SH_TASK_RUNNING || sh_word_who(running) != self->index)
+  uint64_t word = sh_load_relaxed(&t->word);
+  uint32_t state = sh_word_state(word);
+  if ((state != SH_TASK_RUNNING && state != SH_TASK_CLAIMED) || sh_word_who(word) != self->index)
     return lost(self, slot);
-  uint64_t committed = sh_word(sh_word_generation(running), SH_TASK_COMMITTED, self->index, sh_word_tag(running));
+  uint64_t committed = sh_word(sh_word_generation(word), SH_TASK_COMMITTED, self->index, sh_word_tag(word));
   /* (K) the commit point: before it the fills are dropped, after it whoever finds the task finishes the seals. */
-  if (!sh_cas(&t->word, &running, committed))
+  if (!sh_cas(&t->word, &word, committed))
     return lost(self, slot);
   for (uint32_t i = 0; i < t->n_returns; i++)
     sh_seal(self, sh_slot_return(&self->seg, t, i));

@@ -11,19 +11,12 @@ static sh_group *group_at(const sh_repair *d, uint32_t class_id) {
   return class_id < SH_MAX_CLASSES ? d->groups[class_id] : NULL;
 }
 
-static bool is_sound(const sh_demand *demand) {
-  for (uint32_t i = 0; i < demand->n; i++)
-    if (demand->kinds[i] >= SH_MAX_KINDS || demand->kinds[i] == 0)
-      return false;
-  return demand->n <= SH_MAX_DEMANDS;
-}
-
 sh_status sh_repair_define_group(sh_repair *d, const sh_demand *bundles, uint32_t n, uint32_t *class_id) {
   if (n == 0 || n > SH_MAX_BUNDLES)
     return SH_INVALID;
   uint64_t cpu = 0;
   for (uint32_t i = 0; i < n; i++) {
-    if (!is_sound(&bundles[i]))
+    if (!sh_demand_is_sound(&bundles[i]))
       return SH_INVALID;
     cpu += bundles[i].cpu_milli;
   }
@@ -116,7 +109,7 @@ static bool fits(const sh_bundle *b, const sh_demand *demand) {
 bool sh_group_book(sh_repair *d, const sh_class *c, sh_claims *claims) {
   uint32_t group = sh_room_group(c->room), bundle = sh_room_bundle(c->room);
   sh_group *g = group_at(d, group - 1U);
-  if (!g || !g->is_granted || g->is_removed || bundle > g->n_bundles)
+  if (!g || !g->is_granted) /* a class that names a removed group is closed, or names it no more */
     return false;
   sh_demand demand = sh_demand_of(c);
   uint32_t first = bundle ? bundle - 1U : 0, end = bundle ? bundle : g->n_bundles;
@@ -170,11 +163,21 @@ static bool of_class(const sh_slot *t, uint32_t class_id) {
   return sh_slot_class(t) == class_id;
 }
 
+/* Its number is another group's before long: an actor that has not ended by then must not book in that one. */
+static void turn_out(sh_repair *d, uint32_t actor) {
+  sh_known_class(d, actor)->room = SH_ROOM_GONE;
+  (void)sh_publish_class(d, actor);
+}
+
 static void end_tasks(sh_repair *d, uint32_t group) {
   for (uint32_t i = 0; i < d->classes_high; i++) {
     sh_class *k = sh_known_class(d, i);
-    if (sh_word_state(k->word) != SH_CLASS_LIVE || k->kind != SH_CLASS_LEASE || sh_room_group(k->room) != group + 1U)
+    if (sh_word_state(k->word) != SH_CLASS_LIVE || sh_room_group(k->room) != group + 1U)
       continue;
+    if (k->kind == SH_CLASS_ACTOR) {
+      turn_out(d, i);
+      continue;
+    }
     sh_fetch_and(&d->seg.header->x_task_classes[i / 64U], ~(1ULL << (i % 64U)));
     k->end = (sh_system_error){.code = SH_ERR_GROUP_REMOVED, .wait_status = -1, .class_id = i};
     k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);

@@ -28,8 +28,9 @@ static uint32_t seats_held(sh_repair *d) {
   return n;
 }
 
-static uint32_t seats_for(uint32_t milli) {
-  return (milli + SH_CPU_MILLI - 1U) / SH_CPU_MILLI;
+/* Of any demand: its sum with others, and what it is rounded up to, may be more than 32 bits hold. */
+static uint32_t seats_for(uint64_t milli) {
+  return (uint32_t)((milli + SH_CPU_MILLI - 1U) / SH_CPU_MILLI);
 }
 
 /* Make the number of seats held by the daemon `want`, as far as free and idle seats reach. -> seats held. */
@@ -50,7 +51,7 @@ static uint32_t hold_seats(sh_repair *d, uint32_t want) {
 bool sh_lease_take_cpu(sh_repair *d, uint32_t milli) {
   if (seats_for(milli) > d->seg.fixed.n_seats)
     return false; /* never: collect nothing for it */
-  uint32_t want = seats_for(d->seat_pool_milli + milli);
+  uint32_t want = seats_for((uint64_t)d->seat_pool_milli + milli);
   if (hold_seats(d, want) < want)
     return false;
   d->seat_pool_milli += milli;
@@ -97,16 +98,16 @@ static void give_cpu_back(sh_repair *d, sh_claims *claims) {
   claims->cpu_milli = 0;
 }
 
+/* The claims are gone first: a sweep that is left in the middle and begun again gives nothing back twice. */
 static void unbook(sh_repair *d, sh_claims *claims) {
-  if (claims->class_id == 0)
-    return;
-  if (claims->group) {
-    sh_group_unbook(d, claims);
-  } else {
-    sh_ledger_unbook(&d->ledger, &claims->demand, claims->gpu_mask);
-    give_cpu_back(d, claims);
-  }
+  sh_claims booked = *claims;
   *claims = (sh_claims){0};
+  if (booked.group) {
+    sh_group_unbook(d, &booked);
+  } else if (booked.class_id) {
+    sh_ledger_unbook(&d->ledger, &booked.demand, booked.gpu_mask);
+    give_cpu_back(d, &booked);
+  }
 }
 
 void sh_lease_end(sh_repair *d, uint32_t client) {
@@ -480,7 +481,7 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
       status = serve(d, class_id, now_ns);
     served = served && status == SH_OK;
     d->short_of_leases |= status == SH_FULL;
-    uint32_t need = seats_for(d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
+    uint32_t need = seats_for((uint64_t)d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
     if (status == SH_FULL && others_fit(d, class_id) && need <= d->seg.fixed.n_seats) {
       uint32_t held = seats_held(d);
       wanted = need > held ? need - held : 0;

@@ -13,6 +13,22 @@ sh_demand sh_demand_of(const sh_class *c) {
   return demand;
 }
 
+static bool is_among(const sh_demand *demand, uint32_t n, uint32_t kind) {
+  for (uint32_t i = 0; i < n; i++)
+    if (demand->kinds[i] == kind)
+      return true;
+  return false;
+}
+
+bool sh_demand_is_sound(const sh_demand *demand) {
+  if (demand->n > SH_MAX_DEMANDS)
+    return false;
+  for (uint32_t i = 0; i < demand->n; i++)
+    if (demand->kinds[i] >= SH_MAX_KINDS || demand->kinds[i] == 0 || is_among(demand, i, demand->kinds[i]))
+      return false;
+  return true;
+}
+
 /* A part of one device, or whole devices; 0: there are none free. */
 static uint32_t pick_gpus(const sh_ledger *l, uint32_t milli) {
   uint32_t mask = 0, whole = milli / SH_WHOLE_MILLI;
@@ -34,7 +50,7 @@ static uint32_t of_each_gpu(const sh_demand *demand) {
 bool sh_ledger_fits(const sh_ledger *l, const sh_demand *demand) {
   for (uint32_t i = 0; i < demand->n; i++) {
     uint32_t kind = demand->kinds[i];
-    if (kind >= SH_MAX_KINDS || demand->milli[i] > l->capacity[kind] - l->used[kind])
+    if (kind >= SH_MAX_KINDS || (uint64_t)l->used[kind] + demand->milli[i] > l->capacity[kind])
       return false;
   }
   return demand->gpu_milli == 0 || pick_gpus(l, demand->gpu_milli) != 0;

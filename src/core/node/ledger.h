@@ -24,6 +24,8 @@ typedef struct sh_ledger {
 
 /* What a class demands. */
 sh_demand sh_demand_of(const sh_class *c);
+/* Can it be booked at all: not too many kinds, none that is out of range, and none twice? */
+bool sh_demand_is_sound(const sh_demand *demand);
 /* Is everything but the CPUs there? */
 bool sh_ledger_fits(const sh_ledger *l, const sh_demand *demand);
 /* Book it; it must fit. -> the GPUs, one bit each. */

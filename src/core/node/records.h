@@ -157,6 +157,7 @@ typedef struct sh_class { /* written by the daemon, except the bits */
 static inline uint32_t sh_room(uint32_t group, uint32_t bundle) {
   return group | (bundle << 16);
 }
+#define SH_ROOM_GONE 0xFFFFU /* of a group that was removed: the number of none */
 static inline uint32_t sh_room_group(uint32_t room) {
   return room & 0xFFFFU;
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -109,16 +110,16 @@ static bool is_single_class(const sh_class *c) {
 static bool is_room(const sh_repair *d, const sh_shape *shape) {
   if (shape->group == 0)
     return shape->bundle == 0;
-  return shape->group <= SH_MAX_CLASSES && d->groups[shape->group - 1U] && shape->bundle <= SH_MAX_BUNDLES;
+  const sh_group *g = shape->group <= SH_MAX_CLASSES ? d->groups[shape->group - 1U] : NULL;
+  return g && !g->is_removed && shape->bundle <= g->n_bundles; /* its number may be another group's before long */
 }
 
 sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uint32_t *class_id) {
   bool is_single = kind == SH_CLASS_ACTOR || kind == SH_CLASS_GROUP;
-  if (shape->n_demands > SH_MAX_DEMANDS || !is_room(d, shape))
+  sh_demand others = {.n = shape->n_demands};
+  memcpy(others.kinds, shape->kinds, sizeof others.kinds);
+  if (!sh_demand_is_sound(&others) || !is_room(d, shape))
     return SH_INVALID;
-  for (uint32_t i = 0; i < shape->n_demands; i++)
-    if (shape->kinds[i] >= SH_MAX_KINDS || shape->kinds[i] == 0)
-      return SH_INVALID;
   uint32_t found = SH_MAX_CLASSES;
   for (uint32_t i = 0; i < SH_MAX_CLASSES; i++) {
     sh_class *c = sh_known_class(d, i);

@@ -223,14 +223,15 @@ void sh_task_deliver(sh_self *self, uint32_t slot, uint64_t waiting_word) {
   sh_store_release(&self->me->op, before);
 }
 
-/* The class was closed: who closed it may have looked before our task was READY. Take it back and resolve it as closed. */
+/* The class was closed: who closed it may have looked before our task was READY. Take it back and resolve it as closed. It is
+ * never RUNNING: no user code runs for which this process could be told to end it, or be killed. */
 static void refuse(sh_self *self, sh_ref r) {
   sh_slot *t = sh_slot_at(&self->seg, r.index);
   uint64_t word = sh_load_acquire(&t->word);
   if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_READY)
     return;
-  uint64_t running = sh_word(r.generation, SH_TASK_RUNNING, self->index, sh_word_tag(word));
-  if (!sh_cas(&t->word, &word, running))
+  uint64_t mine = sh_word(r.generation, SH_TASK_CLAIMED, self->index, sh_word_tag(word));
+  if (!sh_cas(&t->word, &word, mine))
     return;
   sh_system_error end = sh_class_at(&self->seg, sh_slot_class(t))->end;
   end.function = t->fn_lo;

@@ -140,7 +140,9 @@ bool sh_survey_client(const sh_segment *s, uint32_t client, sh_client_view *out)
   if (client >= sh_clients_high(s))
     return false;
   const sh_client *c = sh_client_at(s, client);
-  uint32_t state = sh_load32_acquire(&c->x_state), epoch = sh_load32_relaxed(&c->x_epoch);
+  /* (E) The epoch is written first, the state last: with LIVE all of this epoch is there, and what is of the next one is not
+   * believed below. */
+  uint32_t epoch = sh_load32_acquire(&c->x_epoch), state = sh_load32_acquire(&c->x_state);
   if (state == SH_CLIENT_FREE)
     return false;
   uint64_t blocked = sh_load_relaxed(&s->header->x_blocked[client / 64U]);

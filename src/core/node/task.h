@@ -5,6 +5,7 @@
  *   FREE -> BUILDING(submitter) -> READY(class) <-> WAITING(class, n-th wait)
  *                                   READY -> CLAIMED(worker) -> RUNNING(worker) -> COMMITTED(worker) -> FREE
  *                                            CLAIMED -> WAITING (an argument is missing)
+ *                                            CLAIMED(submitter) -> COMMITTED (its class was closed: an error)
  *                                   of an actor that logs: COMMITTED(actor) -> LOGGED(class) -> COMMITTED(actor) -> FREE
  *   RUNNING(worker) -> CANCELLED(worker) -> CANCELLED(daemon) -> COMMITTED(daemon)    and OVERDUE, likewise
  *   RUNNING, CANCELLED, OVERDUE(worker) -> KILLING(worker)
@@ -71,8 +72,9 @@ void sh_idle_withdraw(sh_self *self);
 /* Spin for work, at most SH_SPIN_NS. True if there may be some. Without the lock. */
 bool sh_spin_next(sh_self *self);
 
-/* Commit a RUNNING task whose returns are filled, seal them and let the slot go. SH_LOST: it was cancelled, and is the
- * daemon's from here on; or its process is being killed for it, and takes no more work. Nothing is sealed here. */
+/* Commit a task whose returns are filled, and that is RUNNING, or was CLAIMED to be refused; seal them and let the slot go.
+ * SH_LOST: it was cancelled, and is the daemon's from here on; or its process is being killed for it, and takes no more work.
+ * Nothing is sealed here. */
 sh_status sh_commit(sh_self *self, uint32_t slot);
 
 /* Has user code of a task in this state begun, and not been committed? Also when it is to be ended. */

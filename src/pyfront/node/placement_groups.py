@@ -102,9 +102,12 @@ class PlacementGroups:
         return group
 
     def granted(self, class_id: int) -> None:
-        """The core has set the resources of a group aside that had to wait for them."""
+        """The core has set the resources of a group aside that had to wait for them.
+
+        Perhaps of one that was removed since, whose number is another's by now: so the core is asked.
+        """
         group = self.of_class(class_id)
-        if group is not None:
+        if group is not None and self._core.reserve_group(class_id):
             self._grant(group)
 
     def remove(self, group_id: str, reason: str) -> None:

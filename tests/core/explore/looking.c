@@ -12,7 +12,7 @@
 
 static struct {
   sh_ref kept[2], out, later, parent;
-  uint32_t slot, generation;
+  uint32_t slot, generation, n_rows;
   sh_id128 task_id;
 } *stage;
 
@@ -121,6 +121,87 @@ const xp_scenario look_at_object = {
     .setup = setup_object,
     .run = {drop_and_put_again, view_object},
     .check = object_whole,
+    .may_read_behind = true,
+};
+
+/* ---- what a value names, while its bytes become another value's ---- */
+
+#define ROWS 8U /* more than an entry has room for */
+
+static sh_ref put_box(sh_ref inside) {
+  sh_ref rows[ROWS];
+  for (uint32_t i = 0; i < ROWS; i++)
+    rows[i] = inside;
+  return rig_put_container(&node->driver, rows, stage->n_rows);
+}
+static uint64_t loc_of(sh_ref r) {
+  return sh_load_relaxed(&sh_entry_at(&node->d.seg, r.index)->loc);
+}
+
+static void setup_box_of(uint32_t n_rows) {
+  node_open(1, 1);
+  stage = xp_room(sizeof *stage);
+  stage->n_rows = n_rows;
+  for (uint32_t i = 0; i < 2; i++) {
+    sh_ref r = rig_put(&node->driver, 1 + i, 8);
+    stage->kept[i] = r;
+  }
+  sh_ref r = put_box(stage->kept[0]);
+  stage->out = r;
+  XP_EQUAL(sh_loc_in_heap(loc_of(r)), n_rows == ROWS);
+  use_up(&node->driver.mags[SH_POOL_ENTRY]);
+  for (uint32_t c = 0; c < SH_BLOCK_CLASSES; c++)
+    use_up(&node->driver.heap.blocks[c]);
+  (void)sh_counts_read(&node->d.counts);
+}
+
+static void setup_box(void) {
+  setup_box_of(ROWS);
+}
+static void setup_small_box(void) {
+  setup_box_of(1);
+}
+
+static void drop_and_box_again(void) {
+  uint64_t loc = loc_of(stage->out);
+  sh_ref_drop(&node->driver, stage->out);
+  for (uint32_t i = 0; i < 2U; i++)
+    (void)sh_counts_read(&node->d.counts);
+  (void)sh_counts_work(&node->d.counts, SH_COUNTS_ALL);
+  sh_ref r = put_box(stage->kept[1]);
+  XP_EQUAL(loc_of(r), loc);
+  XP_EQUAL(r.index, stage->out.index);
+  stage->later = r;
+}
+
+static void view_contents(void) {
+  sh_ref rows[ROWS];
+  uint32_t n = sh_survey_contents(&node->d.seg, stage->out, rows, ROWS);
+  for (uint32_t i = 0; i < n; i++)
+    XP_EQUAL(sh_ref_pack(rows[i]), sh_ref_pack(stage->kept[0]));
+}
+
+static void boxed(void) {
+  sh_ref rows[ROWS];
+  XP_EQUAL(sh_survey_contents(&node->d.seg, stage->later, rows, ROWS), stage->n_rows);
+  XP_EQUAL(sh_ref_pack(rows[0]), sh_ref_pack(stage->kept[1]));
+  XP_EQUAL(sh_survey_contents(&node->d.seg, stage->out, rows, ROWS), 0);
+  node_check_valid();
+}
+
+const xp_scenario look_at_contents = {
+    .name = "G survey: what a value names is viewed as its bytes become another's",
+    .setup = setup_box,
+    .run = {drop_and_box_again, view_contents},
+    .check = boxed,
+    .may_read_behind = true,
+};
+
+const xp_scenario look_at_small_contents = {
+    .name = "G survey: what a value names is viewed as its record becomes another's",
+    .setup = setup_small_box,
+    .run = {drop_and_box_again, view_contents},
+    .check = boxed,
     .may_read_behind = true,
 };
 

@@ -229,7 +229,8 @@ void xp_fence(int order, const void *pc) {
   if (!xp_exploring() || me == XP_EVERYBODY || xp_model_now == XP_SC)
     return;
   if (xp_model_now == XP_TSO) {
-    if (order != memory_order_seq_cst || !xp_memory_pending(me))
+    /* Plain memory is written at once: what follows a release fence must not overtake what waits in the queue. */
+    if ((order != memory_order_seq_cst && order != memory_order_release) || !xp_memory_pending(me))
       return;
     xp_point(XP_FENCE, NULL, pc);
     while (xp_memory_pending(me))

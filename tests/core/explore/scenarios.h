@@ -121,8 +121,35 @@ extern const xp_scenario tick_and_reader;
 /* looking.c */
 extern const xp_scenario look_at_task;
 extern const xp_scenario look_at_object;
+extern const xp_scenario look_at_contents;
+extern const xp_scenario look_at_small_contents;
 extern const xp_scenario look_at_new;
 extern const xp_scenario look_at_registry;
 extern const xp_scenario look_for_children;
+/* groups.c */
+extern const xp_scenario group_removed;
+extern const xp_scenario group_slot_reused;
+/* boards.c */
+extern const xp_scenario board_blocks;
+extern const xp_scenario board_meet;
+extern const xp_scenario board_spinner;
+extern const xp_scenario board_late;
+extern const xp_scenario board_newcomer;
+extern const xp_scenario board_killed_party;
+/* waits.c */
+extern const xp_scenario waits_in_a_row;
+extern const xp_scenario waits_no_circle;
+extern const xp_scenario waits_for_all;
+extern const xp_scenario waits_of_another;
+/* children.c */
+extern const xp_scenario child_killed_caller;
+extern const xp_scenario child_killed_caller_of_actor;
+extern const xp_scenario child_ends_beside_sweep;
+extern const xp_scenario child_handed_over;
+extern const xp_scenario child_of_overdue;
+extern const xp_scenario child_kept;
+/* traces.c */
+extern const xp_scenario trace_read;
+extern const xp_scenario trace_counted;
 
 #endif

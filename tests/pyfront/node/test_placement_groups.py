@@ -30,6 +30,11 @@ class FakeCore:
         self.reserved: list[int] = []
         self.removed: list[int] = []
 
+    def grant(self, groups: PlacementGroups, class_id: int) -> None:
+        """Set the resources of one that waits aside, and say so."""
+        self.is_granting = True
+        groups.granted(class_id)
+
     def define_group(self, bundles: list[Any]) -> int:
         self.defined.append(bundles)
         return 9 + len(self.defined)
@@ -92,7 +97,9 @@ def test_a_group_is_granted_at_once_or_later(scene: Scene) -> None:
     scene.core.is_granting = False
     third = scene.create()
     assert scene.row(third).state == "PENDING"
-    scene.groups.granted(third.class_id)
+    scene.groups.granted(third.class_id)  # said of one that had this number before
+    assert scene.row(third).state == "PENDING"
+    scene.core.grant(scene.groups, third.class_id)
     assert scene.row(third).state == "CREATED"
     scene.groups.granted(99)
 
@@ -147,7 +154,7 @@ def test_waiting_ends_with_the_grant_the_time_or_the_removal(scene: Scene) -> No
 
     assert not asyncio.run(scene.groups.wait(group.asked.id, 0.0))
     group.settled = asyncio.Event()  # of this loop
-    assert asyncio.run(play(lambda: scene.groups.granted(group.class_id)))
+    assert asyncio.run(play(lambda: scene.core.grant(scene.groups, group.class_id)))
     group.settled = asyncio.Event()
     with pytest.raises(Refusal, match="removed"):
         asyncio.run(play(lambda: scene.groups.remove(group.asked.id, "for a test")))
@@ -201,7 +208,7 @@ def test_waits_are_told_in_words(scene: Scene) -> None:
     scene.placing.note(3, Place(group.asked.id, 0), is_actor=False)
     scene.placing.note(4, Place(rules=(IN_B,)), is_actor=False)
     assert "waits itself for {CPU: 1}" in scene.placing.wait_of_class(3, {"CPU": 1.0}).what
-    scene.groups.granted(group.class_id)
+    scene.core.grant(scene.groups, group.class_id)
     assert "its bundle 0" in scene.placing.wait_of_class(3, {"CPU": 1.0}).what
     assert "zone=a" in str(scene.placing.wait_of_class(4, {"CPU": 1.0}).shortage)
     assert scene.placing.wait_of_class(5, {"CPU": 1.0}).is_queue
