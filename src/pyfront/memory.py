@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 MIB, GIB = 1 << 20, 1 << 30
 PAGE = os.sysconf("SC_PAGE_SIZE")
+READ_BYTES = 1 << 16  # more than any of these files has
+LINE_BYTES = 200
 
 
 class Group(NamedTuple):
@@ -63,8 +65,9 @@ class Meter:
 
     def node(self) -> NodeMemory:
         """The tighter of machine and control group. Idle pages of files count as available in both."""
-        total = self._field("proc/meminfo", "MemTotal:") * 1024
-        machine = NodeMemory(total, total - self._field("proc/meminfo", "MemAvailable:") * 1024)
+        meminfo = self._read("proc/meminfo")
+        total = _field_of(meminfo, "MemTotal:") * 1024
+        machine = NodeMemory(total, total - _field_of(meminfo, "MemAvailable:") * 1024)
         limit, group = self.limit
         if group is None:
             return machine
@@ -86,22 +89,39 @@ class Meter:
         return max(self._field(path, "oom_kill") for path in KILL_COUNTS)
 
     def _field(self, path: str, name: str) -> int:
-        for line in self._read(path).splitlines():
-            words = line.split()
-            if len(words) > 1 and words[0] == name:
-                return int(words[1])
-        return 0
+        return _field_of(self._read(path), name)
 
     def _number(self, path: str) -> int | None:
         text = self._read(path).strip()
         return int(text) if text.isdigit() else None
 
     def _read(self, path: str) -> str:
+        # An idle node reads these files each second: without the layers of `open`, for a third of its price.
         try:
-            with open(os.path.join(self._root, path)) as file:
-                return file.read()
+            fd = os.open(os.path.join(self._root, path), os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return ""
+        parts = []
+        try:
+            while part := os.read(fd, READ_BYTES):
+                parts.append(part)
+        except OSError:
+            return ""
+        finally:
+            os.close(fd)
+        return b"".join(parts).decode("utf-8", "replace")
+
+
+def _field_of(text: str, name: str) -> int:
+    """The number after the word `name` that begins a line; 0 if there is none."""
+    text = f"\n{text}"
+    at = text.find(f"\n{name}")
+    while at >= 0:
+        words = text[at + 1 : at + LINE_BYTES].partition("\n")[0].split()
+        if len(words) > 1 and words[0] == name:
+            return int(words[1])
+        at = text.find(f"\n{name}", at + 1)
+    return 0
 
 
 def show(n_bytes: float) -> str:
