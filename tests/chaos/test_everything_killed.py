@@ -91,6 +91,7 @@ def test_the_next_start_works_and_the_machine_is_as_before(
                 assert other.hear() == "up"
                 assert len(list(runtime.glob("shoal/*"))) == 2
                 next_mark.kill_all()
+            next_mark.await_none(within(5 * GONE_S))  # a daemon that is still dying holds the lock on its folder
         shoal.shutdown()
         if list(runtime.iterdir()):  # of the second node, killed when ours was up: the next start's to sweep
             assert len(list(runtime.glob("shoal/*"))) <= 1  # none, if it was killed as it removed its own
