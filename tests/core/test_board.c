@@ -15,13 +15,18 @@ static sh_board board_of(uint32_t me) {
   return (sh_board){.lines = lines, .n_parties = PARTIES, .n_words = WORDS, .me = me};
 }
 
-/* Workers 0 and 1 of a node are parties 0 and 1 of a fresh board. */
-static void two_parties(rig *r, sh_board *a, sh_board *b) {
-  rig_open(r, 2, 2);
+/* Worker 0 of a node is party 0 of a fresh board. */
+static void first_party(rig *r, uint32_t n_workers, sh_board *a) {
+  rig_open(r, n_workers, 2);
   memset(lines, 0, sizeof lines);
   *a = board_of(0);
-  *b = board_of(1);
   sh_board_join(&r->worker[0], a);
+}
+
+/* Workers 0 and 1 of a node are parties 0 and 1 of a fresh board. */
+static void two_parties(rig *r, sh_board *a, sh_board *b) {
+  first_party(r, 2, a);
+  *b = board_of(1);
   sh_board_join(&r->worker[1], b);
 }
 
@@ -59,10 +64,8 @@ static void test_a_park_ends_with_its_slice_or_with_the_word(void) {
 
 static void test_who_is_fenced_does_not_wait(void) {
   rig r;
-  rig_open(&r, 1, 2);
-  memset(lines, 0, sizeof lines);
-  sh_board a = board_of(0);
-  sh_board_join(&r.worker[0], &a);
+  sh_board a;
+  first_party(&r, 1, &a);
   sh_repair_fence(&r.d, r.worker[0].index, r.worker[0].epoch);
   EXPECT_EQ(sh_board_park(&r.worker[0], &a, 1, 2, 0, 1, UINT64_MAX), SH_FENCED);
   rig_close(&r);
@@ -90,10 +93,8 @@ static void test_who_died_is_gone_and_who_has_not_come_is_not(void) {
 /* A name that nobody can have is nobody's: no record is looked for. */
 static void test_damaged_names_are_survived(void) {
   rig r;
-  rig_open(&r, 1, 2);
-  memset(lines, 0, sizeof lines);
-  sh_board a = board_of(0);
-  sh_board_join(&r.worker[0], &a);
+  sh_board a;
+  first_party(&r, 1, &a);
   static const uint64_t damaged[] = {SH_MAX_CLIENTS, UINT32_MAX, UINT64_MAX, 5ULL << 32};
   for (uint32_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
     sh_store_relaxed(&sh_board_line(&a, 1)->x_who, damaged[i]);
