@@ -69,11 +69,11 @@ def forgotten():
 ref = forgotten.remote()
 
 def by_get():
-    shoal.get(ref, timeout=10)
+    shoal.get(ref, timeout=6)
 
 def by_await():
     async def main():
-        await asyncio.wait_for(ref, 10)
+        await asyncio.wait_for(ref, 6)
     asyncio.run(main())
 
 def by_several_loops():
@@ -85,7 +85,7 @@ def by_several_loops():
     by_await()
 
 def by_future():
-    ref.future().result(timeout=10)
+    ref.future().result(timeout=6)
 
 try:
     {how}()
@@ -100,7 +100,7 @@ except Exception as error:  # of asyncio and concurrent.futures before Python 3.
 def test_a_driver_that_waits_while_nothing_moves_is_told_why_once(
     how: str, script: "Callable[..., subprocess.Popen[str]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SHOAL_HANG_AFTER_S", "2")
+    monkeypatch.setenv("SHOAL_HANG_AFTER_S", "1")
     driver = script(HANGS.replace("{how}", how))
     output, errors = driver.communicate(timeout=100)
     assert output == "gave up\n", errors
