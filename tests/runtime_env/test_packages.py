@@ -122,6 +122,15 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(packages: Packages, 
     assert os.listdir(tmp_path / "packages") == []
 
 
+@pytest.mark.parametrize("lib", ["purelib", "platlib"])
+def test_a_wheel_whose_data_lead_out_of_its_folder_is_refused(packages: Packages, tmp_path: Path, lib: str) -> None:
+    target = tmp_path / "evil.py"
+    wheel = make_wheel(tmp_path, "mine", "1.0", {f"mine-1.0.data/{lib}/{target}": ""})
+    with pytest.raises(shoal.RuntimeEnvSetupError, match="outside of its folder"):
+        packages.archive(str(wheel), [])
+    assert not target.exists()
+
+
 def test_an_archive_with_links_is_refused(packages: Packages, tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -145,6 +154,22 @@ def test_what_is_no_archive_is_refused(packages: Packages, tmp_path: Path) -> No
     (tmp_path / "a.zip").write_text("text")
     with pytest.raises(shoal.RuntimeEnvSetupError, match="cannot be unpacked"):
         packages.archive(str(tmp_path / "a.zip"), [])
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_damaged_is_refused_however_it_is_compressed(
+    packages: Packages, tmp_path: Path, method: int
+) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.py", "x = 1\n" * 1000)
+        end = archive.start_dir
+    content = bytearray(path.read_bytes())
+    content[end - 16 : end] = bytes(byte ^ 0xFF for byte in content[end - 16 : end])
+    path.write_bytes(content)
+    with pytest.raises(shoal.RuntimeEnvSetupError, match=r"a\.zip cannot be"):
+        packages.archive(str(path), [])
+    assert os.listdir(tmp_path / "packages") == []
 
 
 def test_a_wheels_modules_are_unpacked(packages: Packages, tmp_path: Path) -> None:

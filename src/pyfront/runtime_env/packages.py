@@ -61,12 +61,17 @@ class Packages:
         return self._make(path, items)
 
     def archive(self, path: str, excludes: Sequence[str]) -> str:
-        """A zip file's or a wheel's content -> its folder. Raises RuntimeEnvSetupError if a name leads out of it."""
+        """A zip file's or a wheel's content -> its folder.
+
+        Raises RuntimeEnvSetupError if it is damaged, or a name leads out of the folder."""
+        spec = _spec(excludes)
         try:
             with zipfile.ZipFile(path) as archive:
-                items = list(_of_archive(archive, path, excludes))
+                items = list(_of_archive(archive, path, spec))
                 return self._make(path, items)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except RuntimeEnvSetupError:
+            raise
+        except Exception as error:  # each way to compress has errors of its own for bytes that are none of its
             raise RuntimeEnvSetupError(f"{path} cannot be unpacked: {error}") from error
 
     def _make(self, source: str, items: list[Item]) -> str:
@@ -173,24 +178,27 @@ def _of_file(path: str, name: str) -> Item:
 # -- archives
 
 
-def _of_archive(archive: zipfile.ZipFile, path: str, excludes: Sequence[str]) -> Iterator[Item]:
+def _of_archive(archive: zipfile.ZipFile, path: str, spec: GitIgnoreSpec) -> Iterator[Item]:
     is_wheel = path.endswith(".whl")
     if is_wheel:
         _check_tags(path)
-    spec = _spec(excludes)
     for info in archive.infolist():
         name = info.filename
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in name:
+        placed = _place_in_wheel(name) if is_wheel else name
+        if _leads_out(name) or _leads_out(placed or ""):  # what is left of a name may begin with a slash
             raise RuntimeEnvSetupError(f"{path} is refused: its member {name!r} would be written outside of its folder")
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise RuntimeEnvSetupError(f"{path} is refused: its member {name!r} is a link or a device")
         if info.is_dir() or spec.match_file(name):
             continue
-        placed = _place_in_wheel(name) if is_wheel else name
         if placed is not None:
             is_executable = bool(info.external_attr >> 16 & stat.S_IXUSR)
             yield Item(placed, info.file_size, is_executable, lambda info=info: archive.open(info))  # type: ignore[misc]
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in name
 
 
 def _place_in_wheel(name: str) -> str | None:
