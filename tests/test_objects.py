@@ -128,6 +128,12 @@ def test_store_arrays_of_objects_are_refused() -> None:
         shoal.store.empty(-1)
 
 
+@pytest.mark.parametrize("shape", [2**63 - 1, 2**64 - 4096, (2**40, 2**40)])
+def test_an_array_that_no_store_has_room_for(shape: Any) -> None:
+    with pytest.raises(shoal.ObjectStoreFullError, match="raise object_store_memory"):
+        shoal.store.empty(shape, "u1")
+
+
 def test_an_object_of_a_worker_outlives_the_task() -> None:
     @shoal.remote
     def make() -> Any:

@@ -12,6 +12,7 @@ writing through one of those after the seal ends the process with a memory fault
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import finalize
@@ -50,7 +51,8 @@ def empty(
         raise ValueError(f"a dimension is negative: {dimensions}")
     if order not in ("C", "F"):
         raise ValueError(f"order must be 'C' or 'F', not {order!r}")
-    buffer = current().client.create(math.prod(dimensions) * kind.itemsize)
+    nbytes = min(math.prod(dimensions) * kind.itemsize, sys.maxsize)  # for which no store has room
+    buffer = current().client.create(nbytes)
     array: numpy.ndarray[Any, Any] = numpy.ndarray(dimensions, kind, buffer.view, order=order)
     key = id(array)
     unsealed[key] = buffer

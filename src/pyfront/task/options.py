@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 MAX_TIMEOUT_S = 1e6
 MIN_PRIORITY, MAX_PRIORITY = -128, 127
+MAX_COUNT = 2**31 - 1  # of calls, retries and the like; -1 is for any number of them
+MAX_BYTES = 2**63 - 1
 # Options for which None asks for the default, as in Ray.
 MAY_BE_NONE = ("num_cpus", "num_gpus", "memory", "resources", "max_pending_calls", "max_restarts", "max_task_retries")
 CALL_RETRIES = 3  # of an actor with checkpoints: its state has seen nothing of the call that is repeated
@@ -251,7 +253,7 @@ def check_init(
         if amount is not None and amount != int(amount):
             raise ValueError(f"{option}={amount}: a node has a whole number of them")
     for option, n_bytes in (("object_store_memory", object_store_memory), ("memory", memory)):
-        if n_bytes is not None and _integer(option, n_bytes) <= 0:
+        if n_bytes is not None and _integer(option, n_bytes, MAX_BYTES) <= 0:
             raise ValueError(f"{option} must be a positive number of bytes, not {n_bytes}")
     if namespace is not None and not (isinstance(namespace, str) and namespace):
         raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
@@ -263,7 +265,7 @@ def check_spilling(directory: object, limit: object) -> None:
         raise TypeError(f"object_spilling_directory must be a path, not {directory!r}")
     if directory and not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):
         raise ValueError(f"object_spilling_directory={directory!r} is not a folder that this user may write to")
-    if limit is not None and _integer("object_spilling_limit", limit) < 0:
+    if limit is not None and _integer("object_spilling_limit", limit, MAX_BYTES) < 0:
         raise ValueError(f"object_spilling_limit must be 0 or a positive number of bytes, not {limit}")
 
 
@@ -344,9 +346,11 @@ def _amount(option: str, value: object) -> None:
         raise ValueError(f"{option}={value}: amounts are multiples of 0.001")
 
 
-def _integer(option: str, value: object) -> int:
+def _integer(option: str, value: object, most: int = MAX_COUNT) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{option} must be an integer, not {type(value).__name__}")
+    if value > most:
+        raise ValueError(f"{option} must be at most {most:,}, not {value:,}")
     return value
 
 

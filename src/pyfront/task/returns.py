@@ -12,7 +12,7 @@ STREAMING = "streaming"
 DYNAMIC = "dynamic"
 DYNAMIC_CODE = -1
 STREAMING_CODE = -2
-MAX_AHEAD = 2**28 - 1
+MAX_RETURNS = MAX_AHEAD = 2**28 - 1  # returns are numbered below the items of streams (store/entry.h)
 
 
 class Returns(NamedTuple):
@@ -65,6 +65,8 @@ def check_num_returns(value: object) -> int | str | None:
         raise TypeError(f'num_returns must be an integer, "streaming" or "dynamic", not {value!r}')
     if value < 0:
         raise ValueError(f"num_returns must be zero or more, not {value}")
+    if value > MAX_RETURNS:
+        raise ValueError(f"num_returns must be at most {MAX_RETURNS:,}, not {value:,}")
     return value
 
 

@@ -7,7 +7,15 @@ import pytest
 
 from shoal.errors import UnsupportedOptionError
 from shoal.task.actor_shape import MethodShape
-from shoal.task.options import ActorOptions, TaskOptions, check_init, merge_actor, merge_method, merge_task
+from shoal.task.options import (
+    MAX_COUNT,
+    ActorOptions,
+    TaskOptions,
+    check_init,
+    merge_actor,
+    merge_method,
+    merge_task,
+)
 
 
 def test_defaults_are_those_of_ray() -> None:
@@ -103,6 +111,21 @@ def test_a_bad_actor_option_is_refused(option: str, value: Any) -> None:
         merge_actor(ActorOptions(), {option: value})
 
 
+@pytest.mark.parametrize("option", ["max_retries", "max_calls", "num_returns"])
+def test_a_count_of_a_task_is_bounded(option: str) -> None:
+    with pytest.raises(ValueError, match=f"{option} must be at most"):
+        merge_task(TaskOptions(), {option: 2**32 - 1})
+
+
+@pytest.mark.parametrize(
+    "option", ["max_restarts", "max_task_retries", "max_concurrency", "max_pending_calls", "checkpoint_every"]
+)
+def test_a_count_of_an_actor_is_bounded(option: str) -> None:
+    assert getattr(merge_actor(ActorOptions(), {option: MAX_COUNT}), option) == MAX_COUNT
+    with pytest.raises(ValueError, match=f"{option} must be at most"):
+        merge_actor(ActorOptions(), {option: MAX_COUNT + 1})
+
+
 def test_method_takes_its_options_only() -> None:
     assert merge_method(MethodShape(), {"num_returns": 2}) == MethodShape(num_returns=2)
     streams = MethodShape(num_returns="streaming", max_items_ahead=3)
@@ -124,5 +147,6 @@ def test_init_refuses_unknown_options_and_accepts_idle_ones() -> None:
         check_init({}, 1.5, None, None, None, None)
     with pytest.raises(ValueError, match="memory must be a positive"):
         check_init({}, None, None, None, None, None, 0)
-    with pytest.raises(ValueError, match="object_store_memory"):
-        check_init({}, None, None, None, 0, None)
+    for n_bytes in (0, 2**63):
+        with pytest.raises(ValueError, match="object_store_memory"):
+            check_init({}, None, None, None, n_bytes, None)

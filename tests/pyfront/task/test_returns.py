@@ -52,7 +52,8 @@ def test_templates_get_numbers_that_no_fixed_number_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "error"), [(-1, ValueError), (1.0, TypeError), (True, TypeError), ("many", TypeError)]
+    ("value", "error"),
+    [(-1, ValueError), (RETURNS_STREAM, ValueError), (1.0, TypeError), (True, TypeError), ("many", TypeError)],
 )
 def test_bad_numbers_of_returns(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="num_returns"):
