@@ -24,8 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 from shoal.node import boot, processes
-from shoal.node.package_folder import lock, make_private
-from shoal.node.sessions import check_private
+from shoal.node.package_folder import lock, make_locked, make_private
 
 VENV = "venv"
 INSTALLED = "installed"
@@ -79,16 +78,8 @@ class Maker:
             self._lock_fd = -1
 
     def _take_lock(self, kind: int) -> None:
-        """On the folder that has the name now: it may be deleted while we wait for it."""
-        while True:
-            with suppress(FileExistsError):
-                os.mkdir(self.path, 0o700)
-            check_private(self.path, "remove it")
-            self.close()
-            with suppress(FileNotFoundError):
-                self._lock_fd = lock(self.path, kind)
-                if os.path.samestat(os.fstat(self._lock_fd), os.lstat(self.path)):
-                    return
+        self.close()
+        self._lock_fd = make_locked(self.path, kind, "remove it")
 
     def _is_whole(self) -> bool:
         return os.path.exists(os.path.join(self.path, INSTALLED)) and os.path.exists(self._python)

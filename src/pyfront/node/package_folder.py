@@ -11,9 +11,10 @@ import fcntl
 import os
 from contextlib import suppress
 
-from shoal.node.sessions import check_private
+from shoal.node.sessions import check_private, is_same_folder
 
 PARENT = "packages"
+ADVICE = "remove it or set SHOAL_CACHE_DIR"
 
 
 class PackageFolder:
@@ -30,8 +31,7 @@ class PackageFolder:
             make_private(os.path.dirname(self._parent))
             make_private(self._parent)
             self._sweep()
-            os.makedirs(self._path, 0o700, exist_ok=True)
-            self._lock_fd = lock(self._path, fcntl.LOCK_EX)
+            self._lock_fd = make_locked(self._path, fcntl.LOCK_EX, ADVICE)
         return self._path
 
     def remove(self) -> None:
@@ -60,7 +60,23 @@ def make_private(path: str) -> None:
     """A folder that only this user may enter, made if it is missing. Raises OSError, UnsafeFolderError."""
     with suppress(FileExistsError):
         os.makedirs(path, 0o700)
-    check_private(path, "remove it or set SHOAL_CACHE_DIR")
+    check_private(path, ADVICE)
+
+
+def make_locked(path: str, kind: int, advice: str) -> int:
+    """Lock the private folder that has this name when it is locked, made if it is missing -> the lock's descriptor.
+
+    Who deletes such folders locks them too: between any two steps here it may be another's, or gone. Raises OSError,
+    UnsafeFolderError."""
+    while True:
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        with suppress(FileNotFoundError):
+            check_private(path, advice)
+            fd = lock(path, kind)
+            if is_same_folder(fd, path):
+                return fd
+            os.close(fd)
 
 
 def lock(path: str, kind: int) -> int:

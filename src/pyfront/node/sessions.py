@@ -90,12 +90,15 @@ def create_session(parent: str) -> Session:
 
 def live_sessions(parent: str) -> list[str]:
     """Folders of running nodes, newest first."""
-    with suppress(FileNotFoundError):
+    paths: list[str] = []
+    with suppress(FileNotFoundError):  # none has ever run, or the last one has just ended
         check_private(parent)
         paths = [os.path.join(parent, name) for name in os.listdir(parent)]
-        born = {path: os.stat(path).st_mtime_ns for path in paths if _is_locked(path)}
-        return sorted(born, key=born.__getitem__, reverse=True)
-    return []
+    born: dict[str, int] = {}
+    for path in filter(_is_locked, paths):
+        with suppress(FileNotFoundError):  # this one has just ended; others run on
+            born[path] = os.stat(path).st_mtime_ns
+    return sorted(born, key=born.__getitem__, reverse=True)
 
 
 def remove_folder(path: str) -> None:
@@ -129,7 +132,7 @@ def _parent_lock(parent: str) -> Iterator[None]:
             continue  # the last node of before has just taken it away
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if not _is_same_folder(fd, parent):
+            if not is_same_folder(fd, parent):
                 continue
             yield
             return
@@ -137,7 +140,8 @@ def _parent_lock(parent: str) -> Iterator[None]:
             os.close(fd)
 
 
-def _is_same_folder(fd: int, path: str) -> bool:
+def is_same_folder(fd: int, path: str) -> bool:
+    """Whether the folder that was opened still has this name."""
     try:
         return os.path.samestat(os.fstat(fd), os.lstat(path))
     except FileNotFoundError:

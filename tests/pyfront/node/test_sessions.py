@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.node import sessions
 from shoal.node.sessions import (
     SOCKET_NAME,
     UnsafeFolderError,
@@ -101,3 +102,18 @@ def test_a_forked_child_lets_go_of_its_parents_folder(parent: str) -> None:
     assert os.waitpid(pid, 0)[1] == 0
     assert live_sessions(parent) == [session.path]
     session.remove()
+
+
+def test_a_node_that_ends_meanwhile_hides_no_other(parent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending, staying = create_session(parent), create_session(parent)
+    is_locked = sessions._is_locked
+
+    def end_behind(path: str) -> bool:
+        found = is_locked(path)
+        if path == ending.path:
+            ending.remove()
+        return found
+
+    monkeypatch.setattr(sessions, "_is_locked", end_behind)
+    assert live_sessions(parent) == [staying.path]
+    staying.remove()
