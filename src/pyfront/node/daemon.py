@@ -107,7 +107,9 @@ class Daemon:
         )
         self._deaths = Deaths()
         folder = log_dir()
-        log_file = LogFile(os.path.join(folder, f"{session.name}.log"), log_limit()) if folder else None
+        log_file = None
+        if folder:
+            log_file = LogFile(os.path.join(folder, f"{session.name}.log"), log_limit(), self._warn_everybody)
         self._log_path = log_file.path if log_file else None
         output = OutputTail()
         self._jobs = Jobs(self._core.drop, output, log_file)
