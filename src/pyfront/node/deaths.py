@@ -29,15 +29,15 @@ class Deaths:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Key, Death] = OrderedDict()
-        self._asked: dict[Key, asyncio.Future[Death]] = {}
+        self._asked: dict[Key, list[asyncio.Future[Death]]] = {}  # each of them somebody's who waits
 
     def record(self, death: Death, *keys: Key) -> None:
         """Keep a death under each of these names. The first record of a name stays."""
         for key in keys:
             self._known.setdefault(key, death)
-            asked = self._asked.pop(key, None)
-            if asked is not None and not asked.done():
-                asked.set_result(death)
+            for asked in self._asked.pop(key, ()):
+                if not asked.done():
+                    asked.set_result(death)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
 
@@ -49,9 +49,13 @@ class Deaths:
         """The death under this name; an empty one if nothing is known of it in time."""
         if key in self._known:
             return self._known[key]
-        asked = self._asked.setdefault(key, asyncio.get_running_loop().create_future())
-        done, _ = await asyncio.wait([asked], timeout=wait_s)
-        if not done:
-            self._asked.pop(key, None)
-            return Death()
-        return asked.result()
+        asked: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+        waiting = self._asked.setdefault(key, [])
+        waiting.append(asked)
+        try:
+            await asyncio.wait([asked], timeout=wait_s)
+        finally:
+            waiting.remove(asked)
+            if not waiting and self._asked.get(key) is waiting:
+                del self._asked[key]
+        return asked.result() if asked.done() else Death()

@@ -25,6 +25,18 @@ def test_who_asks_early_waits() -> None:
     assert [death.pid for death in asyncio.run(scenario())] == [5, 5]
 
 
+def test_who_gives_up_does_not_give_up_for_others() -> None:
+    async def scenario() -> list[Death]:
+        deaths = Deaths()
+        waiting = asyncio.ensure_future(deaths.describe(client_key(3, 1)))
+        await asyncio.sleep(0)
+        given_up = await deaths.describe(client_key(3, 1), wait_s=0.0)
+        deaths.record(Death(pid=5), client_key(3, 1))
+        return [given_up, await asyncio.wait_for(waiting, 1.0)]
+
+    assert [death.pid for death in asyncio.run(scenario())] == [0, 5]
+
+
 def test_who_asks_for_nobody_gets_an_empty_answer() -> None:
     assert asyncio.run(Deaths().describe(client_key(3, 1), wait_s=0.0)) == Death()
 
