@@ -36,10 +36,12 @@ class Metric(msgspec.Struct):
             known[series.tags] = series
         return before is None
 
-    def end(self, source: Connection) -> None:
-        """Keep what a process has said that says nothing any more."""
-        for tags, series in self.live.pop(source, {}).items():
+    def end(self, source: Connection) -> int:
+        """Keep what a process has said that says nothing any more -> how many series fewer there are."""
+        said, n_before = self.live.pop(source, {}), len(self.ended)
+        for tags, series in said.items():
             self.ended[tags] = _sum(self.ended.get(tags), series.numbers)
+        return len(said) - (len(self.ended) - n_before)
 
     def totals(self) -> dict[Tags, list[float]]:
         """By tags."""
@@ -102,8 +104,7 @@ class MetricTable:
 
     def _end(self, source: Connection) -> None:
         self._sources.discard(source)
-        for metric in self._metrics.values():
-            metric.end(source)
+        self._n_series -= sum(metric.end(source) for metric in self._metrics.values())
         self._told = {pair for pair in self._told if pair[1] is not source}
 
     def _refuse(self, source: Connection, known: Definition, other: Definition) -> None:
@@ -136,10 +137,10 @@ class MetricCollector:
             for source in asked:
                 source.push(CollectMetrics(number))
             if asked:
-                await asyncio.wait(
-                    [asyncio.ensure_future(_either(answer, source.closed)) for source, answer in asked.items()],
-                    timeout=wait_s,
-                )
+                answers = [asyncio.ensure_future(_either(answer, source.closed)) for source, answer in asked.items()]
+                _, silent = await asyncio.wait(answers, timeout=wait_s)
+                for answer in silent:  # or one would wait for each time that somebody has read
+                    answer.cancel()
         finally:
             del self._asked[number]
 

@@ -143,6 +143,23 @@ def test_series_are_bounded_and_those_left_out_are_counted(monkeypatch: pytest.M
     asyncio.run(run())
 
 
+def test_processes_that_come_and_go_do_not_use_the_series_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SERIES", 4)
+
+    async def run() -> None:
+        made, _ = table()
+        for pid in range(1, 6):
+            one = source(pid)
+            for tag in "ab":
+                made.take(one, report(HITS, [1.0], tags=(tag,)))
+            one.closed.set_result(None)
+            await settle()
+        made.take(source(6), report(HITS, [1.0], tags=("c",)))
+        assert numbers(made) == {f"hits_total[('who', '{tag}')]": n for tag, n in (("a", 5), ("b", 5), ("c", 1))}
+
+    asyncio.run(run())
+
+
 def test_the_suffix_of_a_counter_is_not_doubled() -> None:
     async def run() -> None:
         made, _ = table()
@@ -168,6 +185,8 @@ def test_who_reads_waits_for_those_who_answer_and_not_for_the_dead_or_the_stoppe
         collector.take(answers, report(HITS, [2.0], at_ns=2, tags=("a",)), answers.heard[0].number)
         dies.closed.set_result(None)
         await reading
+        await settle()
+        assert asyncio.all_tasks() == {asyncio.current_task()}  # nobody goes on to wait for the silent one
         assert numbers(made) == {"hits_total[('who', 'a')]": 4}
         collector.take(silent, report(HITS, [5.0], at_ns=2, tags=("a",)), silent.heard[0].number)  # late, not lost
         assert numbers(made) == {"hits_total[('who', 'a')]": 8}
