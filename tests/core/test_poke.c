@@ -179,6 +179,17 @@ static void poke(void) {
             (unsigned long long)old, (unsigned long long)value);
 }
 
+/* Whoever wants room, as far as its record says, is looked for; what could go, and what should come, is chosen. */
+static void serve_the_store(void) {
+  sh_shortage shortage;
+  sh_victim victims[16];
+  sh_ref next[16];
+  bool has_room;
+  sh_spill_shortage(&r.d, &shortage);
+  (void)sh_spill_choose(&r.d, shortage.largest, shortage.total, victims, 16, &has_room);
+  (void)sh_spill_next(&r.d, next, 16);
+}
+
 /* What the daemon does all day. */
 static void serve(uint32_t turn) {
   sh_stats stats;
@@ -187,6 +198,8 @@ static void serve(uint32_t turn) {
     rig_tick(&r);
   else
     rig_rounds(&r, 1);
+  if (turn % 8U == 1U)
+    serve_the_store();
   if (turn % 16U == 0)
     sh_repair_stats(&r.d, &stats);
   (void)sh_repair_events(&r.d, events, 64);

@@ -2,6 +2,7 @@
  *
  * What to spill, and what to read ahead. One look at the heap finds out of each arena, and of each chunk of blocks, whether all
  * of it could go and when it was last used; a second one collects what lies in the chosen ones. */
+#include "node/known.h"
 #include "node/look.h"
 #include "node/repair.h"
 
@@ -322,16 +323,14 @@ uint32_t sh_spill_next(sh_repair *d, sh_ref *out, uint32_t max) {
   uint32_t n = 0;
   pthread_mutex_lock(&d->lock);
   sh_ring_memory memory = sh_self_ring_memory(&d->self);
-  uint32_t n_classes = sh_load32_relaxed(&d->seg.header->x_classes_high), high = sh_clients_high(&d->seg);
-  for (uint32_t class_id = 0; class_id < n_classes && n < max; class_id++) {
-    sh_class *c = sh_class_at(&d->seg, class_id);
-    if (sh_word_state(sh_load_acquire(&c->word)) != SH_CLASS_LIVE || !sh_class_has_bits(&d->seg, c))
+  for (uint32_t class_id = 0; class_id < d->classes_high && n < max; class_id++) {
+    if (sh_word_state(sh_known_class(d, class_id)->word) != SH_CLASS_LIVE ||
+        !sh_class_has_bits(&d->seg, sh_class_at(&d->seg, class_id)))
       continue;
-    for (uint32_t client = 0; client < high; client++) {
-      uint32_t named = sh_load32_acquire(sh_ring_of(&d->seg, client, class_id));
+    for (uint32_t client = 0; client < d->clients_high; client++) {
+      sh_ring *ring = sh_ring_named(&d->seg, client, class_id);
       uint64_t hint;
-      for (uint32_t i = 0; named && i < PEEK_HINTS && sh_ring_peek(sh_ring_at(&d->seg, named - 1U), &memory, i, &hint);
-           i++)
+      for (uint32_t i = 0; ring && i < PEEK_HINTS && sh_ring_peek(ring, &memory, i, &hint); i++)
         n = add_arguments(d, sh_ref_unpack(hint), out, n, max);
     }
   }
