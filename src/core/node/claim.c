@@ -5,8 +5,6 @@
 
 #include "base/os.h"
 #include "node/idle.h"
-#include "node/object.h"
-#include "node/refs.h"
 #include "node/seat.h"
 #include "node/task.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Between the files that find work, take it and give it back: claim.c (workers), order.c (actors), commit.c, call_log.c, and
- * cancel.c, which takes hints that are about nothing. Nobody else includes it. */
+ * Between the files that find work, take it and give it back: claim.c (workers), order.c and recover.c (actors), commit.c,
+ * call_log.c, and cancel.c, which takes hints that are about nothing. Nobody else includes it. */
 #ifndef SH_NODE_CLAIM_H
 #define SH_NODE_CLAIM_H
 

@@ -2,7 +2,6 @@
  *
  * Resolving with an error what has not begun: its class is closed, or its job has ended. */
 #include "node/call_log.h"
-#include "node/known.h"
 #include "node/repair.h"
 
 bool sh_sweep_refuse(sh_repair *d, uint32_t slot, uint64_t word, const sh_system_error *error) {

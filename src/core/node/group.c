@@ -183,7 +183,7 @@ static void end_tasks(sh_repair *d, uint32_t group) {
     k->word = sh_word(sh_word_generation(k->word), SH_CLASS_CLOSED, 0, 0);
     (void)sh_publish_class(d, i);
     sh_fence(); /* the closed class, then the scan; against a submitter's READY, then its look at the class */
-    sh_sweep_fail(d, of_class, i, false, &k->end);
+    sh_sweep_fail(d, of_class, i, NULL, &k->end);
   }
   sh_cancel_group(d, group, sh_os_now_ns()); /* those that were taken */
 }

@@ -63,7 +63,7 @@ typedef struct sh_client {
   sh_a32 x_state, x_epoch, x_pid, x_role;
   sh_a32 x_class;  /* actor: the class it serves */
   sh_a32 x_root;   /* its job: workers serve one job for life */
-  sh_a32 x_fenced; /* no more work; see sh_self_should_exit */
+  sh_a32 x_fenced; /* no more work; see sh_should_exit */
   sh_a32 x_crew;   /* worker: the crew that it is of */
   sh_a64 x_lease;
   sh_a64 x_log_counted; /* log cells below are processed: the client may reuse them */

@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "base/grow.h"
-#include "base/os.h"
 #include "node/children.h"
 #include "node/object.h"
 

@@ -8,7 +8,6 @@
 #include "node/look.h"
 #include "node/task.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -244,7 +243,7 @@ void sh_repair_fail_class(sh_repair *d, uint32_t class_id, const sh_system_error
   pthread_mutex_lock(&d->lock);
   sh_class *k = sh_known_class(d, class_id);
   if (sh_word_state(k->word) == SH_CLASS_LIVE && k->kind != SH_CLASS_ACTOR) {
-    sh_sweep_fail(d, of_class, class_id, false, end);
+    sh_sweep_fail(d, of_class, class_id, NULL, end);
     (void)sh_counts_work(&d->counts, SH_WORK_NS);
     sh_drop_stale_hints(d, class_id); /* or it would look as if somebody waited */
   }

@@ -5,14 +5,10 @@
 #include "base/os.h"
 #include "node/cancel.h"
 #include "node/group.h"
-#include "node/idle.h"
 #include "node/known.h"
 #include "node/layout.h"
-#include "node/seat.h"
 #include "node/task.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -108,14 +104,13 @@ static bool private_tables(sh_repair *d) {
   for (uint32_t i = 0; d->pidfds && i < SH_MAX_CLIENTS; i++)
     d->pidfds[i] = -1;
   void *entries = NULL, *slots = NULL;
-  if (sh_os_reserve(doubt_bytes(d, SH_POOL_ENTRY), &entries) != 0 ||
-      sh_os_reserve(doubt_bytes(d, SH_POOL_SLOT), &slots) != 0)
-    return false;
+  (void)sh_os_reserve(doubt_bytes(d, SH_POOL_ENTRY), &entries);
+  (void)sh_os_reserve(doubt_bytes(d, SH_POOL_SLOT), &slots);
   d->entry_doubts = entries;
   d->slot_doubts = slots;
-  return d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases && d->verdicts &&
-         d->progress && d->actors && d->actor_waits && d->groups && d->starved_since && d->starved_told &&
-         d->ring_heads && d->backlog;
+  return entries && slots && d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases &&
+         d->verdicts && d->progress && d->actors && d->actor_waits && d->groups && d->starved_since &&
+         d->starved_told && d->lacking_since && d->lacking_taken && d->ring_heads && d->backlog;
 }
 
 sh_status sh_repair_open(sh_repair *d, const sh_segment_config *config) {

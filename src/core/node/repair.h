@@ -19,7 +19,6 @@
 #define SH_TICK_NS 40000000U /* two of them and what they set in motion fit into 100 ms */
 #define SH_WORK_NS 5000000U  /* for releases in one round */
 #define SH_CPU_MILLI 1000U
-#define SH_WORK_NS 5000000U /* for releases in one round */
 
 typedef enum sh_event_kind {
   SH_EVENT_CLIENT_SWEPT = 1, /* a = client, b = epoch, c = 0 */

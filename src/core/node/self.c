@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/self.h"
 
-#include "base/check.h"
 #include "base/os.h"
 #include "node/stall.h"
 
@@ -253,7 +252,7 @@ sh_status sh_self_ring(sh_self *self, uint32_t class_id, sh_ring **ring) {
   sh_ring *r = sh_ring_at(&self->seg, index);
   r->writer = self->index;
   r->class_id = class_id;
-  /* LIVE before it is named: a kill in between costs one ring, which the audit of rings frees. */
+  /* LIVE before it is named: a kill in between costs one ring, which the sweep frees. */
   sh_store_release(&r->word, sh_word(sh_word_generation(word), RING_LIVE, self->index, 0));
   sh_store32_release(of, index + 1U); /* takers look here with an acquire */
   *ring = r;

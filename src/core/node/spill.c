@@ -5,7 +5,6 @@
 
 #include "base/grow.h"
 #include "base/os.h"
-#include "node/idle.h"
 #include "node/repair.h"
 
 #include <stdlib.h>

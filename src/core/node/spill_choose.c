@@ -6,7 +6,6 @@
 #include "node/look.h"
 #include "node/repair.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define AGES 256U     /* classes of age: eight to each doubling */

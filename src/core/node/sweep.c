@@ -15,7 +15,6 @@
 #include "node/known.h"
 #include "node/look.h"
 #include "node/object.h"
-#include "node/refs.h"
 #include "node/repair.h"
 #include "node/stream.h"
 #include "node/task.h"
