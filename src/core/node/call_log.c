@@ -32,7 +32,7 @@ static bool next_logged(const sh_segment *s, uint32_t class_id, uint32_t *i, uin
   uint32_t end = sh_pool_used_chunks(s, SH_POOL_SLOT) * per_chunk;
   while (*i < end) {
     uint32_t chunk = *i / per_chunk;
-    if (!(sh_load_relaxed(sh_called_word(s, class_id, chunk)) >> (chunk % 64U) & 1U)) {
+    if (!sh_pool_is_marked(sh_called_word(s, class_id, 0), chunk)) {
       *i = (chunk + 1U) * per_chunk;
       continue;
     }

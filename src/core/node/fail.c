@@ -42,7 +42,7 @@ void sh_sweep_fail(sh_repair *d, bool (*match)(const sh_slot *t, uint32_t arg), 
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_SLOT) * per_chunk, moves = 0;
   for (uint32_t i = 0; i < end;) {
     uint32_t chunk = i / per_chunk;
-    if (where && !(sh_load_relaxed(&where[chunk / 64U]) >> (chunk % 64U) & 1U))
+    if (where && !sh_pool_is_marked(where, chunk))
       i += per_chunk;
     else if (fail_slot(d, i, match, arg, error) || moves++ >= SH_MAX_CLIENTS)
       i++;

@@ -210,8 +210,7 @@ static void sweep_slots(sh_repair *d, uint32_t client, const sh_system_error *er
   uint32_t end = slots_in_use(&d->seg);
   for (uint32_t i = 0; i < end; i++) {
     uint32_t chunk = i / p->chunk_records;
-    if (!sh_pool_is_of(&d->seg, p, chunk, client) &&
-        !(sh_load_relaxed(sh_claims_word(&d->seg, client, chunk)) >> (chunk % 64U) & 1U)) {
+    if (!sh_pool_is_of(&d->seg, p, chunk, client) && !sh_pool_is_marked(sh_claims_word(&d->seg, client, 0), chunk)) {
       i |= p->chunk_records - 1U; /* on to the next chunk */
       continue;
     }
@@ -272,8 +271,7 @@ static void sweep_entries(sh_repair *d, uint32_t client) {
   uint32_t end = sh_pool_used_chunks(&d->seg, SH_POOL_ENTRY) * p->chunk_records;
   for (uint32_t i = 0; i < end; i++) {
     uint32_t chunk = i / p->chunk_records;
-    if (!sh_pool_is_of(&d->seg, p, chunk, client) &&
-        !(sh_load_relaxed(sh_given_word(&d->seg, client, chunk)) >> (chunk % 64U) & 1U)) {
+    if (!sh_pool_is_of(&d->seg, p, chunk, client) && !sh_pool_is_marked(sh_given_word(&d->seg, client, 0), chunk)) {
       i |= p->chunk_records - 1U;
       continue;
     }

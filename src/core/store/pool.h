@@ -74,6 +74,11 @@ static inline bool sh_pool_is_of(const sh_segment *s, const sh_pool *p, uint32_t
   return sh_load32_relaxed(sh_pool_owner(s, p, chunk)) == client + 1U;
 }
 
+/* Does a bitmap over the chunks of a pool name this one? */
+static inline bool sh_pool_is_marked(const sh_a64 *marks, uint32_t chunk) {
+  return sh_load_relaxed(&marks[chunk / 64U]) >> (chunk % 64U) & 1U;
+}
+
 /* Release every chunk of a dead client: the next owner tries each record in turn. Repair thread only. */
 void sh_pool_release_chunks(const sh_segment *s, uint32_t pool, uint32_t client);
 
