@@ -4,6 +4,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -336,3 +337,40 @@ def test_bad_answers_to_node_options_beside_an_address() -> None:
     shoal.shutdown()
     with pytest.raises(ValueError, match="num_cpus"):
         shoal.init(address, num_cpus=2)
+
+
+WITHOUT_STREAMS = """
+import os, sys
+for fd in (0, 1, 2):
+    os.close(fd)  # as a service that was started without
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+PRINTS = """
+import sys, shoal
+told = open(sys.argv[1], "w")
+shoal.init(num_cpus=1)
+
+@shoal.remote
+def prints():
+    print("to nobody")
+    return 1
+
+@shoal.remote
+def takes_its_own():
+    sys.stdout = None
+
+assert sys.stdout is None and sys.stderr is None
+told.write(f"{shoal.get(prints.remote())}\\n")
+shoal.get(takes_its_own.remote())
+told.write(f"{shoal.available_resources()['CPU']}\\n")  # an answer of the daemon's, after the worker's line
+shoal.shutdown()
+told.write("over")
+"""
+
+
+def test_a_driver_without_standard_streams(tmp_path: Path) -> None:
+    program, told = tmp_path / "program.py", tmp_path / "told"
+    program.write_text(PRINTS)
+    command = [sys.executable, "-c", WITHOUT_STREAMS, str(program), str(told)]
+    subprocess.run(command, timeout=60, check=True)
+    assert told.read_text().splitlines() == ["1", "1.0", "over"]

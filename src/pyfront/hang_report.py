@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import suppress
 
 from shoal.errors import ShoalError
 
@@ -26,8 +27,6 @@ def print_hang(still_s: float) -> None:
         f"shoal: nothing has moved for {still_s:.0f} s: this driver waits, no call has begun or ended, and no process "
         "has computed. Who waits for what, as `shoal why` tells it (SHOAL_HANG_AFTER_S=0: never):\n"
     )
-    try:
+    with suppress(Exception):  # nobody reads any more, or it is none: see `LogPrinter`
         sys.stderr.write(text + "\n".join([*lines[:MOST_LINES], *left_out]) + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError):
-        return  # nobody reads any more

@@ -279,11 +279,13 @@ class Link:
                 size, request_id = decode_header(self._receive(HEADER.size))
                 self._dispatch(request_id, decode_daemon(self._receive(size)))
         except (OSError, EOFError, FrameError, MessageError):
+            pass
+        finally:  # of a callback's error too: nobody would hand on a reply any more
             self._is_lost = True
-        for box in list(self._waiting.values()):
-            box.put(None)
-        if self.on_lost is not None and not self._is_closed:
-            self.on_lost()
+            for box in list(self._waiting.values()):
+                box.put(None)
+            if self.on_lost is not None and not self._is_closed:
+                self.on_lost()
 
     def _dispatch(self, request_id: int, message: DaemonMessage) -> None:
         if isinstance(message, FlushReferences):

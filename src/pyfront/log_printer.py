@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 from shoal.protocol.messages import LogLine, LogLines, Push, Warn
@@ -15,7 +16,8 @@ RESET = "\x1b[0m"
 class LogPrinter:
     """Prints pushes of the daemon. Called on the link's reader thread; never raises.
 
-    Looks `sys.stdout` and `sys.stderr` up each time: notebooks and tests replace them.
+    Looks `sys.stdout` and `sys.stderr` up each time: programs replace them, by what need not be a whole file, and a
+    process that was started without has None.
     """
 
     def __init__(self, *, is_printing: bool, is_colour_allowed: bool) -> None:
@@ -23,33 +25,39 @@ class LogPrinter:
         self._is_colour_allowed = is_colour_allowed
 
     def __call__(self, push: Push) -> None:
-        try:
-            if isinstance(push, Warn):
-                _write(sys.stderr, [f"shoal: {push.text}"])
-            elif isinstance(push, LogLines) and self._is_printing:
-                self._print(push)
-        except (OSError, ValueError):
-            return  # the terminal is gone or the stream is closed: nobody reads any more
+        if isinstance(push, Warn):
+            _write(sys.stderr, [f"shoal: {push.text}"])
+        elif isinstance(push, LogLines) and self._is_printing:
+            self._print(push)
 
     def _print(self, push: LogLines) -> None:
         if push.n_dropped:
             _write(sys.stderr, [f"shoal: {push.n_dropped:,} lines of workers were left out, they came too fast"])
         for stream, is_stderr in ((sys.stdout, False), (sys.stderr, True)):
-            lines = [self._text(line, stream) for line in push.lines if line.is_stderr == is_stderr]
+            lines = [line for line in push.lines if line.is_stderr == is_stderr]
             if lines:
-                _write(stream, lines)
+                is_coloured = self._is_colour_allowed and _is_terminal(stream)
+                _write(stream, [_text(line, is_coloured=is_coloured) for line in lines])
 
-    def _text(self, line: LogLine, stream: TextIO) -> str:
-        name = f"{line.name} " if line.name else ""
-        prefix = f"({name}pid={line.pid})"
-        if self._is_colour_allowed and stream.isatty():
-            prefix = f"{COLOURS[line.pid % len(COLOURS)]}{prefix}{RESET}"
-        folded = f" ... repeated {line.count}x" if line.count > 1 else ""
-        if line.n_processes > 1:
-            folded += f" by {line.n_processes} processes"
-        return f"{prefix} {line.text}{folded}"
+
+def _text(line: LogLine, *, is_coloured: bool) -> str:
+    name = f"{line.name} " if line.name else ""
+    prefix = f"({name}pid={line.pid})"
+    if is_coloured:
+        prefix = f"{COLOURS[line.pid % len(COLOURS)]}{prefix}{RESET}"
+    folded = f" ... repeated {line.count}x" if line.count > 1 else ""
+    if line.n_processes > 1:
+        folded += f" by {line.n_processes} processes"
+    return f"{prefix} {line.text}{folded}"
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    with suppress(Exception):  # it has no such method, say
+        return stream.isatty()
+    return False
 
 
 def _write(stream: TextIO, lines: list[str]) -> None:
-    stream.write("\n".join(lines) + "\n")
-    stream.flush()
+    with suppress(Exception):  # the terminal is gone, or the stream is closed or none: nobody reads
+        stream.write("\n".join(lines) + "\n")
+        stream.flush()

@@ -197,6 +197,21 @@ def test_the_daemons_end_or_madness_ends_what_waits(daemon: FakeDaemon, link: Li
         link.request(ClusterResources())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_callback_that_raises_lets_nobody_wait_for_ever(daemon: FakeDaemon, link: Link) -> None:
+    def raise_it(push: Push) -> None:
+        raise LookupError("a defect")
+
+    lost = threading.Event()
+    link.on_push, link.on_lost = raise_it, lost.set
+    asking = Asking(link)
+    daemon.hear()
+    daemon.say(PUSH_ID, Warn("mind the gap"))
+    assert isinstance(asking.result(), NodeDiedError)
+    assert lost.wait(TIMEOUT_S)
+    assert not link.is_usable
+
+
 def test_a_daemon_that_does_not_answer_is_not_waited_for_longer_than_asked(daemon: FakeDaemon, link: Link) -> None:
     with pytest.raises(TimeoutError):
         link.request(ClusterResources(), timeout_s=0.01)

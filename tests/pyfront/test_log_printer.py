@@ -37,13 +37,49 @@ def test_left_out_lines_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1,200 lines" in capsys.readouterr().err
 
 
-def test_a_closed_terminal_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Gone:
-        def isatty(self) -> bool:
-            return False
+class Gone:
+    """A terminal that was closed."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+class Odd:
+    """What a program may have put in the place of a stream."""
+
+    def write(self, text: str) -> int:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("stream", [Gone(), Odd(), None])
+def test_where_nothing_can_be_written_nothing_is(
+    stream: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout", stream)
+    printer = LogPrinter(is_printing=True, is_colour_allowed=True)
+    printer(LINES)
+    assert "oh no" in capsys.readouterr().err  # the other stream is there
+    monkeypatch.setattr("sys.stderr", stream)
+    printer(LINES)
+    printer(Warn(text="3 tasks wait for 8 CPUs"))
+    printer(LogLines(lines=[], n_dropped=1200))
+
+
+def test_a_stream_need_not_know_whether_it_is_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tee:
+        def __init__(self) -> None:
+            self.text = ""
 
         def write(self, text: str) -> int:
-            raise BrokenPipeError
+            self.text += text
+            return len(text)
 
-    monkeypatch.setattr("sys.stdout", Gone())
-    LogPrinter(is_printing=True, is_colour_allowed=False)(LINES)
+        def flush(self) -> None: ...
+
+    tee = Tee()
+    monkeypatch.setattr("sys.stdout", tee)
+    LogPrinter(is_printing=True, is_colour_allowed=True)(LINES)
+    assert tee.text == "(work pid=7) hello\n(pid=8) again ... repeated 3x\n"

@@ -115,8 +115,11 @@ def attach(link_fd: int, open_client: Callable[[int, int, int, int], C]) -> tupl
 
 def _end_broken() -> None:
     """The task in hand is retried elsewhere, or fails with these words."""
-    sys.stderr.write("shoal: the descriptors of this worker's connection to its node were closed by somebody else\n")
-    sys.stderr.flush()
+    with suppress(Exception):
+        sys.stderr.write(
+            "shoal: the descriptors of this worker's connection to its node were closed by somebody else\n"
+        )
+        sys.stderr.flush()
     os._exit(BROKEN)
 
 
@@ -145,6 +148,6 @@ def _exit(code: int) -> NoReturn:
     """End the process: what users registered runs; what belongs to the interpreter need not."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(Exception):  # what user code has put in its place may be no stream at all
             stream.flush()
     os._exit(code & 0xFF)

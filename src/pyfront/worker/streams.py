@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from shoal.protocol.output import name_mark
 
@@ -55,7 +56,5 @@ def name_output(name_now: Callable[[], str]) -> None:
 def flush_output() -> None:
     """Let go of unfinished lines."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(Exception):  # nobody reads any more, or user code closed it, or put something else in its place
             stream.flush()
-        except (OSError, ValueError):
-            continue  # nobody reads any more, or user code closed it

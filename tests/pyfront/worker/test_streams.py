@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from shoal.protocol.output import name_mark
-from shoal.worker.streams import NamedStream
+from shoal.worker.streams import NamedStream, flush_output
 
 
 @pytest.fixture
@@ -42,3 +42,11 @@ def test_text_that_utf8_does_not_know_is_printed_escaped(pipe: tuple[int, int]) 
     stream = NamedStream(pipe[1], lambda: "")
     print("\ud800", file=stream)
     assert os.read(pipe[0], 1000) == b"\\ud800\n"
+
+
+@pytest.mark.parametrize("stream", [None, object()])
+def test_what_user_code_puts_in_the_place_of_a_stream_need_not_be_one(
+    stream: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout", stream)
+    flush_output()
