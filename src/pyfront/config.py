@@ -164,13 +164,13 @@ def spill_dir(environ: Mapping[str, str] = os.environ) -> str | None:
 
 def spill_limit(environ: Mapping[str, str] = os.environ) -> int | None:
     """`SHOAL_SPILL_LIMIT` in bytes; None: no limit. Raises ValueError."""
-    text = environ.get("SHOAL_SPILL_LIMIT")
-    return int(text) if text else None
+    variable = "SHOAL_SPILL_LIMIT"
+    return int(_number(environ, variable, 0, 1 << 60)) if environ.get(variable) else None
 
 
 def store_wait_s(environ: Mapping[str, str] = os.environ) -> float:
     """`SHOAL_STORE_WAIT_S`. Raises ValueError."""
-    return float(environ.get("SHOAL_STORE_WAIT_S") or STORE_WAIT_S)
+    return _number(environ, "SHOAL_STORE_WAIT_S", STORE_WAIT_S, 1e9)
 
 
 def own_environment() -> Mapping[str, str]:
