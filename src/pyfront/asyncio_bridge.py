@@ -264,8 +264,7 @@ class Bridge:
         loop, claim = self._host
         if self._is_on_host():
             return claim()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(self.on_ready)
+        _call_in(loop, self.on_ready)
         return False
 
     def _is_on_host(self) -> bool:
@@ -336,8 +335,13 @@ async def next_item(stream: ObjectRefGenerator[Any]) -> ObjectRef[Any]:
 def _wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
     if _running_loop() is loop:
         _set_done(waiter)
-    elif not loop.is_closed():
-        loop.call_soon_threadsafe(_set_done, waiter)
+    else:
+        _call_in(loop, _set_done, waiter)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, do: Callable[..., None], *args: object) -> None:
+    with suppress(RuntimeError):  # it is closed: nobody waits there, and its error would keep the news from others
+        loop.call_soon_threadsafe(do, *args)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -5,11 +5,12 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from shoal.asyncio_bridge import Bridge
+from shoal.asyncio_bridge import Bridge, _wake
 
 
 class FakeClient:
@@ -104,3 +105,19 @@ def test_loops_of_several_threads_each_get_their_news(client: FakeClient, bridge
     for thread in threads:
         thread.join()
     assert sorted(told) == ["a", "b"]
+
+
+def test_a_loop_that_closes_at_the_last_moment_keeps_no_news_from_others(client: FakeClient, bridge: Bridge) -> None:
+    class Closing(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+            self.close()  # another thread does, after whoever calls this has looked
+            return super().call_soon_threadsafe(*args, **kwargs)
+
+    loop = Closing()
+    tell = partial(_wake, loop, loop.create_future())
+    told = threading.Event()
+    assert not bridge.notify("r", tell)  # type: ignore[arg-type]
+    assert not bridge.notify("r", told.set)  # type: ignore[arg-type]
+    client.resolve("r", 1)
+    bridge.on_ready()
+    assert told.is_set()
