@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A peer has written over the slots of logged calls: what cannot be right is taken out of use, and nobody acts on it. */
+ * A peer has written over the slots of logged calls: what cannot be right is taken out of use, and nobody acts on it. Needs
+ * SH_HOOKS for the last moment. */
 #include "log_bench.h"
 
 static log_bench b;
@@ -71,6 +72,37 @@ static void test_what_is_out_of_use_is_left_alone(void) {
   rig_close(&b.r);
 }
 
+#if defined(SH_HOOKS) && SH_HOOKS
+static uint32_t suspect;
+
+static void quarantine(const volatile void *word) {
+  sh_slot *t = log_bench_slot(&b, suspect);
+  if (word != &t->word)
+    return;
+  sh_hook_fn = NULL;
+  sh_quarantine_slot(&b.r.d, suspect, sh_load_relaxed(&t->word));
+}
+
+/* The daemon takes it out of use at the last moment. */
+static void test_what_goes_out_of_use_as_it_is_cut_is_left_alone(void) {
+  begin();
+  sh_ref arg = rig_put(&b.r.driver, 5, 8);
+  sh_ref out = log_bench_call(&b, &b.r.driver, &(rig_call){.addend = 1, .deps = &arg, .n_deps = 1});
+  suspect = log_bench_run(&b, out);
+  sh_hook_fn = quarantine;
+  sh_log_cut(&b.actor, b.actor.position);
+  EXPECT(!sh_hook_fn);
+  EXPECT_EQ(b.actor.n_logged, 0);
+  rig_rounds(&b.r, 2);
+  EXPECT_EQ(log_bench_state(&b, suspect), SH_QUARANTINED);
+  EXPECT_EQ(rig_value(&b.r.driver, out), 6);
+  rig_detach(&b.r, &b.actor);
+  log_bench_end(&b);
+  rig_detach(&b.r, &b.other);
+  rig_close(&b.r);
+}
+#endif
+
 /* Of no class at all, as its job ends. */
 static void test_a_committed_call_without_a_class_is_let_go(void) {
   begin();
@@ -101,6 +133,9 @@ static void test_a_call_of_a_closed_class_is_found_without_a_hint(void) {
 int main(void) {
   RUN(test_an_odd_logged_call_is_taken_out_of_use);
   RUN(test_what_is_out_of_use_is_left_alone);
+#if defined(SH_HOOKS) && SH_HOOKS
+  RUN(test_what_goes_out_of_use_as_it_is_cut_is_left_alone);
+#endif
   RUN(test_a_committed_call_without_a_class_is_let_go);
   RUN(test_a_call_of_a_closed_class_is_found_without_a_hint);
   return 0;

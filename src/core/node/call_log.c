@@ -102,9 +102,12 @@ bool sh_log_has_raised(const sh_self *self, uint32_t slot) {
   return sh_load32_relaxed(&sh_slot_at(&self->seg, slot)->x_position) & SH_POSITION_RAISED;
 }
 
-/* Children that failed are adopted as they are: the call is repeated as it was, not to make it succeed. */
-static void clear_failed(sh_slot *t) {
+/* COMMITTED -> LOGGED. False: it is out of use. Killed before: a sweep of who it names makes the step. */
+static bool make_logged(sh_slot *t, uint64_t committed, uint32_t class_id) {
+  /* Children that failed are adopted as they are: the call is repeated as it was, not to make it succeed. */
   sh_store32_relaxed(&t->x_made, sh_load32_relaxed(&t->x_made) & SH_MADE_BELOW);
+  uint64_t logged = sh_word(sh_word_generation(committed), SH_TASK_LOGGED, class_id, sh_word_tag(committed));
+  return sh_cas(&t->word, &committed, logged);
 }
 
 /* The log would keep an actor alive, perhaps this one, that nobody else refers to. */
@@ -124,10 +127,8 @@ bool sh_log_keep(sh_self *self, uint32_t slot, uint64_t committed) {
   if (class_id != class_of(self) || !sh_log_takes(t->flags) || sh_load32_relaxed(&t->x_position) == 0 ||
       !sh_log_is_kept(self))
     return false;
-  clear_failed(t);
-  uint64_t logged = sh_word(sh_word_generation(committed), SH_TASK_LOGGED, class_id, sh_word_tag(committed));
-  if (!sh_cas(&t->word, &committed, logged))
-    return true; /* out of use: not ours to free */
+  if (!make_logged(t, committed, class_id))
+    return true; /* not ours to free */
   add(self, slot);
   self->checkpoint_is_due |= names_an_actor(&self->seg, t);
   return true;
@@ -178,9 +179,7 @@ bool sh_log_take_over(sh_repair *d, uint32_t slot, uint64_t committed) {
   if (!k || !k->logs || !k->x_restarts || sh_word_state(k->word) != SH_CLASS_LIVE ||
       !sh_log_takes(sh_peek(&t->flags)) || sh_load32_relaxed(&t->x_position) == 0)
     return false;
-  clear_failed(t);
-  uint64_t logged = sh_word(sh_word_generation(committed), SH_TASK_LOGGED, class_id, sh_word_tag(committed));
-  (void)sh_cas(&t->word, &committed, logged);
+  (void)make_logged(t, committed, class_id);
   return true;
 }
 
