@@ -343,6 +343,27 @@ def test_refs_of_another_connection_are_refused() -> None:
     assert repr(ref) == "ObjectRef(closed)"
 
 
+def test_an_executor_waits_for_room_as_on_a_node() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class Held:
+        """Its argument is pickled for as long as the test says, and the executor is full meanwhile."""
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            entered.set()
+            assert leave.wait(10)
+            return int, ()
+
+    with shoal.Executor(max_workers=1) as executor:
+        first = threading.Thread(target=executor.submit, args=(abs, Held()))
+        first.start()
+        assert entered.wait(10)
+        second = executor.submit(abs, -2)
+        threading.Timer(0.1, leave.set).start()
+        assert second.result() == 2
+        first.join()
+
+
 def test_rays_local_mode_and_the_variable_mean_it(monkeypatch: pytest.MonkeyPatch) -> None:
     shoal.shutdown()
     shoal.init(local_mode=True)

@@ -73,6 +73,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "test_tasks_share_it": OVERLAP,
         "test_a_put_waits_for_room_and_the_first_goes_first": OVERLAP,
         "test_ctrl_c_ends_a_get_and_takes_no_item": OVERLAP,
+        "test_a_get_that_an_alarm_ends_takes_no_item": OVERLAP,
         "test_shutdown_ends_it_for_everybody": OVERLAP,
     },
     "util/test_inspection.py": {},

@@ -32,6 +32,9 @@ class Doubler:
     def die(self, value: int) -> None:
         os._exit(3)
 
+    def ask(self, others: list[Any]) -> Any:
+        return shoal.get(others[0].pid.remote())
+
     def pid(self, _: object = None) -> int:
         return os.getpid()
 
@@ -167,6 +170,35 @@ def test_a_dead_actor_is_left_out_and_the_others_go_on() -> None:
     with pytest.raises(shoal.ActorDiedError):
         pool.get_next()
     assert [pool.get_next() for _ in range(10)] == [2 * n for n in range(10)]
+
+
+def test_an_actor_whose_call_met_a_dead_one_is_not_dead_itself() -> None:
+    other = Doubler.remote()
+    shoal.get(other.pid.remote())
+    shoal.kill(other)
+    pool = pool_of(1)
+    pool.submit(lambda actor, value: actor.ask.remote(value), [other])
+    pool.submit(double, 1)
+    with pytest.raises(shoal.ActorDiedError):
+        pool.get_next()
+    assert pool.get_next() == 2
+
+
+def test_an_interrupt_while_a_call_is_sent_loses_no_call() -> None:
+    attempts = []
+
+    def interrupted(actor: Any, value: int) -> Any:
+        attempts.append(value)
+        if len(attempts) == 1:
+            raise KeyboardInterrupt
+        return double(actor, value)
+
+    pool = pool_of(1)
+    pool.submit(double, 1)
+    pool.submit(interrupted, 2)
+    with pytest.raises(KeyboardInterrupt):
+        pool.get_next()
+    assert [pool.get_next(), pool.get_next()] == [2, 4]
 
 
 def test_without_a_living_actor_each_waiting_call_says_so() -> None:

@@ -7,8 +7,10 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextlib import suppress
 from functools import partial
 from itertools import count
+from typing import Any
 
 import pytest
 from tests.util.gates import Gates, pass_gate
@@ -110,6 +112,56 @@ def test_time_outs(executor: shoal.Executor, gates: Gates) -> None:
     gates.open(path)
     assert call.result() == "gate"
     gates.open(path.replace("gate", "other"))
+
+
+def test_a_result_that_comes_as_the_time_ends_is_not_lost(executor: shoal.Executor) -> None:
+    call = executor.submit(add, 1)
+    call.result()  # the executor has its dispatcher
+    dispatcher = executor._dispatcher
+    assert dispatcher is not None
+    client = dispatcher._client
+
+    class Late:
+        """Its time ends in the moment in which the value is there."""
+
+        def get(self, ref: Any, timeout_s: float | None = None) -> Any:
+            value = client.get(ref)
+            if timeout_s is not None:
+                raise shoal.GetTimeoutError
+            return value
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(client, name)
+
+    call = executor.submit(add, 2)
+    dispatcher._client = Late()  # type: ignore[assignment]
+    with suppress(futures.TimeoutError):
+        call.result(timeout=0.001)
+    assert call.result() == 3
+    dispatcher._client = client
+
+
+def test_a_wait_that_can_never_end_raises() -> None:
+    executor = shoal.Executor(resources={"what nobody has": 1})
+    with pytest.warns(shoal.InfeasibleResourcesWarning):
+        call = executor.submit(add, 1)
+    with pytest.raises(shoal.DeadlockError):
+        call.result()
+    with pytest.raises(shoal.DeadlockError):
+        executor.shutdown()
+    shoal.cancel(call.in_flight[2])  # type: ignore[attr-defined]
+
+
+@shoal.remote
+def sum_backwards() -> int:
+    executor = shoal.Executor()
+    calls = [executor.submit(add, n) for n in range(10)]
+    return sum(call.result() for call in reversed(calls))  # the last waits for room when it is asked for
+
+
+def test_a_task_that_waits_for_calls_does_not_keep_the_cpu_from_them() -> None:
+    refs = [sum_backwards.remote() for _ in range(3)]  # one more than there are CPUs
+    assert shoal.get(refs, timeout=60) == [55, 55, 55]
 
 
 def test_what_waits_can_be_cancelled_and_what_runs_cannot(gates: Gates) -> None:

@@ -110,6 +110,30 @@ def test_options_can_be_overridden(tmp_path: Path) -> None:
     assert "2 passed" in said, said
 
 
+def test_the_shared_node_is_back_after_one_that_could_not_start(tmp_path: Path) -> None:
+    said = run(
+        tmp_path,
+        """
+        import pytest, shoal
+
+        def test_shared(shoal_node_shared):
+            assert shoal.cluster_resources()["CPU"] == 2
+
+        class TestBad:
+            @pytest.fixture
+            def shoal_node_options(self):
+                return {"num_cpus": -1}
+
+            def test_own(self, shoal_node):
+                pass
+
+        def test_again(shoal_node_shared):
+            assert shoal.is_initialized()
+        """,
+    )
+    assert "2 passed, 1 error" in said, said
+
+
 def test_a_test_may_end_the_node_or_fail(tmp_path: Path) -> None:
     said = run(
         tmp_path,

@@ -181,6 +181,24 @@ def test_ctrl_c_ends_a_get_and_takes_no_item() -> None:
     assert q.get() == 1
 
 
+def test_a_get_that_an_alarm_ends_takes_no_item() -> None:
+    def ring(number: int, frame: object) -> None:
+        raise TimeoutError("an alarm")
+
+    q: Queue[int] = Queue()
+    q.qsize()  # it is there
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(TimeoutError, match="an alarm"):
+            q.get()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    q.put(1)
+    assert q.get(timeout=20) == 1
+
+
 def test_shutdown_ends_it_for_everybody() -> None:
     q: Queue[int] = Queue()
     waiting = take.remote(q)

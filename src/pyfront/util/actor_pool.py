@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle
 from shoal.api import get, wait
-from shoal.errors import ActorDiedError
+from shoal.errors import ActorDiedError, TaskError
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -202,6 +202,7 @@ class ActorPool(Generic[T]):
     def _wait_until(self, is_done: Callable[[], bool], timeout: float | None) -> bool:
         """Collect results until `is_done`; False if `timeout` seconds are over first."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        self._refill()  # an interrupt may have come before it
         self._collect(0)
         while not is_done():
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -235,7 +236,9 @@ class ActorPool(Generic[T]):
 
     def _end(self, call: _Call) -> None:
         call.finish()
-        if isinstance(call.error, ActorDiedError):
+        if isinstance(call.error, ActorDiedError) and not isinstance(
+            call.error, TaskError
+        ):  # its own, not one it raised
             self._last_death = call.error
         elif call.actor is not None:
             self._idle.append(call.actor)
@@ -253,6 +256,9 @@ class ActorPool(Generic[T]):
                 self._send(call, self._idle.pop())
             except Exception as error:  # of `fn`; it belongs to whoever asks for this result
                 self._fail(call, error)
+            except BaseException:  # Ctrl-C: it waits as before
+                self._queue.appendleft(call)
+                raise
 
     def _send(self, call: _Call, actor: ActorHandle[T]) -> None:
         try:

@@ -19,13 +19,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from shoal import runtime
-from shoal._core._node import ObjectRef
+from shoal._core._node import Client, ObjectRef, blocked_in
 from shoal.asyncio_bridge import bridge_of
-from shoal.errors import NotConnectedError
+from shoal.errors import GetTimeoutError, NotConnectedError
+
+T = TypeVar("T")
 
 LOOK_S = 0.01
 """A lane holds what its workers do in this time."""
@@ -37,9 +39,10 @@ TURNS_UNTIL_IDLE = 50
 class Call(futures.Future[Any]):
     """The future of one call. `work` is what its lane sends."""
 
-    def __init__(self, work: Any) -> None:
+    def __init__(self, work: Any, client: Client) -> None:
         super().__init__()
         self.work: Any = work
+        self.client: Client | None = client  # None: it is over
         self.in_flight: tuple[Dispatcher, Lane, ObjectRef[Any]] | None = None
 
     def add_done_callback(self, fn: Callable[[futures.Future[Any]], object]) -> None:
@@ -51,11 +54,11 @@ class Call(futures.Future[Any]):
 
     def result(self, timeout: float | None = None) -> Any:
         """As `concurrent.futures.Future.result`."""
-        return super().result(self._take(timeout))
+        return self._ask(super().result, timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """As `concurrent.futures.Future.exception`."""
-        return super().exception(self._take(timeout))
+        return self._ask(super().exception, timeout)
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """Give it its outcome, unless it has one."""
@@ -66,7 +69,14 @@ class Call(futures.Future[Any]):
                 self.set_exception(error)
         except futures.InvalidStateError:
             return
-        self.work = self.in_flight = None
+        self.work = self.in_flight = self.client = None
+
+    def _ask(self, ask: Callable[[float | None], T], timeout: float | None) -> T:
+        left = self._take(timeout)
+        client = self.client
+        if client is None or left == 0.0 or self.done():
+            return ask(left)
+        return _blocked(client, ask, left)  # it waits for room
 
     def _take(self, timeout: float | None) -> float | None:
         """Settle it here if it is in flight -> seconds left."""
@@ -75,7 +85,7 @@ class Call(futures.Future[Any]):
             return timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         dispatcher, lane, ref = flight
-        dispatcher.take(self, lane, ref, timeout)
+        dispatcher.take(self, lane, ref, None if timeout is None else max(0.0, timeout))
         return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
@@ -135,7 +145,7 @@ class Dispatcher:
         """Send `work` when there is room -> its future. Raises NotConnectedError if the connection has ended."""
         if runtime.connection is not self._runtime:
             raise NotConnectedError("this pool's connection has ended; make a new one after shoal.init()")
-        call = Call(work)
+        call = Call(work, self._client)
         with self._lock:
             self._unfinished.add(call)
             self._waiting.append(call)
@@ -173,7 +183,7 @@ class Dispatcher:
                 return
             flying = next((call for call in left if call.in_flight is not None), None)
             if flying is None:  # another thread is about to send or to settle
-                futures.wait(left, return_when=futures.FIRST_COMPLETED)
+                _blocked(self._client, futures.wait, left, None, futures.FIRST_COMPLETED)
             else:
                 flying._take(None)
                 futures.wait([flying], timeout=LOOK_S)  # another thread may have taken it
@@ -201,13 +211,16 @@ class Dispatcher:
             self._resolved(call, lane, ref)
 
     def take(self, call: Call, lane: Lane, ref: ObjectRef[Any], timeout: float | None) -> None:
-        """Wait for a call in flight and settle it. Returns without effect after `timeout` seconds."""
+        """Wait for a call in flight and settle it. Returns without effect after `timeout` seconds.
+
+        Raises what the wait raises (DeadlockError, Ctrl-C); the call goes on."""
+        error: Exception | None = None
         try:
-            value, error = self._client.get(ref, timeout), None
-        except BaseException as raised:
+            value = self._client.get(ref, timeout)
+        except Exception as raised:
+            if type(raised) is GetTimeoutError:  # of the wait: a task's is a TaskError too
+                return
             if not self._client.is_closed and not self._client.is_resolved(ref):
-                if isinstance(raised, Exception):
-                    return  # time is over
                 raise
             value, error = None, raised
         self._end(call, lane, ref, value, error)
@@ -315,6 +328,11 @@ class Dispatcher:
             if not self._is_open:
                 with self._wake:
                     self._wake.notify()
+
+
+def _blocked(client: object, wait: Callable[..., T], *args: Any) -> T:
+    """Wait for other calls, which in a task may need its CPU; in inline mode there is none to give up."""
+    return blocked_in(client, wait, *args) if isinstance(client, Client) else wait(*args)
 
 
 _open: WeakSet[Dispatcher] = WeakSet()

@@ -21,7 +21,7 @@ from shoal import runtime
 from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle
 from shoal.api import kill, remote
-from shoal.errors import ActorDiedError, TaskCancelledError
+from shoal.errors import ActorDiedError, TaskCancelledError, TaskError
 from shoal.util.dispatcher import Call, Dispatcher, Lane
 
 __all__ = ["AsyncResult", "Pool", "TimeoutError"]
@@ -53,7 +53,8 @@ class _Seat(Lane):
 
     def end(self, call: Call, error: BaseException | None) -> None:
         super().end(call, error)
-        self._is_dead = self._is_dead or isinstance(error, ActorDiedError)
+        is_own = isinstance(error, ActorDiedError) and not isinstance(error, TaskError)  # not one that the call raised
+        self._is_dead = self._is_dead or is_own
 
     def _send(self, call: Call) -> ObjectRef[Any]:
         if self._is_dead or self._n_calls == self._max_calls:

@@ -47,10 +47,12 @@ def shoal_node(shoal_node_options: dict[str, Any]) -> Iterator[ModuleType]:
     shared = _shared[-1] if _shared else None
     if shared is not None:
         _end()
-    with _node(shoal_node_options):
-        yield _module()
-    if shared is not None:
-        init(**shared)
+    try:
+        with _node(shoal_node_options):
+            yield _module()
+    finally:
+        if shared is not None:
+            init(**shared)
 
 
 @pytest.fixture(scope="session")

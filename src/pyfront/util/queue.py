@@ -23,6 +23,7 @@ from shoal._core._node import ObjectRef
 from shoal.actor import ActorHandle
 from shoal.actor_exit import exit_actor
 from shoal.api import get, kill, remote, wait
+from shoal.errors import ShoalError
 
 T = TypeVar("T")
 
@@ -114,7 +115,9 @@ class Queue(Generic[T]):
         ref = self.actor.get.remote(_patience(block, timeout), token)
         try:
             found: tuple[T] | None = get(ref)
-        except (KeyboardInterrupt, SystemExit):
+        except ShoalError:
+            raise
+        except BaseException:  # of a signal's handler: Ctrl-C, an alarm
             self._withdraw(token, ref)
             raise
         return _item_of(found)
