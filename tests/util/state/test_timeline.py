@@ -14,7 +14,7 @@ import pytest
 import shoal
 from shoal._core import _node as core
 from shoal.util import profile
-from shoal.util.state.timeline import EVENT, HEAD, MAGIC, ProcessTrace, parse, trace_events
+from shoal.util.state.timeline import EVENT, HEAD, MAGIC, ProcessTrace, parse, read_traces, trace_events
 
 PHASES = {"X", "M", "i"}
 S = 10**9
@@ -56,6 +56,12 @@ def test_a_ring_that_went_round_gives_the_events_that_are_left() -> None:
     assert [event.at_ns[0] // S for event in parse(went_round)] == [4, 5, 6]  # the next write goes where 3 is
     assert list(parse(io.BytesIO(HEAD.pack(MAGIC + 1, EVENT.size, 4, 1)))) == []
     assert list(parse(io.BytesIO(HEAD.pack(MAGIC, EVENT.size + 8, 4, 1)))) == []
+
+
+def test_a_file_that_was_made_just_now_has_no_events_yet(tmp_path: Path) -> None:
+    (tmp_path / "trace-2-1-1-77").touch()
+    (tmp_path / "trace-2-2-1-78").write_bytes(HEAD.pack(MAGIC, EVENT.size, 4, 2))  # and one that was cut off
+    assert [trace.pid for trace in read_traces(str(tmp_path))] == []
 
 
 def test_phases_and_the_time_in_the_queue() -> None:

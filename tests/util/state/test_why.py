@@ -2,9 +2,10 @@
 """`why` on nodes that really hang: nested gets, a missing resource, a busy actor, a full store, a circle."""
 
 import os
+import subprocess
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -83,6 +84,27 @@ def test_an_actor_that_is_busy_and_one_that_is_dead(shoal_node: ModuleType, gate
     assert lines(holder)[0] == lines("alice")[0] == "actor Holder 'alice' is busy"
     gate.open()
     shoal_node.get([first, second])
+
+
+OF_ANOTHER_JOB = """
+import sys, shoal
+shoal.init(address=sys.argv[1], namespace="theirs")
+
+@shoal.remote(lifetime="detached", name="kept")
+class Kept:
+    def ready(self):
+        return 1
+
+shoal.get(Kept.remote().ready.remote())
+"""
+
+
+def test_an_actor_of_another_job(shoal_node: ModuleType, script: "Callable[..., subprocess.Popen[str]]") -> None:
+    driver = script(OF_ANOTHER_JOB, shoal_node.get_runtime_context()._connection.config.runtime_dir)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 0, errors
+    (reason,) = why(shoal_node.get_actor("kept", "theirs"))
+    assert reason.subject.startswith("actor Kept 'kept'")
 
 
 def test_a_circle_of_gets_among_actors(shoal_node: ModuleType) -> None:

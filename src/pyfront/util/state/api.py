@@ -298,10 +298,12 @@ def why(
 
     Empty if there is nothing of that name, or nothing waits. Raises NodeNotFoundError.
     """
-    if isinstance(target, ActorHandle):
-        target = actor_id(connected().root, target._shoal_identity.class_id)
-    elif isinstance(target, ObjectRef):
+    if isinstance(target, ObjectRef):
         target = target.hex()
     with opened(address) as source:
         snapshot = source.snapshot("tasks", "objects", "waiters", "pins", timeout_s=timeout)
+    if isinstance(target, ActorHandle):
+        class_id = target._shoal_identity.class_id
+        found = snapshot.classes.get(class_id)  # it may be of another job
+        target = actor_id(connected().root if found is None else found.root, class_id)
     return explain(snapshot, None if target is None else str(target))

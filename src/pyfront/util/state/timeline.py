@@ -90,7 +90,8 @@ def read_traces(folder: str) -> Iterator[ProcessTrace]:
     for name in sorted(os.listdir(folder)):
         parts = name.removeprefix(PREFIX).split("-")
         if name.startswith(PREFIX) and len(parts) == 4:
-            with suppress(OSError, ValueError), open(os.path.join(folder, name), "rb", buffering=0) as file:
+            # A file that its process has just made is empty.
+            with suppress(OSError, ValueError, struct.error), open(os.path.join(folder, name), "rb", 0) as file:
                 yield ProcessTrace(int(parts[3]), int(parts[0]), list(parse(file)))
 
 
