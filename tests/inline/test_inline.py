@@ -295,6 +295,17 @@ def test_actors_end_with_their_last_handles_and_give_resources_back() -> None:
     assert shoal.get(waiting) == 1
 
 
+def test_a_handle_that_goes_amid_a_look_at_the_records_ends_its_actor_after_it() -> None:
+    handles = [Counter.options(name=name).remote() for name in ("a", "b")]
+    engine = runtime.connected().client.engine  # type: ignore[attr-defined]  # an InlineClient
+    with engine.lock:  # as the collector of garbage may run a finalizer
+        records = iter(engine.actors.values())
+        next(records)
+        handles.clear()
+        next(records)
+    assert shoal.util.list_named_actors() == []
+
+
 def test_gpus_are_given_out() -> None:
     @shoal.remote(num_gpus=1)
     def gpus() -> list[int]:
