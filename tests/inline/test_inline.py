@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.leftovers import threads
 
 import shoal
 from shoal import runtime
@@ -130,12 +131,12 @@ def test_there_is_no_other_process_and_no_shared_memory() -> None:
 
 def test_nothing_of_it_is_left_after_shutdown() -> None:
     shoal.shutdown()
-    before = {*threading.enumerate()}  # of other tests in this process
+    before = threads()
     shoal.init(mode="inline")
     signal = Signal.remote()
     waiting = signal.wait.remote()
     shoal.shutdown()
-    assert [thread for thread in threading.enumerate() if thread not in before] == []
+    assert threads() - before == set()
     with pytest.raises(shoal.NotConnectedError):
         runtime.connected()
     del waiting
