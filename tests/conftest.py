@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures for every test, and the guard that a test session leaves no process of Shoal behind."""
+"""Fixtures for every test, and the guards that a session leaves no process behind and a module no thread."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from types import ModuleType
 
 import psutil
 import pytest
+from tests.leftovers import threads, threads_left
 from tests.processes import descendants
 
 # A shell that starts us in the background, or nohup, has these ignored; every program of a test would inherit that.
@@ -26,7 +27,7 @@ for number, default in (
 
 # Inherited by every process that a test starts, however it is started and whoever adopts it later.
 MARK = "SHOAL_TEST_SESSION"
-EXIT_TIMEOUT_S = 10.0  # a node's processes end within one repair tick of its daemon; generous for a loaded machine
+EXIT_TIMEOUT_S = 30.0  # processes and threads end within milliseconds; generous for a loaded machine
 
 
 def command_line(process: psutil.Process) -> str:
@@ -45,6 +46,16 @@ def no_process_is_left_behind() -> Iterator[None]:
     if alive:
         listing = "\n".join(map(command_line, alive))
         pytest.fail(f"processes left {EXIT_TIMEOUT_S:g} s after the last test:\n{listing}", pytrace=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_thread_is_left_behind() -> Iterator[None]:
+    """What a module's tests and fixtures start ends with them, or it ends in the middle of somebody else's test."""
+    before = threads()
+    yield
+    left = threads_left(before, EXIT_TIMEOUT_S)
+    if left:
+        pytest.fail(f"threads left {EXIT_TIMEOUT_S:g} s after the last test of the module: {left}", pytrace=False)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ MIB = 1 << 20
 TIMEOUT_S = 60.0
 LONG_S = 30.0  # what holds too much holds it for as long, unless it is ended
 NODE_MEMORY = 1 << 30
-SETTLE_S = 10.0
+SETTLE_S = 30.0
 
 kept: list[object] = []  # in a worker: what a task leaves behind
 

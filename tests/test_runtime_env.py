@@ -203,8 +203,8 @@ def test_leases_and_free_tasks_run_in_their_environment(init: Callable[..., Modu
 
 def test_more_environments_than_there_is_room_for_workers(init: Callable[..., ModuleType]) -> None:
     init()
-    refs = [with_variables(variable, A=str(n)).remote("A") for n in range(20)]
-    assert shoal.get(refs, timeout=LIMIT_S) == [str(n) for n in range(20)]
+    refs = [with_variables(variable, A=str(n)).remote("A") for n in range(11)]
+    assert shoal.get(refs, timeout=LIMIT_S) == [str(n) for n in range(11)]
     workers = [row for row in list_workers() if row.environment]
     assert len(workers) <= 8
 

@@ -178,8 +178,12 @@ def disconnect() -> None:
         _connection = None
         return
     try:
-        for prepare in ended.before_end:
-            prepare()
+        try:
+            for prepare in ended.before_end:
+                prepare()
+        except BaseException:  # of a signal's handler
+            connection.give_up()
+            raise
         connection.close()
     finally:  # a signal's handler may have interrupted it: then the connection has been given up
         _forget()

@@ -132,6 +132,8 @@ class Runtime:
 
 connection: Runtime | None = None
 """This process's connection; hot paths read it themselves, everything else goes through `current`."""
+on_connect: list[Callable[[], None]] = []
+"""What is called when this process has got a connection; it must neither raise nor wait."""
 _is_forked = False
 _lock = RLock()
 _connect: Callable[[], object] | None = None
@@ -155,6 +157,9 @@ def install(runtime: Runtime | None) -> None:
     global connection, _is_forked
     connection = runtime
     _is_forked = False
+    if runtime is not None:
+        for tell in on_connect:
+            tell()
 
 
 def on_first_use(connect: Callable[[], object]) -> None:

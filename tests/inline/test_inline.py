@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.leftovers import threads
 
 import shoal
 from shoal import runtime
@@ -130,12 +131,12 @@ def test_there_is_no_other_process_and_no_shared_memory() -> None:
 
 def test_nothing_of_it_is_left_after_shutdown() -> None:
     shoal.shutdown()
-    before = {*threading.enumerate()}  # of other tests in this process
+    before = threads()
     shoal.init(mode="inline")
     signal = Signal.remote()
     waiting = signal.wait.remote()
     shoal.shutdown()
-    assert [thread for thread in threading.enumerate() if thread not in before] == []
+    assert threads() - before == set()
     with pytest.raises(shoal.NotConnectedError):
         runtime.connected()
     del waiting
@@ -293,6 +294,17 @@ def test_actors_end_with_their_last_handles_and_give_resources_back() -> None:
     assert shoal.wait([waiting], timeout=0)[0] == []
     del holder
     assert shoal.get(waiting) == 1
+
+
+def test_a_handle_that_goes_amid_a_look_at_the_records_ends_its_actor_after_it() -> None:
+    handles = [Counter.options(name=name).remote() for name in ("a", "b")]
+    engine = runtime.connected().client.engine  # type: ignore[attr-defined]  # an InlineClient
+    with engine.lock:  # as the collector of garbage may run a finalizer
+        records = iter(engine.actors.values())
+        next(records)
+        handles.clear()
+        next(records)
+    assert shoal.util.list_named_actors() == []
 
 
 def test_gpus_are_given_out() -> None:

@@ -417,9 +417,9 @@ class InlineClient:
         return {"live_entries": float(len(self._entries)), "live_bytes": float(n_bytes)}
 
     def flush(self) -> None:
-        """As Client.flush: actors whose last handle went end now."""
+        """As Client.flush, which handles call as they go: actors whose last one went end now."""
         if not self.is_closed and not self.is_forked:
-            self.engine.settle()
+            self.engine.settle_unless_locked()
 
     def forked(self) -> None:
         """As Client.forked."""

@@ -147,7 +147,7 @@ class Engine:
     def _take_generator_in_the_way(self) -> InlineTask | None:
         """One that an actor must come to the end of before its next call, which is there."""
         with self.lock:
-            for actor in self.actors.values():
+            for actor in list(self.actors.values()):
                 if actor.queue and not actor.can_begin(self.ledger):
                     for task in actor.suspended(self.tasks):
                         if is_suspended(task) and task.items is not None and task.items.has_room:
@@ -170,7 +170,7 @@ class Engine:
                     return True
                 source = self._source_of(promises)
                 if source is None:
-                    if self._has_work():
+                    if self._has_work() or self.dropped or self.orphans:
                         continue
                     if deadline is None and self._is_stuck():
                         raise DeadlockError(self._stuck_text(promises))
@@ -201,7 +201,7 @@ class Engine:
     def _has_work(self) -> bool:
         if any(task.arguments.are_there and self.ledger.can_hold(task.class_id) for task in self._queue):
             return True
-        return any(actor.can_begin(self.ledger) for actor in self.actors.values())
+        return any(actor.can_begin(self.ledger) for actor in list(self.actors.values()))
 
     def _source_of(self, promises: list[Entry]) -> InlineTask | None:
         """A generator that would resolve one of these, and stands at a `yield`."""
@@ -213,7 +213,7 @@ class Engine:
 
     def _is_stuck(self) -> bool:
         me = threading.get_ident()
-        loops = [actor.loop for actor in self.actors.values() if actor.loop is not None]
+        loops = [actor.loop for actor in list(self.actors.values()) if actor.loop is not None]
         if any(loop.may_go_on for loop in loops):
             return False
         own = {me, *(loop.thread_id for loop in loops)}
@@ -243,6 +243,14 @@ class Engine:
         return f"{what} waits for {self.ledger.demand_of(task.class_id)}, of which {self.ledger.available()} is free"
 
     # -- ends
+
+    def settle_unless_locked(self) -> None:
+        """`settle`, for a finalizer: it may run anywhere, also amid a look at the records, where nothing may be ended.
+        Then the next thread that looks for something to run does it."""
+        try:
+            self.changed.notify_all()  # which only who holds the lock may
+        except RuntimeError:
+            self.settle()
 
     def settle(self) -> None:
         """Close generators that nobody takes from any more, and end actors that nobody can call any more."""

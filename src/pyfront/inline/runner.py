@@ -225,6 +225,7 @@ class Runner:
             self._end_calls(actor, partial(actor_died, actor.death))
             actor.kept.clear()
             actor.state = None
+            self._engine.changed.notify_all()  # what it held is free
         if actor.loop is not None:
             actor.loop.stop()
 

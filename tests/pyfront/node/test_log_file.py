@@ -37,7 +37,9 @@ def test_both_files_together_stay_below_the_limit(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1000
     log.close()
     assert Path(log.path).read_text().endswith("xxx\n")
-    LogFile(str(tmp_path / "none.log"), 0, pytest.fail).write([LogLine(5, "f", "nothing", False)])
+    none = LogFile(str(tmp_path / "none.log"), 0, pytest.fail)
+    none.write([LogLine(5, "f", "nothing", False)])
+    none.close()
     assert (tmp_path / "none.log").stat().st_size == 0
 
 

@@ -6,8 +6,11 @@ import http.client
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.leftovers import threads, threads_left
 
 from shoal.node.metrics_server import MetricsServer
+
+LIMIT_S = 60.0
 
 
 def ask(port: int, path: str = "/metrics", host: str | None = None, method: str = "GET") -> tuple[int, str]:
@@ -28,7 +31,9 @@ def served(check: Callable[[MetricsServer], None], read: Callable[[], Awaitable[
         finally:
             server.close()
 
+    before = threads()
     asyncio.run(run())
+    assert threads_left(before, LIMIT_S) == []
 
 
 async def text() -> bytes:

@@ -191,6 +191,7 @@ def test_a_file_that_takes_nothing_and_one_that_ends_early_are_errors(
     monkeypatch.setattr(os, "preadv", lambda fd, into, at: 0)
     with pytest.raises(SpillError, match="ends early"):
         read(files, copy)
+    files.close()
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -2,12 +2,23 @@
 """Threads that start as they are needed, and never more than may overlap."""
 
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any, cast
+
+import pytest
+from tests.leftovers import threads
 
 from shoal._core._node import Task
 from shoal.worker.call_threads import CallThreads
 
 LIMIT = 3
+
+
+def some_task() -> Task:
+    return cast(Task, cast(Any, object()))
+
+
+END = some_task()
 
 
 class Calls:
@@ -20,6 +31,8 @@ class Calls:
         self.n_ended = threading.Semaphore(0)
 
     def run(self, task: Task) -> None:
+        if task is END:
+            raise SystemExit
         self.threads.add(threading.get_ident())
         self.n_begun.release()
         assert self.gate.acquire(timeout=60)
@@ -31,15 +44,33 @@ def wait_for(what: threading.Semaphore, times: int) -> None:
         assert what.acquire(timeout=60)
 
 
-def some_task() -> Task:
-    return cast(Task, cast(Any, object()))
+Make = Callable[[int, Calls], CallThreads]
 
 
-def test_calls_overlap_up_to_the_limit() -> None:
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Makes CallThreads, whose threads end with the test: in an actor they live as long as the process."""
+    made: list[tuple[CallThreads, int]] = []
+    before = threads()
+
+    def one(limit: int, calls: Calls) -> CallThreads:
+        made.append((CallThreads(limit, calls.run), limit))
+        return made[-1][0]
+
+    yield one
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # pytest's would warn of the exits
+    for pool, limit in made:
+        for _ in range(limit):  # as many as there can be threads, each of which takes one
+            pool.hand_over(END)
+    for thread in threads() - before:
+        thread.join()
+
+
+def test_calls_overlap_up_to_the_limit(make: Make) -> None:
     calls = Calls()
-    threads = CallThreads(LIMIT, calls.run)
+    pool = make(LIMIT, calls)
     for _ in range(LIMIT):
-        threads.hand_over(some_task())
+        pool.hand_over(some_task())
     wait_for(calls.n_begun, LIMIT)  # all at once: none has passed the gate
     assert len(calls.threads) == LIMIT
     for _ in range(LIMIT):
@@ -47,22 +78,22 @@ def test_calls_overlap_up_to_the_limit() -> None:
     wait_for(calls.n_ended, LIMIT)
 
 
-def test_a_thread_serves_many_calls() -> None:
+def test_a_thread_serves_many_calls(make: Make) -> None:
     calls = Calls()
-    threads = CallThreads(LIMIT, calls.run)
+    pool = make(LIMIT, calls)
     for _ in range(100):
-        threads.hand_over(some_task())
+        pool.hand_over(some_task())
         wait_for(calls.n_begun, 1)
         calls.gate.release()
         wait_for(calls.n_ended, 1)
     assert len(calls.threads) <= LIMIT
 
 
-def test_a_call_that_comes_as_the_last_thread_ends_another_is_run() -> None:
+def test_a_call_that_comes_as_the_last_thread_ends_another_is_run(make: Make) -> None:
     calls = Calls()
-    threads = CallThreads(1, calls.run)
+    pool = make(1, calls)
     for _ in range(1000):
-        threads.hand_over(some_task())
+        pool.hand_over(some_task())
         calls.gate.release()
         wait_for(calls.n_ended, 1)  # handed over before the thread counts as idle, now and then
     assert len(calls.threads) == 1

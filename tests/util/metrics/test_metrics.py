@@ -7,9 +7,11 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -143,6 +145,37 @@ def test_counts_of_a_driver_go_on_from_one_node_to_the_next() -> None:
         with shoal.init(num_cpus=1):
             counter.inc()
             assert numbers()["nodes_total"] == expected
+
+
+def reporting_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "shoal-metrics"]
+
+
+def test_a_driver_counts_without_a_node_and_its_thread_lives_as_long_as_a_connection() -> None:
+    counter = Counter("early")
+
+    def is_told(total: int) -> bool:
+        return numbers().get("early_total") == total
+
+    for total in (1, 2):
+        counter.inc()
+        assert reporting_threads() == []
+        with shoal.init(num_cpus=1):
+            eventually(partial(is_told, total))
+            assert len(reporting_threads()) == 1
+        assert reporting_threads() == []
+
+
+def test_inline_mode_counts_and_has_no_daemon_to_tell() -> None:
+    counter = Counter("inline")
+    with shoal.init(mode="inline"):
+        for _ in range(3):
+            counter.inc()
+        assert len(reporting_threads()) == 1  # it does not fail
+        assert connected() is reporter._known_to
+    assert reporting_threads() == []
+    found = {r.definition.name: r.series[0].numbers for r in reporter.values.take(everything=True)}
+    assert found["inline"] == [3]
 
 
 def test_there_is_no_endpoint_unless_it_is_asked_for_and_a_taken_port_is_refused(url: str) -> None:

@@ -18,18 +18,23 @@ import shoal
 from shoal.util.state import list_actors, list_nodes, list_tasks, list_workers
 from shoal.util.state.source import opened
 
+LIMIT_S = 40.0
 LOOK = """
 import json, sys
 from shoal.util.state import list_tasks, list_workers
-address = sys.argv[1] if len(sys.argv) > 1 else None
-tasks = [(row.name, row.state, row.worker_pid) for row in list_tasks(address, timeout=1)]
-print(json.dumps([tasks, [row.worker_type for row in list_workers(address, timeout=1)]]))
+address, timeout = sys.argv[1], float(sys.argv[2])
+tasks = [(row.name, row.state, row.worker_pid) for row in list_tasks(address, timeout=timeout)]
+print(json.dumps([tasks, [row.worker_type for row in list_workers(address, timeout=timeout)]]))
 """
 
 
-def look(*arguments: str) -> tuple[list[list[object]], list[str], str]:
+def look(address: object, timeout_s: float = LIMIT_S) -> tuple[list[list[object]], list[str], str]:
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, *arguments], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", LOOK, str(address), str(timeout_s)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=2 * LIMIT_S,
     )
     tasks, types = json.loads(done.stdout)
     return tasks, types, done.stderr
@@ -43,7 +48,7 @@ def test_another_process_sees_the_same_and_leaves_no_trace(shoal_node: ModuleTyp
     ref = hold.remote(gate.path)
     eventually(lambda: is_running(1))
     folder = list_nodes(detail=True)[0].runtime_dir
-    tasks, types, _ = look(str(folder))
+    tasks, types, _ = look(folder)
     gate.open()
     assert tasks == [["hold", "RUNNING", shoal_node.get(ref)]]
     assert types == [
@@ -66,10 +71,11 @@ def test_while_the_daemon_is_stopped_the_records_are_readable(shoal_node: Module
         assert (task.name, task.state) == (None, "RUNNING")
         with pytest.warns(shoal.IncompleteStateWarning):
             assert list_nodes(timeout=0.2)[0].state == "UNRESPONSIVE"
-        tasks, types, said = look(str(node.runtime_dir))
+        tasks, types, said = look(node.runtime_dir, 0.2)
         assert [row[:2] for row in tasks] == [[None, "RUNNING"]]
         assert types == ["DAEMON", "DRIVER", "WORKER", "WORKER"]
         assert "IncompleteStateWarning" in said
+        assert "it did not answer within 0.2 s" in said
     finally:
         daemon.resume()
     with warnings.catch_warnings():

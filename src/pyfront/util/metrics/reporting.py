@@ -3,9 +3,10 @@
 is news, when the daemon asks because somebody reads, and at the process's end. So who reads sees every update that was
 made before, of all processes that can answer.
 
-So a process that is killed loses the updates of its last second at most, and nothing that was reported. A thread sleeps
-while nothing changes; an update of a metric wakes it if it was told everything, and otherwise does no more than set the
-number."""
+So a process that is killed loses the updates of its last second at most, and nothing that was reported. While the
+process has a connection, from its first update on, a thread sleeps while nothing changes; an update of a metric wakes
+it if it was told everything, and otherwise does no more than set the number. What is counted without a connection is
+told when there is one."""
 
 from __future__ import annotations
 
@@ -32,6 +33,7 @@ class Reporter:
 
     def __init__(self) -> None:
         self.values = Values(self._changed)
+        self._is_at_exit = False  # whether it is called at the process's end
         self._reset()
 
     def _reset(self) -> None:
@@ -64,27 +66,51 @@ class Reporter:
             if self._told is not None:
                 self._told.on_collect = None
             self._told = self._known_to = None
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._news.set()
+            self._hurry.set()
+            thread.join(END_TIMEOUT_S)
+
+    def _leave_with(self, here: Runtime) -> None:
+        if self._leave not in here.before_end:
+            here.before_end.append(self._leave)
+
+    def connected(self) -> None:
+        """This process has got a connection: have it told what was counted before."""
+        if self._has_news:
+            self._wake()
 
     def _changed(self) -> None:
         if not self._has_news or runtime.connection is not self._known_to:
             self._has_news = True
-            self._news.set()
-            if self._thread is None:
-                self._start()
+            if runtime.connection is None:
+                return  # after `_has_news`: either this or `connected` sees the other
+            self._wake()
             if runtime.connection is not self._known_to:
                 self._be_known()
+
+    def _wake(self) -> None:
+        self._news.set()
+        if self._thread is None:
+            self._start()
 
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                thread = threading.Thread(target=self._work, name="shoal-metrics", daemon=True)
+                self._thread = threading.Thread(target=self._work, name="shoal-metrics", daemon=True)
                 try:
-                    thread.start()
+                    self._thread.start()
                 except RuntimeError:  # there can be no more threads: the next update tries again
+                    self._thread = None
                     self._has_news = False
                     return
-                self._thread = thread
-                atexit.register(self.report_now)
+                here = runtime.connection
+                if here is not None:
+                    self._leave_with(here)
+                if not self._is_at_exit:
+                    self._is_at_exit = True
+                    atexit.register(self.report_now)
 
     def _be_known(self) -> None:
         """Once in a connection's life: whoever reads from now on finds this process among those that are asked."""
@@ -98,6 +124,8 @@ class Reporter:
     def _work(self) -> None:
         while True:
             self._news.wait()
+            if self._thread is not threading.current_thread():
+                return  # the connection is gone, and perhaps there is another thread for the next one
             self._news.clear()
             self._hurry.clear()
             self._report()
@@ -105,9 +133,7 @@ class Reporter:
 
     def _report(self) -> None:
         here = runtime.connection
-        if here is None:
-            self._news.set()  # until there is somebody to tell
-        else:
+        if here is not None:
             here.link.tell(self._message(here))
             self._known_to = here
             self._is_known.set()
@@ -118,10 +144,11 @@ class Reporter:
             if is_new:
                 self._told = here.link
                 here.link.on_collect = lambda asked: here.link.tell(self._message(here, asked))
-                here.before_end.append(self._leave)
+                self._leave_with(here)
             self._has_news = False  # before the look: what changes from here on is reported next
             return ReportMetrics(self.values.take(everything=is_new), number)
 
 
 reporter = Reporter()
+runtime.on_connect.append(reporter.connected)
 os.register_at_fork(after_in_child=reporter.forked)

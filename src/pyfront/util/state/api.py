@@ -68,7 +68,7 @@ GROUPS = Noun(PlacementGroupState, placement_group_rows, "placement_group_id", (
 
 
 def _look(noun: Noun[Row], address: str | None, timeout: float) -> Iterable[Row]:
-    with opened(address) as source:
+    with opened(address, timeout) as source:
         snapshot = source.snapshot(*noun.parts, timeout_s=timeout)
     if snapshot.is_truncated:
         warnings.warn("the node has more records than were read", IncompleteStateWarning, stacklevel=4)
@@ -275,7 +275,7 @@ def list_held_objects(address: str | None = None, timeout: float = ANSWER_TIMEOU
     it, if the node was started with `record_lines=True`.
 
     `address` is the node, `timeout` the seconds to wait for its daemon. Raises NodeNotFoundError."""
-    with opened(address) as source:
+    with opened(address, timeout) as source:
         snapshot = source.snapshot(*OBJECTS.parts, timeout_s=timeout)
         holdings = source.ask(DescribeHoldings(), timeout)
         is_recording = snapshot.tables is not None and snapshot.tables.is_recording_lines
@@ -300,7 +300,7 @@ def why(
     """
     if isinstance(target, ObjectRef):
         target = target.hex()
-    with opened(address) as source:
+    with opened(address, timeout) as source:
         snapshot = source.snapshot("tasks", "objects", "waiters", "pins", timeout_s=timeout)
     if isinstance(target, ActorHandle):
         class_id = target._shoal_identity.class_id

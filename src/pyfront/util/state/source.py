@@ -161,10 +161,11 @@ def process_state(pid: int) -> str:
 
 
 @contextmanager
-def opened(address: str | None = None) -> Iterator[Source]:
+def opened(address: str | None = None, timeout_s: float = ANSWER_TIMEOUT_S) -> Iterator[Source]:
     """The node at `address`: a path, or `auto` for this user's newest.
 
-    None: the one that this process is connected to, else `SHOAL_ADDRESS`, else `auto`. Raises NodeNotFoundError.
+    None: the one that this process is connected to, else `SHOAL_ADDRESS`, else `auto`. A daemon that does not take an
+    observer within `timeout_s` is not asked again. Raises NodeNotFoundError.
     """
     connection = runtime.connection
     if connection is not None and address in (None, connection.config.runtime_dir):
@@ -181,7 +182,7 @@ def opened(address: str | None = None) -> Iterator[Source]:
     link = Link(sock)
     try:
         node_id = os.path.basename(os.path.dirname(path))
-        yield Source(survey, link, node_id, os.path.dirname(path), _introduce(link))
+        yield Source(survey, link, node_id, os.path.dirname(path), _introduce(link, timeout_s))
     finally:
         link.close()
 
@@ -203,12 +204,12 @@ def _observe(daemon_pid: int) -> Survey:
     raise OSError(f"process {daemon_pid} has no segment: it starts or ends just now")
 
 
-def _introduce(link: Link) -> str:
+def _introduce(link: Link, timeout_s: float) -> str:
     """Be an observer. -> why not, if the daemon does not answer."""
     try:
-        link.request(Observe(os.getpid()), ANSWER_TIMEOUT_S)
+        link.request(Observe(os.getpid()), timeout_s)
     except TimeoutError:
-        return f"it did not answer within {ANSWER_TIMEOUT_S:g} s: it is stopped, or very busy"
+        return f"it did not answer within {timeout_s:g} s: it is stopped, or very busy"
     except (NodeDiedError, RequestRefused) as error:
         return str(error)
     return ""
