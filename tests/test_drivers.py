@@ -143,6 +143,61 @@ def test_two_drivers_share_a_node(script: Script) -> None:
     assert shoal.get(counter.increment.remote()) == 4
 
 
+def test_a_driver_that_attaches_again_calls_what_it_called_before(script: Script) -> None:
+    context = shoal.init(num_cpus=1)
+    other = script(
+        """
+        import sys, shoal
+
+        @shoal.remote
+        def double(n):
+            return n * 2
+
+        @shoal.remote
+        class Box:
+            def held(self):
+                return "held"
+
+        for n in range(3):
+            with shoal.init(sys.argv[1]):
+                print(shoal.get(double.remote(n)), shoal.get(Box.remote().held.remote()))
+        """,
+        context.address,
+    )
+    out, err = other.communicate(timeout=60)
+    assert out.splitlines() == ["0 held", "2 held", "4 held"], err
+
+
+def test_a_remote_function_outlives_the_job_that_gave_it(script: Script) -> None:
+    context = shoal.init(num_cpus=1, namespace="shared")
+
+    @shoal.remote
+    class Keeper:
+        def keep(self, function: Any) -> None:
+            self.function = function
+
+        def call(self, n: int) -> int:
+            return shoal.get(self.function.remote(n))
+
+    keeper = Keeper.options(name="keeper").remote()
+    other = script(
+        """
+        import sys, shoal
+
+        @shoal.remote
+        def double(n):
+            return n * 2
+
+        with shoal.init(sys.argv[1], namespace="shared"):
+            print(shoal.get(double.remote(2)), shoal.get(shoal.get_actor("keeper").keep.remote(double)))
+        """,
+        context.address,
+    )
+    out, err = other.communicate(timeout=60)
+    assert out.splitlines() == ["4 None"], err
+    assert shoal.get(keeper.call.remote(21)) == 42
+
+
 def test_a_second_driver_is_served_beside_a_long_queue(script: Script) -> None:
     context = shoal.init(num_cpus=1)
     queued = [add.remote(n) for n in range(100_000)]

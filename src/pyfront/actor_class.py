@@ -14,6 +14,7 @@ from shoal.runtime import Runtime, current
 from shoal.task.actor_shape import ActorShape, MethodShape, check_group
 from shoal.task.checkpoints import check_checkpoints
 from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
+from shoal.task.function_table import Exported
 from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
 __all__ = ["ActorClass"]
@@ -30,7 +31,7 @@ ASYNC_CONCURRENCY = 1000
 class ActorClass(Generic[T]):
     """A class whose instances are actors. Made by `@remote`; create one with `.remote(...)`."""
 
-    def __init__(self, cls: type[T], options: ActorOptions, exported: tuple[str, FunctionKey] | None = None) -> None:
+    def __init__(self, cls: type[T], options: ActorOptions, exported: Exported | None = None) -> None:
         self.__wrapped__ = cls
         self.__name__ = cls.__name__
         self.__qualname__ = cls.__qualname__
@@ -151,11 +152,8 @@ class ActorClass(Generic[T]):
         return handle_of(ref, class_id, name, shape)
 
     def _key(self, runtime: Runtime) -> FunctionKey:
-        if self._exported is None or self._exported[0] != runtime.session:
-            self._exported = (
-                runtime.session,
-                runtime.functions.export(short_name(self.__qualname__), self.__wrapped__),
-            )
+        if self._exported is None or self._exported[0] != runtime.job:
+            self._exported = (runtime.job, runtime.functions.export(short_name(self.__qualname__), self.__wrapped__))
         return self._exported[1]
 
 

@@ -15,6 +15,7 @@ from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
 from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.dynamic import DynamicObjectRefGenerator
+from shoal.task.function_table import Exported
 from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
@@ -44,16 +45,14 @@ class RemoteFunction(Calls[P, R]):
     InfeasibleResourcesWarning of a demand that the node cannot meet. Errors of the function, also about its
     parameters, are raised by `get`."""
 
-    def __init__(
-        self, function: Callable[P, R], options: TaskOptions, exported: tuple[str, FunctionKey] | None = None
-    ) -> None:
+    def __init__(self, function: Callable[P, R], options: TaskOptions, exported: Exported | None = None) -> None:
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self.__qualname__ = getattr(function, "__qualname__", self.__name__)
         self.__module__ = getattr(function, "__module__", None) or "__main__"
         self.__doc__ = function.__doc__
         self._options = options
-        self._exported = exported  # (session, key): spares whoever unpickled us from pickling the function again
+        self._exported = exported  # spares whoever unpickled us from pickling the function again
         self.__dict__["remote"] = Caller(self._bind)  # a checker is to see typed.RemoteOf
 
     @overload
@@ -109,9 +108,9 @@ class RemoteFunction(Calls[P, R]):
         )
 
     def _key(self, runtime: Runtime) -> FunctionKey:
-        if self._exported is None or self._exported[0] != runtime.session:
+        if self._exported is None or self._exported[0] != runtime.job:
             name = self._options.name or short_name(self.__qualname__)
-            self._exported = (runtime.session, runtime.functions.export(name, self.__wrapped__, self._options.traits()))
+            self._exported = (runtime.job, runtime.functions.export(name, self.__wrapped__, self._options.traits()))
         return self._exported[1]
 
 
