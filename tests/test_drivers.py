@@ -4,6 +4,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,6 +197,42 @@ def test_a_remote_function_outlives_the_job_that_gave_it(script: Script) -> None
     out, err = other.communicate(timeout=60)
     assert out.splitlines() == ["4 None"], err
     assert shoal.get(keeper.call.remote(21)) == 42
+
+
+def test_a_program_may_be_in_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    with open(folder + b"/near.py", "w") as module:
+        module.write("ANSWER = 42")
+    with open(folder + b"/program.py", "w") as program:
+        program.write(
+            "import os, shoal\n"
+            "@shoal.remote\n"
+            "def look():\n"
+            "    import near\n"
+            "    return near.ANSWER, os.getcwdb()\n"
+            "shoal.init(num_cpus=1)\n"
+            "print(shoal.get(look.remote()))\n"
+        )
+    out = subprocess.run([sys.executable, b"program.py"], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert out.stdout == f"{(42, folder)}\n", out.stderr
+
+
+def test_a_program_may_have_lost_its_folder(script: Script, tmp_path: Path) -> None:
+    program = script(
+        """
+        import os, sys, shoal
+        os.mkdir(sys.argv[1])
+        os.chdir(sys.argv[1])
+        os.rmdir(sys.argv[1])
+        sys.path.insert(0, "")
+        shoal.init(num_cpus=1)
+        print(shoal.get(shoal.remote(lambda x: x + 1).remote(41)))
+        """,
+        tmp_path / "gone",
+    )
+    out, err = program.communicate(timeout=60)
+    assert out == "42\n", err
 
 
 def test_a_second_driver_is_served_beside_a_long_queue(script: Script) -> None:

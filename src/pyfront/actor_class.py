@@ -203,9 +203,12 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle[Any]:
     """A handle to the living actor called `name`.
 
     `namespace`: where that name was given; default the one of `init`, else one of this driver's own. Raises
-    ActorNotFoundError (a ValueError) if there is none, ValueError for an empty name."""
+    ActorNotFoundError (a ValueError) if there is none, ValueError for an empty name, TypeError for no string."""
+    for option, text in (("name", name), ("namespace", "" if namespace is None else namespace)):
+        if not isinstance(text, str):
+            raise TypeError(f"an actor's {option} is a string, not {text!r}")
     if not name:
-        raise ValueError(f"an actor's name is a non-empty string, not {name!r}")
+        raise ValueError("an actor's name is a non-empty string, not ''")
     runtime = current()
     handle = _find(runtime, name, namespace or runtime.namespace)
     if handle is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, ov
 from shoal._core._node import Caller
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
+from shoal.task.actor_shape import MAX_RETRIES
 from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.dynamic import DynamicObjectRefGenerator
 from shoal.task.function_table import Exported
@@ -27,9 +28,6 @@ __all__ = ["RemoteFunction"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
 
 
 class RemoteFunction(Calls[P, R]):
@@ -102,7 +100,7 @@ class RemoteFunction(Calls[P, R]):
             ),
             priority=options.priority,
             **for_template(check_function(self.__wrapped__, options)),
-            max_retries=MAX_RETRIES if options.max_retries < 0 else options.max_retries,
+            max_retries=MAX_RETRIES if options.max_retries < 0 else min(options.max_retries, MAX_RETRIES),
             timeout_ns=0 if options.timeout is None else max(1, int(options.timeout * 1e9)),
             retry_overdue=options.is_overdue_retried(),
         )

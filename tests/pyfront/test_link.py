@@ -34,7 +34,7 @@ from shoal.protocol.messages import (
 )
 
 TIMEOUT_S = 10.0
-HELLO = Hello(pid=os.getpid(), python="3", cwd="/", sys_path=[], argv0="")
+HELLO = Hello(pid=os.getpid(), python="3", cwd=b"/", sys_path=[], argv0="")
 WELCOME = Welcome(3, 1, 2, "job-2", NodeConfig("node", "session", "/run", 1, {"CPU": 2.0}, 1 << 20))
 
 

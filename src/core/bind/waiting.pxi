@@ -4,7 +4,11 @@
 cdef uint64_t _deadline(Client self, timeout_s) except 0:
     if timeout_s is None:
         return SH_NO_DEADLINE
-    seconds = float(timeout_s)
+    cdef double seconds
+    try:
+        seconds = timeout_s
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout_s!r}") from None
     if seconds != seconds or seconds < 0:
         raise ValueError(f"timeout must be at least 0 seconds or None, not {timeout_s!r}")
     if seconds > 1e9:
