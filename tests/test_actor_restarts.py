@@ -253,7 +253,7 @@ def test_kill_restarts_if_it_may(tmp_path: Path) -> None:
     actor: Any = Actor.options(max_restarts=1, name="phoenix").remote()
     pid = shoal.get(actor.pid.remote())
     process = os.pidfd_open(pid)
-    shoal.kill(actor, no_restart=False)
+    shoal.kill(actor, no_restart=0)  # type: ignore[arg-type]
     assert is_gone(process)
     assert shoal.get(shoal.get_actor("phoenix").pid.remote(), timeout=ANSWER_S) != pid
     shoal.kill(actor, no_restart=False)  # none is left

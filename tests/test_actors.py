@@ -253,6 +253,13 @@ def test_named_actors_are_found_until_they_die() -> None:
     assert isinstance(caught.value, shoal.ActorNotFoundError)
 
 
+@pytest.mark.parametrize(("name", "namespace"), [(5, None), (b"found", None), (None, None), ("found", 5)])
+def test_a_name_that_is_no_string_is_refused(name: Any, namespace: Any) -> None:
+    with pytest.raises(TypeError, match="is a string, not"):
+        shoal.get_actor(name, namespace)
+    assert shoal.get(Counter.remote(1).read.remote()) == 1  # and harms nobody
+
+
 def test_names_live_in_namespaces() -> None:
     one = Counter.options(name="same", namespace="one").remote(1)
     two = Counter.options(name="same", namespace="two").remote(2)

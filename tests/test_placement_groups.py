@@ -270,6 +270,8 @@ def test_a_warning_that_is_an_error_leaves_no_group() -> None:
             placement_group([{"CPU": 3}], name="large")
     with pytest.raises(ValueError, match="large"):
         get_placement_group("large")
+    with pytest.raises(TypeError, match="string"):
+        get_placement_group(5)  # type: ignore[arg-type]
 
 
 def test_named_groups_are_found_in_their_namespace() -> None:

@@ -51,6 +51,41 @@ def test_threads_wait_for_the_same_ref(tmp_path: Path) -> None:
     opener.join()
 
 
+def test_threads_wait_for_the_same_list(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    refs = [read.remote(str(tmp_path / "gate")), *(shoal.put("here") for _ in range(99))]
+    opener = threading.Timer(0.05, (tmp_path / "gate").write_text, ["opened"])
+    opener.start()
+    found = together(lambda n: shoal.wait(refs, num_returns=100, timeout=60))
+    assert found == [(refs, [])] * N_THREADS
+    opener.join()
+    with pytest.raises(ValueError, match="twice"):
+        shoal.wait([*refs, refs[50]])
+
+
+@shoal.remote
+def after(_: str) -> str:
+    return "after"
+
+
+def test_a_list_may_change_while_a_thread_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gate")
+    gate = read.remote(str(tmp_path / "gate"))
+    refs = [after.remote(gate) for _ in range(1000)]
+
+    def change() -> None:
+        refs.clear()
+        (tmp_path / "gate").write_text("opened")
+
+    changer = threading.Timer(0.05, change)
+    changer.start()
+    ready, rest = shoal.wait(refs, timeout=60)
+    changer.join()
+    if ready:  # else it was changed before we waited
+        assert (len(ready), len({*ready, *rest})) == (1, 1000)
+        assert shoal.get([*ready, *rest]) == ["after"] * 1000
+
+
 def test_threads_wait_for_their_own_refs() -> None:
     def work(n: int) -> list[int]:
         left = [add.remote(100 * n + i) for i in range(100)]

@@ -113,6 +113,17 @@ def test_a_negative_time_out_is_refused() -> None:
         shoal.wait([shoal.put(1)], timeout=-1)
 
 
+@pytest.mark.parametrize("amount", ["1", [], 1.5, None])
+def test_what_is_no_number_is_refused_by_name(amount: Any) -> None:
+    with pytest.raises(TypeError, match="num_returns"):
+        shoal.wait([shoal.put(1)], num_returns=amount)
+    if isinstance(amount, (str, list)):
+        with pytest.raises(TypeError, match="timeout"):
+            shoal.wait([shoal.put(1)], timeout=amount)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="timeout"):
+            shoal.get(shoal.put(1), timeout=amount)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("refs", [1, None, "refs"])
 def test_only_a_list_is_taken(refs: Any) -> None:
     with pytest.raises(TypeError, match="list"):

@@ -14,6 +14,7 @@ from shoal.runtime import Runtime, current
 from shoal.task.actor_shape import ActorShape, MethodShape, check_group
 from shoal.task.checkpoints import check_checkpoints
 from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
+from shoal.task.function_table import Exported
 from shoal.task.options import DETACHED, ActorOptions, merge_actor
 
 __all__ = ["ActorClass"]
@@ -30,7 +31,7 @@ ASYNC_CONCURRENCY = 1000
 class ActorClass(Generic[T]):
     """A class whose instances are actors. Made by `@remote`; create one with `.remote(...)`."""
 
-    def __init__(self, cls: type[T], options: ActorOptions, exported: tuple[str, FunctionKey] | None = None) -> None:
+    def __init__(self, cls: type[T], options: ActorOptions, exported: Exported | None = None) -> None:
         self.__wrapped__ = cls
         self.__name__ = cls.__name__
         self.__qualname__ = cls.__qualname__
@@ -151,11 +152,8 @@ class ActorClass(Generic[T]):
         return handle_of(ref, class_id, name, shape)
 
     def _key(self, runtime: Runtime) -> FunctionKey:
-        if self._exported is None or self._exported[0] != runtime.session:
-            self._exported = (
-                runtime.session,
-                runtime.functions.export(short_name(self.__qualname__), self.__wrapped__),
-            )
+        if self._exported is None or self._exported[0] != runtime.job:
+            self._exported = (runtime.job, runtime.functions.export(short_name(self.__qualname__), self.__wrapped__))
         return self._exported[1]
 
 
@@ -205,9 +203,12 @@ def get_actor(name: str, namespace: str | None = None) -> ActorHandle[Any]:
     """A handle to the living actor called `name`.
 
     `namespace`: where that name was given; default the one of `init`, else one of this driver's own. Raises
-    ActorNotFoundError (a ValueError) if there is none, ValueError for an empty name."""
+    ActorNotFoundError (a ValueError) if there is none, ValueError for an empty name, TypeError for no string."""
+    for option, text in (("name", name), ("namespace", "" if namespace is None else namespace)):
+        if not isinstance(text, str):
+            raise TypeError(f"an actor's {option} is a string, not {text!r}")
     if not name:
-        raise ValueError(f"an actor's name is a non-empty string, not {name!r}")
+        raise ValueError("an actor's name is a non-empty string, not ''")
     runtime = current()
     handle = _find(runtime, name, namespace or runtime.namespace)
     if handle is None:

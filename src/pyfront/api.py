@@ -6,6 +6,7 @@ compiled client; the first of them connects if nobody called `init`."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -252,7 +253,7 @@ def kill(actor: ActorHandle[Any], *, no_restart: bool = True) -> None:
     if not isinstance(actor, ActorHandle):
         raise TypeError(f"kill takes the handle of an actor, not {type(actor).__name__}")
     actor._shoal_identity.check_connected()
-    runtime.connected().calls.kill_actor(actor._shoal_identity.class_id, no_restart=no_restart)
+    runtime.connected().calls.kill_actor(actor._shoal_identity.class_id, no_restart=bool(no_restart))
 
 
 def cancel(ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False, recursive: bool = True) -> None:
@@ -280,7 +281,7 @@ def cancel(ref: ObjectRef[Any] | ObjectRefGenerator[Any], *, force: bool = False
         return
     if force and is_actor_call:
         raise ValueError("an actor's call cannot be cancelled by force; end the actor with kill(), or leave force out")
-    here.calls.cancel_task(index, generation, force=force, recursive=recursive)
+    here.calls.cancel_task(index, generation, force=bool(force), recursive=bool(recursive))
 
 
 # -- objects
@@ -341,13 +342,14 @@ def wait(
     ObjectRefGenerator may stand in the list too: it is ready when its next item is, or when it has ended. `fetch_local`
     has no effect on one node.
 
-    Raises TypeError unless `refs` is a list of refs, ValueError for a ref that is there twice, for `num_returns` out of
-    range and for a negative `timeout`, DeadlockError for a wait without `timeout` that can never end."""
+    Raises TypeError unless `refs` is a list of refs and the others are numbers, ValueError for a ref that is there
+    twice, for `num_returns` out of range and for a negative `timeout`, DeadlockError for a wait without `timeout` that
+    can never end."""
     client = (runtime.connection or runtime.current()).client
     if type(refs) is not list:
         raise TypeError(f"wait takes a list of ObjectRefs, not {type(refs).__name__}")
-    if timeout is not None and timeout < 0:
-        raise ValueError(f"timeout must be zero or more seconds, or None to wait without limit, not {timeout}")
+    if type(num_returns) is not int:
+        num_returns = _whole("num_returns", num_returns)
     if not refs:
         return [], []
     if not 0 < num_returns <= len(refs):
@@ -358,6 +360,13 @@ def wait(
         if not any(isinstance(ref, ObjectRefGenerator) for ref in refs):
             raise
     return _wait_for_items(client, refs, num_returns, timeout)
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, not {value!r}") from None
 
 
 def _wait_for_items(

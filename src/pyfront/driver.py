@@ -124,12 +124,16 @@ def _attach(options: NodeOptions, config: DriverConfig, address: str) -> NodeCon
 def _hello(options: NodeOptions, config: DriverConfig) -> Hello:
     from shoal.protocol.messages import Hello
 
+    try:
+        here = os.getcwd()
+    except OSError:  # it was deleted under us
+        here = ""
     return Hello(
         pid=os.getpid(),
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        cwd=os.getcwd(),
-        sys_path=[os.path.abspath(entry) for entry in sys.path],  # "" is the current folder, wherever a worker is
-        argv0=sys.argv[0] if sys.argv else "",
+        cwd=os.fsencode(here),
+        sys_path=[os.fsencode(os.path.normpath(os.path.join(here, entry))) for entry in sys.path],
+        argv0=os.fsencode(sys.argv[0] if sys.argv else "").decode(errors="replace"),
         namespace=options.namespace or config.namespace,
         has_environment=options.runtime_env is not None,
     )

@@ -202,6 +202,8 @@ class Link:
                 "call shoal.init() here for a node of its own"
             )
         if self._is_closed or self._is_lost:
+            if self._is_broken and not self._is_closed and self.on_broken is not None:
+                self.on_broken()
             raise self._gone()
 
     def _gone(self) -> ShoalError:
@@ -279,7 +281,8 @@ class Link:
                 size, request_id = decode_header(self._receive(HEADER.size))
                 self._dispatch(request_id, decode_daemon(self._receive(size)))
         except (OSError, EOFError, FrameError, MessageError):
-            pass
+            if not self._is_closed and _identity(self._sock.fileno()) != self._identity:
+                self._is_broken = True  # `on_broken` is for the next who asks: what runs now may not need us
         finally:  # of a callback's error too: nobody would hand on a reply any more
             self._is_lost = True
             for box in list(self._waiting.values()):

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, ov
 from shoal._core._node import Caller
 from shoal.ids import FunctionKey, short_name
 from shoal.runtime import Runtime, current
+from shoal.task.actor_shape import MAX_RETRIES
 from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.dynamic import DynamicObjectRefGenerator
+from shoal.task.function_table import Exported
 from shoal.task.options import TaskOptions, merge_task
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
@@ -26,9 +28,6 @@ __all__ = ["RemoteFunction"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-MAX_RETRIES = 2**31 - 1  # what `max_retries=-1`, without end, comes to
 
 
 class RemoteFunction(Calls[P, R]):
@@ -44,16 +43,14 @@ class RemoteFunction(Calls[P, R]):
     InfeasibleResourcesWarning of a demand that the node cannot meet. Errors of the function, also about its
     parameters, are raised by `get`."""
 
-    def __init__(
-        self, function: Callable[P, R], options: TaskOptions, exported: tuple[str, FunctionKey] | None = None
-    ) -> None:
+    def __init__(self, function: Callable[P, R], options: TaskOptions, exported: Exported | None = None) -> None:
         self.__wrapped__ = function
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         self.__qualname__ = getattr(function, "__qualname__", self.__name__)
         self.__module__ = getattr(function, "__module__", None) or "__main__"
         self.__doc__ = function.__doc__
         self._options = options
-        self._exported = exported  # (session, key): spares whoever unpickled us from pickling the function again
+        self._exported = exported  # spares whoever unpickled us from pickling the function again
         self.__dict__["remote"] = Caller(self._bind)  # a checker is to see typed.RemoteOf
 
     @overload
@@ -103,15 +100,15 @@ class RemoteFunction(Calls[P, R]):
             ),
             priority=options.priority,
             **for_template(check_function(self.__wrapped__, options)),
-            max_retries=MAX_RETRIES if options.max_retries < 0 else options.max_retries,
+            max_retries=MAX_RETRIES if options.max_retries < 0 else min(options.max_retries, MAX_RETRIES),
             timeout_ns=0 if options.timeout is None else max(1, int(options.timeout * 1e9)),
             retry_overdue=options.is_overdue_retried(),
         )
 
     def _key(self, runtime: Runtime) -> FunctionKey:
-        if self._exported is None or self._exported[0] != runtime.session:
+        if self._exported is None or self._exported[0] != runtime.job:
             name = self._options.name or short_name(self.__qualname__)
-            self._exported = (runtime.session, runtime.functions.export(name, self.__wrapped__, self._options.traits()))
+            self._exported = (runtime.job, runtime.functions.export(name, self.__wrapped__, self._options.traits()))
         return self._exported[1]
 
 

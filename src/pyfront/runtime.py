@@ -51,6 +51,7 @@ class Runtime:
         self.session = welcome.config.session
         self.node_id = welcome.config.node_id
         self.root = welcome.root
+        self.job = (self.session, self.root)  # what it has exported is known as long as it lasts, no longer
         self.namespace = welcome.namespace
         self.is_driver = is_driver
         self.actor: ActorOrder | None = None  # which actor this process is

@@ -34,7 +34,7 @@ from shoal.protocol.messages import (
 )
 
 TIMEOUT_S = 10.0
-HELLO = Hello(pid=os.getpid(), python="3", cwd="/", sys_path=[], argv0="")
+HELLO = Hello(pid=os.getpid(), python="3", cwd=b"/", sys_path=[], argv0="")
 WELCOME = Welcome(3, 1, 2, "job-2", NodeConfig("node", "session", "/run", 1, {"CPU": 2.0}, 1 << 20))
 
 
@@ -305,3 +305,19 @@ def test_a_daemon_that_refuses_before_it_listens_is_heard(daemon: FakeDaemon, li
     refuse(daemon.sock, Refused.FULL, "no room")
     with pytest.raises(NodeStartError, match="no room"):
         link.hello(HELLO, TIMEOUT_S)
+
+
+def test_a_reader_that_finds_its_descriptor_closed_does_not_blame_the_daemon(daemon: FakeDaemon, link: Link) -> None:
+    lost, broken = threading.Event(), []
+
+    def close_it(push: Push) -> None:  # between two messages, as a task may that was just given its function
+        os.close(daemon.theirs.fileno())
+
+    link.on_push, link.on_lost, link.on_broken = close_it, lost.set, lambda: broken.append(1)
+    link.start()
+    daemon.say(PUSH_ID, Warn("now"))
+    assert lost.wait(TIMEOUT_S)
+    assert broken == []
+    with pytest.raises(NotConnectedError, match="closed by somebody else"):
+        link.request(GetFunction(b""))
+    assert broken == [1]

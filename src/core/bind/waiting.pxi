@@ -4,7 +4,11 @@
 cdef uint64_t _deadline(Client self, timeout_s) except 0:
     if timeout_s is None:
         return SH_NO_DEADLINE
-    seconds = float(timeout_s)
+    cdef double seconds
+    try:
+        seconds = timeout_s
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout_s!r}") from None
     if seconds != seconds or seconds < 0:
         raise ValueError(f"timeout must be at least 0 seconds or None, not {timeout_s!r}")
     if seconds > 1e9:
@@ -257,6 +261,9 @@ cdef tuple _wait(Client self, object refs, Py_ssize_t num_returns, object timeou
     ready = _mark_items(self, items, n, &first)
     try:
         if ready < num_returns and not (timeout_s is not None and timeout_s == 0):
+            _unmark(self, items, n)  # while we sleep, other threads may wait for the same refs,
+            if items is refs:
+                items = list(items)  # and change the list
             ready = _wait_for(self, items, n, num_returns, deadline, &first)
         if ready > num_returns > 1:
             first = _nth_resolved(self, items, n, num_returns)
@@ -334,7 +341,7 @@ cdef Py_ssize_t _mark_items(Client self, list items, Py_ssize_t n, uint32_t *fir
             raise TypeError(f"wait() takes a list of ObjectRefs; element {i} is of type {type(<object>item).__name__}")
         o = <ObjectRef>item
         l = &self.s.local[o.r.index]
-        if o.client is not self or l.flags & MARKED:
+        if o.client is not self or (l.flags & MARKED and _is_before(items, i)):
             _unmark(self, items, i)
             if o.client is not self:
                 raise _status.Invalid(f"element {i}: this ObjectRef belongs to an earlier connection")
@@ -348,6 +355,16 @@ cdef Py_ssize_t _mark_items(Client self, list items, Py_ssize_t n, uint32_t *fir
         if l.waiter < first[0]:
             first[0] = l.waiter
     return ready
+
+
+cdef bint _is_before(list items, Py_ssize_t at) noexcept:
+    # Whether an earlier item is the same object: a mark may also be that of another thread's wait, if Python's collector ran in it.
+    cdef uint32_t index = (<ObjectRef>PyList_GET_ITEM(items, at)).r.index
+    cdef Py_ssize_t i
+    for i in range(at):
+        if (<ObjectRef>PyList_GET_ITEM(items, i)).r.index == index:
+            return True
+    return False
 
 
 cdef void _unmark(Client self, list items, Py_ssize_t n) noexcept:

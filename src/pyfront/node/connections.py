@@ -117,7 +117,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for request_id, body in self._decoder.feed(data):
-                self._receive(request_id, decode_request(body))
+                message = self._decode(request_id, body)
+                if message is not None:
+                    self._receive(request_id, message)
         except (FrameError, MessageError) as error:
             self._send(PUSH_ID, Refused(Refused.BAD_REQUEST, str(error)))
             self.close()
@@ -131,6 +133,17 @@ class Connection(asyncio.Protocol):
         self._lost(self)
 
     # -- inside
+
+    def _decode(self, request_id: int, body: bytes | memoryview) -> ClientRequest | None:
+        """None if it is no message, which costs a stranger its connection. A client is told, and goes on: its frames
+        are in step, and with the connection it would lose its job, or the node, for a value of a wrong type."""
+        try:
+            return decode_request(body)
+        except MessageError as error:
+            if self._welcome is not None:
+                raise
+            self._send(request_id, Refused(Refused.BAD_REQUEST, f"the node cannot read what it was asked: {error}"))
+            return None
 
     def _receive(self, request_id: int, message: ClientRequest) -> None:
         if isinstance(message, Hello):

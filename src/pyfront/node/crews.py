@@ -8,6 +8,7 @@ tried again when there are further tasks.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
@@ -67,7 +68,7 @@ class Crews:
 
     def is_ready(self, crew: Crew, then: Callable[[], None] | None = None) -> bool:
         """Whether workers can be started now. If not, the environment is being made from now on; `then`: when it is."""
-        path = crew.job.hello.sys_path
+        path = list(map(os.fsdecode, crew.job.hello.sys_path))
         if self._environments.prepared(crew.environment, path) is not None:
             return True
         if crew.since_s is None:

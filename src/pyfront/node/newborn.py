@@ -54,7 +54,7 @@ def live(birth: Birth) -> NoReturn:
         if order.environment is not None and order.environment.working_dir:
             os.chdir(order.environment.working_dir)
         if order.environment is None:
-            sys.path[:] = order.sys_path
+            sys.path[:] = map(os.fsdecode, order.sys_path)
         elif not is_fresh:
             sys.path[:] = [entry for half in halves(order) for entry in half]
         _reseed()
@@ -82,7 +82,7 @@ def halves(order: StartOrder) -> tuple[list[str], list[str]]:
     First what the environment brings, then the driver's path. What of that lies in the original of the working
     directory is looked for in its copy, or an edit of the original would be seen.
     """
-    path, environment = order.sys_path, order.environment
+    path, environment = list(map(os.fsdecode, order.sys_path)), order.environment
     if environment is None:
         return path, []
     first = next((at for at, entry in enumerate(path) if os.path.basename(entry) in SITE_NAMES), len(path))
@@ -130,7 +130,7 @@ def take_streams(stdout_fd: int, stderr_fd: int) -> None:
         os.close(given)
 
 
-def _enter(folder: str) -> None:
+def _enter(folder: bytes) -> None:
     try:
         os.chdir(folder)
     except OSError:  # a driver whose folder was deleted under it has none either

@@ -95,8 +95,8 @@ def rehearse() -> None:
     config = NodeConfig("", "", "", 0, {"CPU": 1.0}, 0)
     welcome = encode_frame(0, encode(Welcome(1, 1, ROOT, "", config)))
     for _ in range(TIMES):
-        _play(welcome, StartOrder(1, ROOT, "", [], actor), [_task(CONSTRUCTOR_KEY, creates_actor=True), _call()])
-        _play(welcome, StartOrder(1, ROOT, "", [], None), [])
+        _play(welcome, StartOrder(1, ROOT, b"", [], actor), [_task(CONSTRUCTOR_KEY, creates_actor=True), _call()])
+        _play(welcome, StartOrder(1, ROOT, b"", [], None), [])
     signal.signal(signal.SIGURG, signal.SIG_DFL)  # a worker sets its own, others want none
 
 

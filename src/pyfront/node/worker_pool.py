@@ -132,7 +132,7 @@ class WorkerPool:
             return self._send(process, idle_exit_s, Prepared())
         process.is_unprepared = True
         take = partial(self._prepared, process, idle_exit_s)
-        self._environments.prepare(process.environment, job.hello.sys_path, take)
+        self._environments.prepare(process.environment, list(map(os.fsdecode, job.hello.sys_path)), take)
         return process
 
     def _prepared(self, process: WorkerProcess, idle_exit_s: float | None, result: Prepared) -> None:

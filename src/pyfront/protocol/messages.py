@@ -172,8 +172,8 @@ class Hello(Request[Welcome], frozen=True):
 
     pid: int
     python: str  # "3.11"
-    cwd: str
-    sys_path: list[str]
+    cwd: bytes  # paths are bytes, for they need not be text
+    sys_path: list[bytes]
     argv0: str
     namespace: str | None = None  # default: one for this driver alone
     preload: list[str] = msgspec.field(default_factory=list)  # modules that its tasks will probably want

@@ -36,8 +36,8 @@ class StartOrder(msgspec.Struct, frozen=True, tag=True):
 
     number: int  # identifies the order in the reports
     root: int
-    cwd: str
-    sys_path: list[str]
+    cwd: bytes  # this and the next as in `Hello`
+    sys_path: list[bytes]
     actor: ActorOrder | None = None
     idle_exit_s: float | None = None  # a worker that finds nothing to do for so long exits; None: it stays
     environment: Environment | None = None

@@ -45,7 +45,7 @@ class ActorShape(NamedTuple):
 def retries_of(shape: ActorShape, method: MethodShape) -> int:
     """How often the core runs a call of this method again after the actor's process has died in it."""
     retries = shape.max_task_retries if method.max_task_retries is None else method.max_task_retries
-    return MAX_RETRIES if retries < 0 else retries
+    return MAX_RETRIES if retries < 0 else min(retries, MAX_RETRIES)
 
 
 def call_name(name: str, group: str | None) -> str:

@@ -20,6 +20,10 @@ from shoal.task.traits import PLAIN, Traits
 KEY_PREFIX_BYTES = 8  # what an error that the core seals says of a key
 
 
+Exported = tuple[tuple[str, int], FunctionKey]
+"""Which job knows a function, by its node's session and its root, and by what key."""
+
+
 class Loaded(NamedTuple):
     """A function or class ready to run."""
 

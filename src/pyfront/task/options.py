@@ -6,6 +6,7 @@ the line that wrote it, not when the task runs.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 RESERVED_RESOURCES = frozenset({"CPU", "GPU", "memory"})
 MAX_TIMEOUT_S = 1e6
+MOST_CPUS, MOST_GPUS, LEAST_STORE_BYTES = 1024, 32, 1 << 20  # of a node; the core could make no other
 MIN_PRIORITY, MAX_PRIORITY = -128, 127
 MAX_COUNT = 2**31 - 1  # of calls, retries and the like; -1 is for any number of them
 MAX_BYTES = 2**63 - 1
@@ -249,12 +251,14 @@ def check_init(
             raise _unsupported(option, value, "leave it out")
     given = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": resources}
     _check_common({option: value for option, value in given.items() if value is not None})
-    for option, amount in (("num_cpus", num_cpus), ("num_gpus", num_gpus)):
-        if amount is not None and amount != int(amount):
-            raise ValueError(f"{option}={amount}: a node has a whole number of them")
+    for option, amount, most in (("num_cpus", num_cpus, MOST_CPUS), ("num_gpus", num_gpus, MOST_GPUS)):
+        if amount is not None and (amount != int(amount) or amount > most):
+            raise ValueError(f"{option}={amount}: a node has a whole number of them, {most:,} at most")
     for option, n_bytes in (("object_store_memory", object_store_memory), ("memory", memory)):
         if n_bytes is not None and _integer(option, n_bytes, MAX_BYTES) <= 0:
             raise ValueError(f"{option} must be a positive number of bytes, not {n_bytes}")
+    if object_store_memory is not None and object_store_memory < LEAST_STORE_BYTES:
+        raise ValueError(f"object_store_memory must be at least {LEAST_STORE_BYTES:,} bytes, not {object_store_memory}")
     if namespace is not None and not (isinstance(namespace, str) and namespace):
         raise TypeError(f"namespace must be a non-empty string, not {namespace!r}")
 
@@ -340,7 +344,7 @@ def _check_common(known: dict[str, Any]) -> None:
 def _amount(option: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{option} must be a number, not {type(value).__name__}")
-    if not 0 <= value < float("inf"):
+    if not 0 <= value <= sys.float_info.max:
         raise ValueError(f"{option} must be zero or more and finite, not {value}")
     if option != "memory" and round(value * 1000) != value * 1000 and abs(value * 1000 - round(value * 1000)) > 1e-6:
         raise ValueError(f"{option}={value}: amounts are multiples of 0.001")

@@ -150,9 +150,12 @@ def remove_placement_group(placement_group: PlacementGroup) -> None:
 def get_placement_group(placement_group_name: str) -> PlacementGroup:
     """The group called `placement_group_name` in this job's namespace.
 
-    Raises PlacementGroupSchedulingError (a ValueError) if there is none, ValueError for an empty name."""
+    Raises PlacementGroupSchedulingError (a ValueError) if there is none, ValueError for an empty name, TypeError for
+    what is no string."""
+    if not isinstance(placement_group_name, str):
+        raise TypeError(f"a placement group's name is a string, not {placement_group_name!r}")
     if not placement_group_name:
-        raise ValueError(f"a placement group's name is a non-empty string, not {placement_group_name!r}")
+        raise ValueError("a placement group's name is a non-empty string, not ''")
     here = runtime.current()
     rows = find_groups(here.link, name=placement_group_name)
     if not rows:

@@ -28,7 +28,7 @@ from shoal.protocol.messages import (
 )
 
 TIMEOUT_S = 10.0
-HELLO = Hello(pid=os.getpid(), python="3", cwd="/", sys_path=[], argv0="")
+HELLO = Hello(pid=os.getpid(), python="3", cwd=b"/", sys_path=[], argv0="")
 WELCOME = Welcome(3, 1, 2, "job-2", NodeConfig("node", "session", "/run", 1, {"CPU": 2.0}, 1 << 20))
 
 
@@ -126,7 +126,7 @@ STRANGE = {
     "announces much": HEADER.pack(1 << 20, 1),
     "says nothing known": encode_frame(1, b"GET / HTTP/1.1"),
     "says Hello twice": ask(1, HELLO) + ask(2, HELLO),
-    "is not welcome": ask(1, Hello(pid=1, python="2.7", cwd="/", sys_path=[], argv0="")),
+    "is not welcome": ask(1, Hello(pid=1, python="2.7", cwd=b"/", sys_path=[], argv0="")),
 }
 
 
@@ -137,6 +137,18 @@ def test_a_stranger_that_misbehaves_is_hung_up_on(said: bytes) -> None:
         assert await scene.is_hung_up_on()
 
     assert play(True, act).asked == []
+
+
+def test_a_client_that_asks_nonsense_is_told_and_stays() -> None:
+    async def act(scene: Scene) -> None:
+        body = encode(GetFunction(b"key")).replace(b"GetFunction", b"GetFanction")
+        await scene.say(encode_frame(5, body), ask(6, ClusterResources()))
+        number, reply = await scene.hear()
+        assert (number, reply.kind) == (5, Refused.BAD_REQUEST)
+        assert "GetFanction" in reply.text
+        assert await scene.hear() == (6, Ok())
+
+    play(False, act)
 
 
 def test_a_defect_is_answered_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ SITE = "/usr/lib/python3/site-packages"
 
 
 def order(environment: Environment | None, path: list[str] | None = None, prefix: str = "") -> StartOrder:
-    return StartOrder(1, 1, "/", path or [], None, None, environment, prefix)
+    return StartOrder(1, 1, b"/", [entry.encode() for entry in path or []], None, None, environment, prefix)
 
 
 def test_a_fork_will_do_for_files_whose_names_are_not_taken(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ STORE_BYTES = 64 << 20
 HELLO = Hello(
     pid=os.getpid(),
     python=f"{sys.version_info.major}.{sys.version_info.minor}",
-    cwd=os.getcwd(),
-    sys_path=sys.path,
+    cwd=os.getcwdb(),
+    sys_path=list(map(os.fsencode, sys.path)),
     argv0="",
 )
 

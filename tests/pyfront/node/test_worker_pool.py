@@ -50,7 +50,7 @@ class Scene:
         self.ended: list[WorkerProcess] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         self.job: Any = SimpleNamespace(
-            root=1, namespace="job-1", hello=SimpleNamespace(cwd="/", sys_path=[]), print=lambda lines: None
+            root=1, namespace="job-1", hello=SimpleNamespace(cwd=b"/", sys_path=[]), print=lambda lines: None
         )
         core: Any = self.core
         order: Any = self.take_order

@@ -66,7 +66,7 @@ class ZygoteUnderTest:
         """Fork a worker that executes this -> pid."""
         self.n_orders += 1
         ours, theirs = socket.socketpair()
-        frame = encode_frame(0, encode(StartOrder(self.n_orders, 1, program, [])))
+        frame = encode_frame(0, encode(StartOrder(self.n_orders, 1, program.encode(), [])))
         socket.send_fds(self.sock, [frame], [theirs.fileno(), self.write, self.write])
         for end in (ours, theirs):
             end.close()

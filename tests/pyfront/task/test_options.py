@@ -55,6 +55,8 @@ def test_none_asks_for_the_default() -> None:
         ("num_returns", -1, ValueError),
         ("num_returns", 1.5, TypeError),
         ("max_retries", -2, ValueError),
+        ("max_retries", 1 << 70, ValueError),
+        ("num_cpus", 10**400, ValueError),
         ("name", 7, TypeError),
         ("num_cpu", 1, TypeError),
     ],
@@ -105,7 +107,10 @@ def test_get_if_exists_needs_a_name() -> None:
         merge_actor(ActorOptions(), {"get_if_exists": True})
 
 
-@pytest.mark.parametrize(("option", "value"), [("max_concurrency", 0), ("name", ""), ("namespace", "")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("max_concurrency", 0), ("max_concurrency", 1 << 70), ("max_restarts", 1 << 70), ("name", ""), ("namespace", "")],
+)
 def test_a_bad_actor_option_is_refused(option: str, value: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=option):
         merge_actor(ActorOptions(), {option: value})
@@ -147,6 +152,9 @@ def test_init_refuses_unknown_options_and_accepts_idle_ones() -> None:
         check_init({}, 1.5, None, None, None, None)
     with pytest.raises(ValueError, match="memory must be a positive"):
         check_init({}, None, None, None, None, None, 0)
-    for n_bytes in (0, 2**63):
+    for store_bytes in (0, 1, 2**63):
         with pytest.raises(ValueError, match="object_store_memory"):
-            check_init({}, None, None, None, n_bytes, None)
+            check_init({}, None, None, None, store_bytes, None)
+    for cpus, gpus in ((1025, None), (1 << 70, None), (None, 33)):
+        with pytest.raises(ValueError, match="at most"):
+            check_init({}, cpus, gpus, None, None, None)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.util.waiting import eventually
 
@@ -92,6 +93,15 @@ def test_a_metric_can_be_passed_on_and_counts_where_it_is_used() -> None:
     shoal.get(actor.hit.remote(2, passed))
     passed.inc()
     assert numbers()["passed_total{'k': 'v'}"] == 3
+
+
+@pytest.mark.usefixtures("shoal_node")
+def test_numpys_numbers_are_numbers() -> None:
+    Counter("counted").inc(np.float64(1.5))
+    Gauge("measured").set(np.float32(2))
+    Histogram("spread", boundaries=[np.float64(1), 2]).observe(np.int64(3))
+    found = numbers()
+    assert (found["counted_total"], found["measured"], found["spread_sum"]) == (1.5, 2, 3)
 
 
 @pytest.mark.usefixtures("shoal_node")
@@ -241,7 +251,7 @@ def test_what_cannot_be_meant_is_refused_at_once() -> None:
         with pytest.raises(ValueError, match="boundaries"):
             Histogram("bad", boundaries=boundaries)
     counter = Counter("refusing", tag_keys=("a",))
-    for amount in (0, -1, float("nan"), float("inf")):
+    for amount in (0, -1, float("nan"), float("inf"), 10**400):
         with pytest.raises(ValueError, match="grow"):
             counter.inc(amount, {"a": "x"})
     with pytest.raises(TypeError, match="number"):
@@ -252,6 +262,10 @@ def test_what_cannot_be_meant_is_refused_at_once() -> None:
         counter.inc(1, {"b": "x"})
     with pytest.raises(TypeError, match="must be a string"):
         counter.set_default_tags({"a": 1})  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match="UTF-8"):
+        counter.inc(1, {"a": "half a pair: \ud800"})
+    with pytest.raises(ValueError, match="UTF-8"):
+        Gauge("described", "\ud800")
     with pytest.raises(ValueError, match="NaN"):
         Histogram("nans", boundaries=[1]).observe(float("nan"))
     with pytest.raises(ValueError, match="is a counter with the tags a in this process already"):

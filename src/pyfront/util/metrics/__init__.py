@@ -51,6 +51,7 @@ class Metric(ABC):
         _check_name(name)
         if not isinstance(description, str):
             raise TypeError(f"description must be a string, not {description!r}")
+        _check_readable("description", description)
         self._definition = Definition(name, self.KIND, description, _checked_keys(tag_keys), boundaries)
         self._cells: dict[Tags, Cell] = _values.define(self._definition)
         self._default_tags: dict[str, str] = {}
@@ -126,9 +127,10 @@ class Counter(Metric):
 
         Raises TypeError for what is no number or no string, ValueError for a number that is not above zero, for a tag
         that is missing and for one that `tag_keys` does not name."""
-        if not _number(value) > 0 or value == math.inf:
+        amount = _number(value)
+        if not 0 < amount < math.inf:
             raise ValueError(f"a counter can only grow: value must be above zero, not {value!r}")
-        if not _values.add(self._cells, self._key(tags), value):
+        if not _values.add(self._cells, self._key(tags), amount):
             self._full()
 
     def record(self, value: float, tags: Mapping[str, str] | None = None) -> None:
@@ -145,7 +147,7 @@ class Gauge(Metric):
 
         Raises TypeError for what is no number or no string, ValueError for a tag that is missing and for one that
         `tag_keys` does not name."""
-        if not _values.set(self._cells, self._key(tags), float(_number(value))):
+        if not _values.set(self._cells, self._key(tags), _number(value)):
             self._full()
 
     def record(self, value: float, tags: Mapping[str, str] | None = None) -> None:
@@ -179,9 +181,10 @@ class Histogram(Metric):
 
         Raises TypeError for what is no number or no string, ValueError for NaN, for a tag that is missing and for one
         that `tag_keys` does not name."""
-        if math.isnan(_number(value)):
+        number = _number(value)
+        if math.isnan(number):
             raise ValueError("NaN falls into no bucket")
-        if not _values.observe(self._cells, self._key(tags), value, self._definition.boundaries):
+        if not _values.observe(self._cells, self._key(tags), number, self._definition.boundaries):
             self._full()
 
     def record(self, value: float, tags: Mapping[str, str] | None = None) -> None:
@@ -198,14 +201,16 @@ def _remade(kind: type[Metric], *parts: Any) -> Metric:
     return kind(*arguments).set_default_tags(default_tags)
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any) -> float:
+    """A plain float: one of numpy's could not be sent, nor any later report."""
     try:
-        float(value)
+        if not isinstance(value, str):
+            return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"a metric's value is a number, not {value!r}") from None
-    if isinstance(value, str):
-        raise TypeError(f"a metric's value is a number, not {value!r}")
-    return value
+        pass
+    raise TypeError(f"a metric's value is a number, not {value!r}")
 
 
 def _check_name(name: object) -> None:
@@ -250,3 +255,12 @@ def _check_tags(definition: Definition, tags: Mapping[str, str]) -> None:
             raise ValueError(f"metric {definition.name!r} has no tag {key!r}; its tag_keys are: {known}")
         if not isinstance(value, str):
             raise TypeError(f"the value of tag {key!r} must be a string, not {value!r}")
+        _check_readable(f"the value of tag {key!r}", value)
+
+
+def _check_readable(what: str, text: str) -> None:
+    """A report with such a text in it could not be sent, nor any later one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must be text that can be written as UTF-8, unlike {text!r}") from None
