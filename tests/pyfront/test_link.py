@@ -5,8 +5,10 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
+from queue import SimpleQueue
 
 import pytest
 
@@ -197,12 +199,14 @@ def test_the_daemons_end_or_madness_ends_what_waits(daemon: FakeDaemon, link: Li
         link.request(ClusterResources())
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_callback_that_raises_lets_nobody_wait_for_ever(daemon: FakeDaemon, link: Link) -> None:
+def test_a_callback_that_raises_lets_nobody_wait_for_ever(
+    daemon: FakeDaemon, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def raise_it(push: Push) -> None:
         raise LookupError("a defect")
 
-    lost = threading.Event()
+    lost, told = threading.Event(), SimpleQueue[object]()
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.put(unraisable.exc_value))
     link.on_push, link.on_lost = raise_it, lost.set
     asking = Asking(link)
     daemon.hear()
@@ -210,6 +214,7 @@ def test_a_callback_that_raises_lets_nobody_wait_for_ever(daemon: FakeDaemon, li
     assert isinstance(asking.result(), NodeDiedError)
     assert lost.wait(TIMEOUT_S)
     assert not link.is_usable
+    assert isinstance(told.get(timeout=TIMEOUT_S), LookupError)
 
 
 def test_a_daemon_that_does_not_answer_is_not_waited_for_longer_than_asked(daemon: FakeDaemon, link: Link) -> None:
