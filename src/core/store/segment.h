@@ -177,7 +177,8 @@ static inline void *sh_region(const sh_segment *s, sh_region_id region) {
   return s->base + s->fixed.regions[region];
 }
 
-/* Map `fd` both ways and check magic, version and size. Any process, blocks not. SH_INVALID when it is not ours. */
+/* Map `fd` both ways and check magic, version and the size of the header. Any process, blocks not. SH_INVALID when it is not ours.
+ * The file is a daemon's, and as long as its header says. */
 sh_status sh_segment_attach(sh_segment *s, int fd);
 /* Map `fd`, which may be open for reading only, for those who look and never write (node/survey.h): base and read_base are one
  * mapping, and a store through it faults. Statuses as above. */
