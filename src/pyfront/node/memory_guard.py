@@ -84,12 +84,13 @@ class MemoryGuard:
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         reading = self._meter.node()
+        # Before what may fail: a defect there must not leave the node without a guard.
+        self._timer = loop.call_later(next_look_s(reading, self._config.threshold), self._watch)
         if loop.time() - self._kernel_look_s >= SELDOM_S:
             self._kernel_look_s = loop.time()
             self._kernel_kills.append(self._meter.oom_kills())
         if is_short(reading, self._config.threshold):
             self.relieve(reading)
-        self._timer = loop.call_later(next_look_s(reading, self._config.threshold), self._watch)
 
     def relieve(self, reading: NodeMemory) -> None:
         """The node is short of memory: end one process, unless one that was ended is still there."""

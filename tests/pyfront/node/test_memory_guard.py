@@ -257,3 +257,26 @@ def test_other_ends_are_not(scene: Scene, status: int, is_condemned: bool) -> No
     scene.meter.kills += 1
     scene.guard.explain(process)
     assert process.memory is None
+
+
+def test_a_look_that_fails_is_not_the_last(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.add(1, GIB)
+    looks = []
+
+    def running(limited_only: bool = False) -> list[dict[str, Any]]:
+        looks.append(len(looks))
+        if len(looks) == 1:
+            raise LookupError("a defect")
+        return scene.core.clients
+
+    async def watch() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        scene.guard.start()
+        await asyncio.sleep(0.2)
+        scene.guard.stop()
+
+    monkeypatch.setattr(scene.core, "running", running)
+    monkeypatch.setattr("shoal.node.memory_guard.SELDOM_S", 0.01)
+    monkeypatch.setattr("shoal.node.memory_guard.next_look_s", lambda reading, threshold: 0.01)
+    asyncio.run(watch())
+    assert scene.killed == [101]
