@@ -80,12 +80,15 @@ def create_session(parent: str) -> Session:
 
     Raises UnsafeFolderError if `parent` is not private to this user, OSError if it cannot be written.
     """
-    with _parent_lock(parent):
-        for name in os.listdir(parent):
-            _remove_if_stale(os.path.join(parent, name))
-        path = os.path.join(parent, os.urandom(6).hex())
-        os.mkdir(path, 0o700)
-        return Session(path, _lock(path))
+    while True:
+        # The last node of before takes the parent away, lock or not, as long as it is empty: then once more.
+        with _parent_lock(parent) as fd, suppress(FileNotFoundError):
+            for name in os.listdir(fd):
+                _remove_if_stale(os.path.join(parent, name))
+            name = os.urandom(6).hex()
+            os.mkdir(name, 0o700, dir_fd=fd)
+            path = os.path.join(parent, name)
+            return Session(path, _lock(path))
 
 
 def live_sessions(parent: str) -> list[str]:
@@ -121,7 +124,7 @@ def check_private(path: str, advice: str = "remove it or set XDG_RUNTIME_DIR") -
 
 
 @contextmanager
-def _parent_lock(parent: str) -> Iterator[None]:
+def _parent_lock(parent: str) -> Iterator[int]:
     while True:
         with suppress(FileExistsError):
             os.makedirs(parent, 0o700)
@@ -134,7 +137,7 @@ def _parent_lock(parent: str) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if not is_same_folder(fd, parent):
                 continue
-            yield
+            yield fd
             return
         finally:
             os.close(fd)

@@ -117,3 +117,23 @@ def test_a_node_that_ends_meanwhile_hides_no_other(parent: str, monkeypatch: pyt
     monkeypatch.setattr(sessions, "_is_locked", end_behind)
     assert live_sessions(parent) == [staying.path]
     staying.remove()
+
+
+def test_a_parent_that_the_last_node_takes_away_meanwhile_is_made_again(
+    parent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_ended = 0
+
+    def urandom(n: int) -> bytes:
+        nonlocal n_ended
+        n_ended += 1
+        if n_ended == 1:
+            os.rmdir(parent)  # as `remove_folder` does
+        return bytes([n_ended] * n)
+
+    monkeypatch.setattr(os, "urandom", urandom)
+    session = sessions.create_session(parent)
+    assert n_ended == 2
+    assert sessions.live_sessions(parent) == [session.path]
+    session.remove()
+    assert not os.path.exists(parent)
