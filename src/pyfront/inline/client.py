@@ -206,6 +206,8 @@ class InlineClient:
         if sum(entry.order > 0 for entry in entries) < num_returns:
             with suppress(status.Timeout):
                 self._wait(entries, num_returns, timeout_s, str)
+        else:
+            _deadline(timeout_s)  # as `get` does: a bad one is refused anyway
         orders = sorted(entry.order for entry in entries if entry.order)[:num_returns]
         last = orders[-1] if orders else 0
         ready = [ref for ref in refs if 0 < ref.entry.order <= last]
@@ -455,7 +457,10 @@ def _cancelled(name: str) -> TaskCancelledError:
 def _deadline(timeout_s: float | None) -> float | None:
     if timeout_s is None:
         return None
-    seconds = float(timeout_s)
+    try:
+        seconds = math.ldexp(timeout_s, 0)  # as the core takes a number; `float` would take a text too
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout_s!r}") from None
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"timeout must be at least 0 seconds or None, not {timeout_s!r}")
     return None if seconds > NO_LIMIT_S else time.monotonic() + seconds
