@@ -25,6 +25,12 @@ for number, default in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, default)
 
+# The threads of numpy's BLAS spin while they wait for each other, so that beside busy neighbours a product of small
+# matrices takes many times as long. It reads the variable once, as it is loaded; what tests start does not inherit it.
+with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("OPENBLAS_NUM_THREADS", "1")
+    import numpy  # noqa: F401
+
 # Inherited by every process that a test starts, however it is started and whoever adopts it later.
 MARK = "SHOAL_TEST_SESSION"
 EXIT_TIMEOUT_S = 30.0  # processes and threads end within milliseconds; generous for a loaded machine

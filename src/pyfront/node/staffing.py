@@ -23,7 +23,7 @@ LONGEST_PAUSE_S = 30.0
 SPARE_EXIT_S = 10.0  # longer than the pauses of a program that blocks again and again
 CREW_EXIT_S = 60.0  # a worker with an environment takes longer to start
 CREW_PER_CPU = 4  # such workers, of all environments together
-RETIRE_PAUSE_S = 0.5  # one that is asked to leave may have a task to finish; after that long another is asked too
+RETIRE_PAUSE_S = 0.5  # so that a worker which has just come gets to work before it is asked to leave for others
 NOT_ARRIVED = 0  # run state of a client that has not looked for work yet
 
 
@@ -102,11 +102,9 @@ class Staffing:
         awake = [process for process in others if not clients.get(process.key, {}).get("is_blocked")]
         room = self._most - len(awake)
         staying = [process for process in awake if not process.is_retired]
-        if room > 0 or has_any or not staying:
-            return max(0, room)
         now_s = asyncio.get_running_loop().time()
-        if len(staying) < len(awake) and now_s - self._retired_s < RETIRE_PAUSE_S:
-            return 0  # one is leaving
+        if room > 0 or has_any or not staying or now_s - self._retired_s < RETIRE_PAUSE_S:
+            return max(0, room)
 
         def expendable(process: WorkerProcess) -> tuple[bool, float]:
             is_busy = clients.get(process.key, {}).get("run_state", RUN_BUSY) == RUN_BUSY

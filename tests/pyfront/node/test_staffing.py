@@ -223,8 +223,6 @@ def test_workers_of_other_environments_make_room_for_one_that_has_none(
     assert scene.processes[0].is_retired  # of those that are idle the one whose work is longest ago
     del scene.processes[0]
     assert scene.needed(1, crew) == 1
-    assert scene.needed(1, scene.crew()) == 0  # it has left: the next is asked at once
-    assert [process.is_retired for process in scene.processes].count(True) == 1
 
 
 def test_a_crew_that_has_workers_drives_none_out(scene: Scene) -> None:
