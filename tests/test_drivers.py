@@ -85,6 +85,41 @@ def test_refs_and_handles_of_an_ended_connection_say_so() -> None:
         actor.read.remote()
 
 
+def test_what_an_ended_connection_left_is_refused_inside_values_too() -> None:
+    @shoal.remote
+    class Actor:
+        def read(self) -> int:
+            return 1
+
+    @shoal.remote
+    def use(value: Any) -> Any:
+        return value
+
+    shoal.init(num_cpus=1)
+    actor: Any = Actor.remote()
+    shoal.get(actor.read.remote())
+    olds = [[shoal.put("old")], {"handle": actor}, [actor.read]]
+    shoal.shutdown()
+    shoal.init(num_cpus=1)
+    kept: Any = [shoal.put("new"), Actor.remote()]  # where the old ones were
+    for old in olds:
+        for call in (shoal.put, use.remote, lambda value: use.remote(key=value), kept[1].read.remote):
+            with pytest.raises(shoal.InvalidReferenceError, match="earlier connection"):
+                call(old)
+        with pytest.raises(shoal.ShoalError):
+            shoal.remote(lambda old=old: old).remote()
+    assert shoal.get(use.remote(kept[:1])) == kept[:1]
+
+
+def test_a_ref_that_was_not_made_is_refused() -> None:
+    shoal.init(num_cpus=1)
+    ref: Any = shoal.ObjectRef.__new__(shoal.ObjectRef)
+    assert repr(ref) == "ObjectRef(closed)"
+    for use in (shoal.get, ref.future, ref.hex, ref.__await__, lambda value=ref: shoal.put([value])):
+        with pytest.raises((shoal.InvalidReferenceError, TypeError)):
+            use(ref) if use is shoal.get else use()
+
+
 def test_futures_that_are_pending_at_shutdown_say_so() -> None:
     @shoal.remote
     def forever() -> None:

@@ -194,6 +194,7 @@ class InlineClient:
     ) -> tuple[list[Any], list[Any]]:
         """As Client.wait."""
         self.check()
+        _deadline(timeout_s)
         seen: set[Entry] = set()
         for at, ref in enumerate(refs):
             if not isinstance(ref, ObjectRef):
@@ -455,7 +456,10 @@ def _cancelled(name: str) -> TaskCancelledError:
 def _deadline(timeout_s: float | None) -> float | None:
     if timeout_s is None:
         return None
-    seconds = float(timeout_s)
+    try:
+        seconds = math.ldexp(timeout_s, 0)  # as float(), which would take text
+    except TypeError:
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout_s!r}") from None
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"timeout must be at least 0 seconds or None, not {timeout_s!r}")
     return None if seconds > NO_LIMIT_S else time.monotonic() + seconds
