@@ -106,35 +106,36 @@ def init(
         from shoal.runtime_env.fields import RuntimeEnv
 
         runtime_env = RuntimeEnv.of(runtime_env)
-    if runtime.connection is not None:
-        if ignore_reinit_error:
-            return Context(runtime.connection)
-        raise AlreadyInitializedError(
-            "this process is connected already, by init() or by a first use; call shoal.shutdown() first, or pass "
-            "ignore_reinit_error=True to keep the connection"
-        )
-    return Context(
-        driver.connect(
-            driver.NodeOptions(
-                address=address,
-                num_cpus=num_cpus,
-                num_gpus=num_gpus,
-                resources=resources,
-                object_store_memory=object_store_memory,
-                object_spilling_directory=object_spilling_directory,
-                object_spilling_limit=object_spilling_limit,
-                memory=memory,
-                metrics_export_port=port,
-                labels=labels,
-                namespace=namespace,
-                log_to_driver=log_to_driver,
-                tracing=tracing,
-                record_lines=record_lines,
-                runtime_env=runtime_env,
-                mode=mode,
+    with runtime.connecting():
+        if runtime.connection is not None:
+            if ignore_reinit_error:
+                return Context(runtime.connection)
+            raise AlreadyInitializedError(
+                "this process is connected already, by init() or by a first use; call shoal.shutdown() first, or pass "
+                "ignore_reinit_error=True to keep the connection"
+            )
+        return Context(
+            driver.connect(
+                driver.NodeOptions(
+                    address=address,
+                    num_cpus=num_cpus,
+                    num_gpus=num_gpus,
+                    resources=resources,
+                    object_store_memory=object_store_memory,
+                    object_spilling_directory=object_spilling_directory,
+                    object_spilling_limit=object_spilling_limit,
+                    memory=memory,
+                    metrics_export_port=port,
+                    labels=labels,
+                    namespace=namespace,
+                    log_to_driver=log_to_driver,
+                    tracing=tracing,
+                    record_lines=record_lines,
+                    runtime_env=runtime_env,
+                    mode=mode,
+                )
             )
         )
-    )
 
 
 def shutdown() -> None:
