@@ -270,6 +270,23 @@ def test_a_program_may_have_lost_its_folder(script: Script, tmp_path: Path) -> N
     assert out == "42\n", err
 
 
+def test_a_node_that_cannot_start_says_what_to_change(script: Script) -> None:
+    program = script(
+        """
+        import os, resource, shoal
+        for limit, runtime_dir in ((resource.RLIM_INFINITY, "/proc"), (4 << 30, "")):
+            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+            os.environ["XDG_RUNTIME_DIR"] = runtime_dir
+            try:
+                shoal.init(num_cpus=1, object_store_memory=64 << 20)
+            except shoal.NodeStartError as error:
+                print([advice for advice in ("XDG_RUNTIME_DIR", "ulimit -v") if advice in str(error)])
+        """
+    )
+    out, err = program.communicate(timeout=60)
+    assert out == "['XDG_RUNTIME_DIR']\n['ulimit -v']\n", err
+
+
 def test_a_second_driver_is_served_beside_a_long_queue(script: Script) -> None:
     context = shoal.init(num_cpus=1)
     queued = [add.remote(n) for n in range(100_000)]
