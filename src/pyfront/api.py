@@ -295,8 +295,8 @@ def get(refs: Sequence[ObjectRef[R]], *, timeout: float | None = None) -> list[R
 def get(refs: Any, *, timeout: float | None = None) -> Any:
     """The value of `refs`, a ref, or the values of a list of them, waiting until they are there.
 
-    Arrays come without a copy and read-only. `timeout`: seconds to wait at most; default None, any time; 0 to look
-    only. Of a list the first error raises, whatever the others do.
+    Arrays of numbers in one piece come without a copy and read-only. `timeout`: seconds to wait at most; default None,
+    any time; 0 to look only. Of a list the first error raises, whatever the others do.
 
     Raises the error that a task ended in (TaskError and its kin), GetTimeoutError (a TimeoutError), DeadlockError for a
     wait without `timeout` that can never end, ObjectLostError, InvalidReferenceError (a ValueError) for a ref of a
