@@ -7,6 +7,7 @@ compiled client; the first of them connects if nobody called `init`."""
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -46,7 +47,7 @@ def init(
     num_gpus: float | None = None,
     resources: Mapping[str, float] | None = None,
     object_store_memory: int | None = None,
-    object_spilling_directory: str | None = None,
+    object_spilling_directory: str | os.PathLike[str] | None = None,
     object_spilling_limit: int | None = None,
     memory: int | None = None,
     labels: Mapping[str, str] | None = None,
