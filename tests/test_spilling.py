@@ -281,7 +281,7 @@ def test_bad_settings_are_refused(tmp_path: Any) -> None:
 
 
 def test_nothing_has_a_name_on_disk(tmp_path: Any) -> None:
-    with shoal.init(num_cpus=1, object_store_memory=STORE_BYTES, object_spilling_directory=str(tmp_path)):
+    with shoal.init(num_cpus=1, object_store_memory=STORE_BYTES, object_spilling_directory=tmp_path):
         refs = [shoal.put(np.full(MIB, n)) for n in range(40)]
         assert counters()["spill_disk_bytes"] > 0
         assert os.listdir(tmp_path) == []

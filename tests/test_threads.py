@@ -42,6 +42,31 @@ def together(work: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(run, range(N_THREADS)))
 
 
+def test_of_threads_that_call_init_one_makes_the_connection(script: Any) -> None:
+    program = script(
+        """
+        import shoal, threading
+        barrier, outcomes = threading.Barrier(6), []
+
+        def connect():
+            barrier.wait()
+            try:
+                outcomes.append(shoal.init(num_cpus=1).session)
+            except shoal.AlreadyInitializedError:
+                outcomes.append("late")
+
+        threads = [threading.Thread(target=connect) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(outcomes.count("late"), shoal.init(ignore_reinit_error=True).session in outcomes)
+        """
+    )
+    out, err = program.communicate(timeout=60)
+    assert out == "5 True\n", err
+
+
 def test_threads_wait_for_the_same_ref(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gate")
     ref = read.remote(str(tmp_path / "gate"))

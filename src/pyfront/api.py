@@ -7,6 +7,7 @@ compiled client; the first of them connects if nobody called `init`."""
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -46,7 +47,7 @@ def init(
     num_gpus: float | None = None,
     resources: Mapping[str, float] | None = None,
     object_store_memory: int | None = None,
-    object_spilling_directory: str | None = None,
+    object_spilling_directory: str | os.PathLike[str] | None = None,
     object_spilling_limit: int | None = None,
     memory: int | None = None,
     labels: Mapping[str, str] | None = None,
@@ -106,35 +107,36 @@ def init(
         from shoal.runtime_env.fields import RuntimeEnv
 
         runtime_env = RuntimeEnv.of(runtime_env)
-    if runtime.connection is not None:
-        if ignore_reinit_error:
-            return Context(runtime.connection)
-        raise AlreadyInitializedError(
-            "this process is connected already, by init() or by a first use; call shoal.shutdown() first, or pass "
-            "ignore_reinit_error=True to keep the connection"
-        )
-    return Context(
-        driver.connect(
-            driver.NodeOptions(
-                address=address,
-                num_cpus=num_cpus,
-                num_gpus=num_gpus,
-                resources=resources,
-                object_store_memory=object_store_memory,
-                object_spilling_directory=object_spilling_directory,
-                object_spilling_limit=object_spilling_limit,
-                memory=memory,
-                metrics_export_port=port,
-                labels=labels,
-                namespace=namespace,
-                log_to_driver=log_to_driver,
-                tracing=tracing,
-                record_lines=record_lines,
-                runtime_env=runtime_env,
-                mode=mode,
+    with runtime.connecting():
+        if runtime.connection is not None:
+            if ignore_reinit_error:
+                return Context(runtime.connection)
+            raise AlreadyInitializedError(
+                "this process is connected already, by init() or by a first use; call shoal.shutdown() first, or pass "
+                "ignore_reinit_error=True to keep the connection"
+            )
+        return Context(
+            driver.connect(
+                driver.NodeOptions(
+                    address=address,
+                    num_cpus=num_cpus,
+                    num_gpus=num_gpus,
+                    resources=resources,
+                    object_store_memory=object_store_memory,
+                    object_spilling_directory=object_spilling_directory,
+                    object_spilling_limit=object_spilling_limit,
+                    memory=memory,
+                    metrics_export_port=port,
+                    labels=labels,
+                    namespace=namespace,
+                    log_to_driver=log_to_driver,
+                    tracing=tracing,
+                    record_lines=record_lines,
+                    runtime_env=runtime_env,
+                    mode=mode,
+                )
             )
         )
-    )
 
 
 def shutdown() -> None:
@@ -294,8 +296,8 @@ def get(refs: Sequence[ObjectRef[R]], *, timeout: float | None = None) -> list[R
 def get(refs: Any, *, timeout: float | None = None) -> Any:
     """The value of `refs`, a ref, or the values of a list of them, waiting until they are there.
 
-    Arrays come without a copy and read-only. `timeout`: seconds to wait at most; default None, any time; 0 to look
-    only. Of a list the first error raises, whatever the others do.
+    Arrays of numbers in one piece come without a copy and read-only. `timeout`: seconds to wait at most; default None,
+    any time; 0 to look only. Of a list the first error raises, whatever the others do.
 
     Raises the error that a task ended in (TaskError and its kin), GetTimeoutError (a TimeoutError), DeadlockError for a
     wait without `timeout` that can never end, ObjectLostError, InvalidReferenceError (a ValueError) for a ref of a

@@ -34,7 +34,7 @@ class NodeOptions(NamedTuple):
     num_gpus: float | None = None
     resources: Mapping[str, float] | None = None
     object_store_memory: int | None = None  # bytes
-    object_spilling_directory: str | None = None
+    object_spilling_directory: str | os.PathLike[str] | None = None
     object_spilling_limit: int | None = None  # bytes
     namespace: str | None = None
     log_to_driver: bool | None = None
@@ -159,17 +159,18 @@ def _settings(options: NodeOptions, config: DriverConfig) -> NodeSettings:
     """What a node of this driver's is told."""
     from shoal.node.settings import NodeSettings
 
+    directory = options.object_spilling_directory
     return NodeSettings(
         num_cpus=None if options.num_cpus is None else int(options.num_cpus),
         num_gpus=None if options.num_gpus is None else int(options.num_gpus),
         resources=dict(options.resources or {}),
         object_store_memory=options.object_store_memory,
-        object_spilling_directory=options.object_spilling_directory,
+        object_spilling_directory=os.path.abspath(directory) if directory else None,
         object_spilling_limit=options.object_spilling_limit,
         metrics_export_port=options.metrics_export_port,
         memory=options.memory,
-        tracing=config.is_tracing if options.tracing is None else options.tracing,
-        record_lines=config.is_recording_lines if options.record_lines is None else options.record_lines,
+        tracing=config.is_tracing if options.tracing is None else bool(options.tracing),
+        record_lines=config.is_recording_lines if options.record_lines is None else bool(options.record_lines),
         labels=dict(options.labels or {}),
     )
 

@@ -163,6 +163,11 @@ def install(runtime: Runtime | None) -> None:
             tell()
 
 
+def connecting() -> RLock:
+    """What to hold from the look whether there is a connection until there is one: of several threads one makes it."""
+    return _lock
+
+
 def on_first_use(connect: Callable[[], object]) -> None:
     """What to call when something needs a connection and there is none."""
     global _connect

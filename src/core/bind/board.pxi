@@ -103,7 +103,7 @@ cdef class Board:
                 sh_waits_end(&client.s)
                 sh_unblock(&client.s)
         if status == SH_FENCED:
-            _raise(status, "the node has stopped, or this process was removed from it")
+            _raise(status, "the node has stopped, or this process was removed from it; call shoal.init() again")
         PyErr_CheckSignals()
         return sh_board_behind(&self.b, at, last, word, least)
 

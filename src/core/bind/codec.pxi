@@ -83,6 +83,15 @@ cdef void _measure(Encoded e) except *:
 cdef list _NOTHING = []  # the rows and buffers of what has none; nobody adds to it
 
 
+cdef int _check_rows(Client client, list rows, Py_ssize_t first) except -1:
+    # A payload names refs by the places of their entries, where this connection has other objects than an earlier one had.
+    cdef Py_ssize_t i
+    for i in range(first, PyList_GET_SIZE(rows)):
+        if (<ObjectRef>PyList_GET_ITEM(rows, i)).client is not client:
+            raise _status.Invalid("there is a ref, or the handle of an actor, in this value that belongs to an earlier connection")
+    return 0
+
+
 cdef Encoded _encode(Client client, object value, list rows=None):
     # `rows`: a list of the caller's, with the first of them.
     cdef Encoded e = Encoded.__new__(Encoded)
@@ -119,6 +128,8 @@ cdef Encoded _encode(Client client, object value, list rows=None):
                     e.inband, buffers = client.encode_fallback(value, error)
             finally:
                 sh_context.rows = before
+            if PyList_GET_SIZE(rows) > n_before:
+                _check_rows(client, rows, n_before)
             for b in buffers:
                 e.buffers.append((b if type(b) is _PickleBuffer else _PickleBuffer(b)).raw())
         e.inband_bytes = <uint64_t>len(e.inband)

@@ -40,7 +40,9 @@ cdef class NodeCore:
         if status != SH_OK:
             free(self.d)
             self.d = NULL
-            _raise(status, f"cannot create a segment for {cpus} CPUs and {store_bytes} bytes")
+            # Many a machine limits these; what is reserved are addresses.
+            hint = " (are ulimit -v, -d and -f unlimited?)" if status == SH_OS else ""
+            _raise(status, f"cannot create a segment for {cpus} CPUs and {store_bytes} bytes{hint}")
 
     def __dealloc__(self):
         if self.d != NULL:

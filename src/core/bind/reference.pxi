@@ -51,7 +51,7 @@ cdef class ObjectRef:
         return o.r.index == self.r.index and o.r.generation == self.r.generation and o.client is self.client
 
     def __repr__(self):
-        if not self.client.s.open or self.client.s.forked:
+        if self.client is None or not self.client.s.open or self.client.s.forked:
             return "ObjectRef(closed)"
         return f"ObjectRef({self.hex()})"
 
@@ -63,6 +63,7 @@ cdef class ObjectRef:
         return self.pickled_alone()
 
     def pickled_alone(self):
+        _check_made(self)
         return _imported_ref, (self.client.export_ref(self),)
 
     def __copy__(self):
@@ -72,16 +73,26 @@ cdef class ObjectRef:
         return self  # immutable, as what it refers to; and a copy by pickle would keep the object until the job ends
 
     def __await__(self):
+        _check_made(self)
         return self.client.await_hook(self)
 
     def future(self):
         """A `concurrent.futures.Future` of the value or error. It cannot be cancelled."""
+        _check_made(self)
         return self.client.future_hook(self)
 
     __class_getitem__ = classmethod(GenericAlias)
 
 
+cdef int _check_made(ObjectRef ref) except -1:
+    # One that came out of `ObjectRef.__new__` is of no connection.
+    if ref.client is None:
+        raise _status.Invalid("this ObjectRef names no object: it was not made by .remote() or put()")
+    return 0
+
+
 cdef void _object_id(ObjectRef ref, uint8_t *out) except *:
+    _check_made(ref)
     ref.client.check()
     cdef sh_entry *e = sh_entry_at(&ref.client.s.seg, ref.r.index)
     memcpy(out, &e.id_lo, 8)

@@ -43,6 +43,8 @@ cdef class ObjectRefGenerator:
         return self
 
     def __anext__(self):
+        if self.done is None:
+            raise StopAsyncIteration  # it came out of `ObjectRefGenerator.__new__`
         return self.client.next_hook(self)
 
     @cython.final
@@ -74,6 +76,8 @@ cdef class ObjectRefGenerator:
 
     def next_ready(self) -> bool:
         """Would `next` give an item without waiting? False if it would raise StopIteration: see `is_finished`."""
+        if self.client is None:
+            return False
         self.client.check()
         return self.cell is not None and self.client.is_resolved(self.cell) and not _is_end(self.client, self.cell)
 
@@ -87,7 +91,7 @@ cdef class ObjectRefGenerator:
     def close(self) -> None:
         """Take no more: what a drop of the generator does, now. Iterating it ends from here on."""
         self.cell = None
-        if not self.client.closed and not self.client.s.forked:
+        if self.client is not None and not self.client.closed and not self.client.s.forked:
             self.client.check()  # which lets go of it now
 
     def __reduce__(self):
@@ -102,7 +106,7 @@ cdef class ObjectRefGenerator:
         return self
 
     def __repr__(self):
-        if not self.client.s.open or self.client.s.forked:
+        if self.client is None or not self.client.s.open or self.client.s.forked:
             return "ObjectRefGenerator(closed)"
         return f"ObjectRefGenerator({self.done.hex()})"
 

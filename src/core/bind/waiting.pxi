@@ -154,7 +154,7 @@ cdef int _await(Client self, sh_ref r, uint64_t deadline, list items, uint32_t *
             if status == SH_TIMEOUT:
                 return 1
             if status != SH_AGAIN:
-                _raise(status, "the node has stopped, or this process was removed from it")
+                _raise(status, "the node has stopped, or this process was removed from it; call shoal.init() again")
             PyErr_CheckSignals()
             if items is not None:
                 _raise_first_error(self, items, errors)
@@ -316,7 +316,7 @@ cdef Py_ssize_t _wait_for(Client self, list items, Py_ssize_t n, Py_ssize_t num_
                 _drain(self)
                 return _count_ready(self, items, n, first)
             if status == SH_FENCED:
-                _raise(status, "the node has stopped, or this process was removed from it")
+                _raise(status, "the node has stopped, or this process was removed from it; call shoal.init() again")
             PyErr_CheckSignals()
             if self.stuck_hook is not None and sh_os_now_ns() - began_ns >= look_after_ns:
                 look_after_ns += look_after_ns if look_after_ns < STUCK_MOST_NS else STUCK_MOST_NS

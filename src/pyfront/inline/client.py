@@ -194,6 +194,7 @@ class InlineClient:
     ) -> tuple[list[Any], list[Any]]:
         """As Client.wait."""
         self.check()
+        _deadline(timeout_s)
         seen: set[Entry] = set()
         for at, ref in enumerate(refs):
             if not isinstance(ref, ObjectRef):

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from shoal.config import runtime_parent
 from shoal.node import boot, processes
-from shoal.node.sessions import Session, create_session
+from shoal.node.sessions import Session, UnsafeFolderError, create_session
 
 HELLO_ID = 1  # of the request that a failed start answers
 
@@ -25,7 +25,8 @@ def main(settings_word: str) -> None:
     try:
         session = create_session(runtime_parent())
     except OSError as error:
-        _refuse(starter, f"its folder below {runtime_parent()} could not be made: {error}")
+        advice = "" if isinstance(error, UnsafeFolderError) else "; set XDG_RUNTIME_DIR to a folder that is yours"
+        _refuse(starter, f"its folder below {runtime_parent()} could not be made: {error}{advice}")
         sys.exit(1)
     try:
         zygote_sock, zygote_pid = _fork_zygote(session, starter)

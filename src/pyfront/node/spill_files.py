@@ -179,8 +179,12 @@ class SpillFiles:
         size = system.f_blocks * system.f_frsize
         free = system.f_bavail * system.f_frsize
         limit, text = self.limit, None
-        if limit is not None and self.used_bytes + length > limit - _swap_room(limit, length, is_swap):
-            text = f"{self.used_bytes:,} of {limit:,} bytes that may be spilled are in use; raise object_spilling_limit"
+        kept = 0 if limit is None else _swap_room(limit, length, is_swap)
+        if limit is not None and self.used_bytes + length > limit - kept:
+            text = (
+                f"{self.used_bytes:,} of {limit:,} bytes that may be spilled are in use, {length:,} more are wanted, "
+                f"and {kept:,} are kept for values to come back; raise object_spilling_limit"
+            )
         elif free - length < SPARE_FRACTION * size + _swap_room(size, length, is_swap):
             text = f"{free:,} of {size:,} bytes of its file system are free, and some of them must stay free"
         if not is_swap:

@@ -265,7 +265,7 @@ def check_init(
 
 def check_spilling(directory: object, limit: object) -> None:
     """Refuse bad spilling options of `init`; raises TypeError, ValueError."""
-    if directory is not None and not isinstance(directory, str):
+    if directory is not None and not isinstance(directory, (str, os.PathLike)):
         raise TypeError(f"object_spilling_directory must be a path, not {directory!r}")
     if directory and not (os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)):
         raise ValueError(f"object_spilling_directory={directory!r} is not a folder that this user may write to")
