@@ -19,7 +19,9 @@ import pytest
 from tests.util.waiting import eventually
 
 import shoal
-from shoal.protocol.metrics import ReadMetrics
+from shoal.link import Link
+from shoal.protocol.conversation import Request
+from shoal.protocol.metrics import ReadMetrics, ReportMetrics
 from shoal.runtime import connected
 from shoal.util.metrics import Counter, Gauge, Histogram, Metric
 from shoal.util.metrics.reporting import reporter
@@ -283,3 +285,20 @@ def test_nothing_of_a_connection_is_kept_when_it_has_ended() -> None:
         client = weakref.ref(connected().client)
     gc.collect()
     assert client() is None  # or the memory of the node would stay mapped
+
+
+def test_a_report_that_takes_long_keeps_nothing_of_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = Link.tell
+
+    def tell_slowly(link: Link, message: Request[Any]) -> None:
+        tell(link, message)
+        if isinstance(message, ReportMetrics):
+            me = threading.current_thread()
+            eventually(lambda: reporter._thread is not me)  # the driver disconnects
+
+    with shoal.init(num_cpus=1):
+        monkeypatch.setattr(Link, "tell", tell_slowly)
+        Counter("told_slowly").inc()
+        client = weakref.ref(connected().client)
+    gc.collect()
+    assert client() is None

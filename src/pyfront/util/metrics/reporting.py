@@ -63,14 +63,15 @@ class Reporter:
         """A driver disconnects: report, and keep nothing of the connection, or the node's memory would stay mapped."""
         self.report_now()
         with self._lock:
-            if self._told is not None:
-                self._told.on_collect = None
-            self._told = self._known_to = None
             thread, self._thread = self._thread, None
-        if thread is not None:
+        if thread is not None:  # first: it may be about to note whom it has told
             self._news.set()
             self._hurry.set()
             thread.join(END_TIMEOUT_S)
+        with self._lock:
+            if self._told is not None:
+                self._told.on_collect = None
+            self._told = self._known_to = None
 
     def _leave_with(self, here: Runtime) -> None:
         if self._leave not in here.before_end:
