@@ -67,7 +67,7 @@ def init(
       is; default the variable SHOAL_ADDRESS.
     - `num_cpus`, `num_gpus`: whole numbers; default what the machine has and this process may use.
     - `resources`: amounts of custom kinds, by name; default none.
-    - `object_store_memory`: bytes of shared memory for objects; default 30 % of the memory.
+    - `object_store_memory`: bytes of shared memory for objects, at least 1 MiB; default 30 % of the memory.
     - `object_spilling_directory`: a folder on a disk for values that do not fit; default SHOAL_SPILL_DIR, else
       /var/tmp.
     - `object_spilling_limit`: bytes there at most, 0 for none at all; default SHOAL_SPILL_LIMIT, else what the disk

@@ -159,3 +159,10 @@ def test_a_cluster_answers_at_once() -> None:
     cluster.shutdown()
     cluster.shutdown()
     assert cluster.list_all_nodes() == []
+
+
+def test_arguments_of_another_type_are_refused_with_their_names() -> None:
+    with pytest.raises(TypeError, match="resources must be a dict"):
+        ray.init(resources=[1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="address must be a string"):
+        ray.init(address=1)  # type: ignore[arg-type]

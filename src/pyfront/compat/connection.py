@@ -112,7 +112,8 @@ def init(
         named = LOCAL
         options |= node_of_cluster
     if named == LOCAL:
-        options["resources"] = {**NODE_RESOURCES, **(options["resources"] or {})}
+        given = options["resources"] or {}
+        options["resources"] = {**NODE_RESOURCES, **given} if isinstance(given, Mapping) else given  # refused below
     else:
         _check_address(named)
     if ignore_reinit_error and runtime.connection is not None:
@@ -192,6 +193,8 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_address(address: str) -> None:
+    if not isinstance(address, str):
+        raise TypeError(f"address must be a string or None, not {address!r}")
     if "://" in address or re.fullmatch(r"[^/]+:\d+", address):
         raise NodeNotFoundError(
             f"{address!r} is the address of a Ray cluster; a node of Shoal is on this machine: leave the address out "
