@@ -229,3 +229,27 @@ def test_a_task_that_is_cancelled_while_it_waits_is_not_waited_for(node: None, t
     assert "rank 1 (task, pid" in str(error)
     assert "gave up: KeyboardInterrupt" in str(error)
     assert isinstance(error_of(cancelled), shoal.TaskCancelledError)
+
+
+def test_a_driver_disconnects_though_the_node_of_its_group_is_gone(script: Callable[..., Any]) -> None:
+    program = script(
+        """
+        import os
+        import signal
+
+        import shoal
+        from shoal.util import collective
+        from shoal.util.state import list_workers
+
+        shoal.init(num_cpus=1, log_to_driver=False)
+        collective.init_collective_group(1, 0)
+        daemon = list_workers(filters=[("worker_type", "=", "DAEMON")])[0].pid
+        os.kill(daemon, signal.SIGKILL)
+        try:
+            shoal.get(shoal.remote(lambda: None).remote())
+        except shoal.NodeDiedError:
+            shoal.shutdown()
+            print("disconnected", shoal.is_initialized())
+        """
+    )
+    assert program.communicate(timeout=60) == ("disconnected False\n", "")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -232,20 +233,16 @@ class Channel:
     def give_up(self, error: BaseException) -> None:
         """This rank stops in the middle: nobody is to wait for it."""
         self.reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if not self.runtime.client.is_closed and not self.word_of(self.rank, LEFT):
-            self.write(REASON, self.reason)
-            self._leave(LEFT_BROKEN)
+        with suppress(ShoalError):  # the node is gone, and everybody knows
+            if not self.runtime.client.is_closed and not self.word_of(self.rank, LEFT):
+                self.write(REASON, self.reason)
+                self.tell(LEFT, LEFT_BROKEN)
 
     def destroy(self) -> None:
         """This rank leaves in good order."""
-        if not self.runtime.client.is_closed and not self.word_of(self.rank, LEFT):
-            self._leave(LEFT_WELL)
-
-    def _leave(self, how: int) -> None:
-        try:
-            self.tell(LEFT, how)
-        except ShoalError:  # the node is gone, and everybody knows
-            return
+        with suppress(ShoalError):  # the node is gone, and everybody knows
+            if not self.runtime.client.is_closed and not self.word_of(self.rank, LEFT):
+                self.tell(LEFT, LEFT_WELL)
 
     def parts(self, rank: int, dtype: np.dtype[Any]) -> list[Array]:
         """A rank's slots as arrays."""
