@@ -150,6 +150,38 @@ def test_libraries_find_it_installed(as_ray: AsRay) -> None:
     assert (done.stdout.splitlines(), done.stderr) == (["2.60.0 False", "False ['2.60.0']"], "")
 
 
+PYTHON_WITHOUT_SHOAL = """
+    import subprocess
+    import sys
+    import venv
+
+    import ray
+
+    venv.EnvBuilder(symlinks=True).create("bare")
+    for source in ("import importlib.metadata as m; print([*m.distributions()])", "import ray"):
+        done = subprocess.run(["bare/bin/python", "-c", source], capture_output=True, text=True)
+        print((done.stdout + done.stderr).splitlines()[-1])
+"""
+
+
+def test_a_python_without_shoal_that_it_starts_is_left_alone(as_ray: AsRay) -> None:
+    done = as_ray("prog.py", prog=PYTHON_WITHOUT_SHOAL)
+    assert (done.returncode, done.stderr) == (0, "")
+    found, said = done.stdout.splitlines()
+    assert found == "[]"
+    assert "bare/bin/python has no Shoal: install it there" in said
+
+
+def test_a_distribution_is_looked_for_where_it_is_asked_for(as_ray: AsRay) -> None:
+    done = as_ray("-c", "import importlib.metadata as m; print([*m.distributions(path=['/nowhere'])])")
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_binary_of_a_python_is_run(as_ray: AsRay) -> None:
+    done = as_ray(sys.executable, "-c", "import ray; print(ray.__name__)")
+    assert (done.stdout, done.stderr) == ("shoal.compat.ray\n", "")
+
+
 def test_no_program_is_wrong_use(as_ray: AsRay) -> None:
     done = as_ray()
     assert done.returncode == 2

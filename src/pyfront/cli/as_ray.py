@@ -31,12 +31,22 @@ def as_ray(context: typer.Context) -> NoReturn:
 
 
 def command_of(args: Sequence[str]) -> list[str]:
-    """What to execute: this Python with these arguments, unless they begin with a command that is no file here."""
+    """What to execute: this Python with these arguments, unless they begin with a command that is no file here, or a
+    binary."""
     name = args[0]
-    found = None if name.startswith("-") or os.path.exists(name) else shutil.which(name)
+    is_program = name.startswith("-") or (os.path.exists(name) and not _is_binary(name))
+    found = None if is_program else shutil.which(name)
     if found is not None:
         return [found, *args[1:]]
     return [sys.executable, *subprocess._args_from_interpreter_flags(), *args]  # type: ignore[attr-defined] # as `multiprocessing` does
+
+
+def _is_binary(path: str) -> bool:
+    """Whether it is executed by the kernel, as the Python of another environment is."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def environment(environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:

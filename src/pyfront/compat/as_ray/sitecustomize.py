@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import module_from_spec
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +20,7 @@ class RayIsShoal:
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The place of `ray` and what is below it."""
-        if name != "ray" and not name.startswith("ray."):
+        if (name != "ray" and not name.startswith("ray.")) or not has_shoal():
             return None
         if name != "ray":
             import_module(f"shoal.compat.{name}")  # what is not there is refused here, not where it is executed
@@ -38,9 +38,15 @@ class RayIsShoal:
             module.__spec__ = module.__spec__.loader_state
 
     def find_distributions(self, context: Any = None) -> Iterator[Any]:
-        """The distribution "ray", for `importlib.metadata`, before one that is installed."""
-        if getattr(context, "name", None) in (None, "ray"):
+        """The distribution "ray", for `importlib.metadata`, before one that is installed: it lies in this folder."""
+        is_meant = getattr(context, "name", None) in (None, "ray") and HERE in getattr(context, "path", sys.path)
+        if is_meant and has_shoal():
             yield import_module("shoal.compat.distribution").RayDistribution()
+
+
+def has_shoal() -> bool:
+    """Whether this Python has Shoal: programs inherit PYTHONPATH that run in another one, or in a fresh environment."""
+    return "shoal" in sys.modules or find_spec("shoal") is not None
 
 
 def install() -> None:
