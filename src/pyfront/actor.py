@@ -16,8 +16,16 @@ from shoal import runtime
 from shoal._core._node import Caller, ObjectRef
 from shoal.errors import InvalidReferenceError, ShoalError
 from shoal.ids import method_key
-from shoal.task.actor_shape import NO_LIMIT, ActorShape, MethodShape, call_name, check_group, retries_of
-from shoal.task.options import merge_method
+from shoal.task.actor_shape import (
+    NO_LIMIT,
+    RETRIED_ATTRIBUTE,
+    ActorShape,
+    MethodShape,
+    call_name,
+    check_group,
+    retries_of,
+)
+from shoal.task.options import merge_declared, merge_method
 from shoal.task.returns import for_template
 from shoal.typed import Calls, Several
 
@@ -97,8 +105,8 @@ class ActorMethod(Calls[P, R]):
     def options(self, **options: Any) -> Any:
         """This method with other `options`: `handle.method.options(num_returns=2).remote()` -> an ActorMethod.
 
-        They are those of `shoal.method`, and `name`, which has no effect. Raises TypeError, ValueError or
-        UnsupportedOptionError for a bad one."""
+        They are those of `shoal.method`, and `name`, which has no effect; `retry_exceptions` is True or False here.
+        Raises TypeError, ValueError or UnsupportedOptionError for a bad one."""
         shape = merge_method(self._shape, options)
         check_group(self._identity.shape, self._name, shape)
         shape.returns_code(f"{self._identity.class_name}.{self._name}")
@@ -187,7 +195,7 @@ def _no_method(identity: ActorIdentity, name: str) -> str:
 def _bind(identity: ActorIdentity, name: str, shape: MethodShape) -> Submission:
     identity.check_connected()
     return runtime.connected().template(
-        key=method_key(call_name(name, shape.concurrency_group)),
+        key=method_key(call_name(name, shape.concurrency_group, shape.retry_exceptions)),
         class_id=identity.class_id,
         **for_template(shape.returns_code(name)),
         max_retries=retries_of(identity.shape, shape),
@@ -207,15 +215,18 @@ def method(*args: Any, **options: Any) -> Any:
 
     - `num_returns`: a number of refs, "streaming" (the default of a generator) or "dynamic"; default 1.
     - `max_items_ahead`: of a stream, how many items may lie there before one is taken; default any number.
-    - `max_task_retries`: how often a call in which the process died is made again, -1 without end; default the actor's.
+    - `max_task_retries`: how often a call is made again, -1 without end; default the actor's.
+    - `retry_exceptions`: made again not only when the process died in it, but also when it raises: True for every
+      Exception, or a list of types; default False. Not for generators.
     - `concurrency_group`: one of the class's `concurrency_groups`; default that of all methods which name none.
 
     Returns the method, or a decorator of it. Raises TypeError or ValueError for a bad option, UnsupportedOptionError
     for one of a later release."""
-    shape = merge_method(MethodShape(), options)
+    shape, retried = merge_declared(options)
 
     def declare(function: F) -> F:
         setattr(function, METHOD_ATTRIBUTE, shape)
+        setattr(function, RETRIED_ATTRIBUTE, retried)
         return function
 
     if args:

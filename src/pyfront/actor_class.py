@@ -11,7 +11,7 @@ from shoal.actor import METHOD_ATTRIBUTE, ActorHandle, handle_of
 from shoal.errors import ActorNameTakenError, ActorNotFoundError
 from shoal.ids import CONSTRUCTOR_KEY, FunctionKey, short_name
 from shoal.runtime import Runtime, current
-from shoal.task.actor_shape import ActorShape, MethodShape, check_group
+from shoal.task.actor_shape import RETRIED_ATTRIBUTE, ActorShape, MethodShape, check_group, check_retried
 from shoal.task.checkpoints import check_checkpoints
 from shoal.task.code_flags import ASYNC_GENERATOR, COROUTINE, GENERATOR, code_flags
 from shoal.task.function_table import Exported
@@ -179,6 +179,7 @@ def shape_of(cls: type) -> tuple[ActorShape, bool]:
         is_async = is_async or bool(flags & (COROUTINE | ASYNC_GENERATOR))
         is_generator = bool(flags & (GENERATOR | ASYNC_GENERATOR))
         methods[name] = shape.resolved(f"{cls.__qualname__}.{name}", is_generator=is_generator)
+        check_retried(methods[name], retried=bool(getattr(attribute, RETRIED_ATTRIBUTE, ())))
     hidden = tuple(name for name in methods if hasattr(ActorHandle, name) and name not in PICKLED_BY)
     return ActorShape(methods, tuple(properties), hidden), is_async
 

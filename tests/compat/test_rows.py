@@ -135,10 +135,22 @@ def test_an_option_that_is_not_there_is_refused_with_advice_and_none_is_no_optio
         ray.method(**{option: value})
 
 
-def test_a_method_does_not_retry_exceptions() -> None:
-    assert callable(ray.method(retry_exceptions=False))
-    with pytest.raises(shoal.UnsupportedOptionError, match="catch the exception in the method"):
-        ray.method(retry_exceptions=True)
+def test_a_method_lists_the_exceptions_that_are_retried_and_a_call_says_yes_or_no(context: Any) -> None:
+    @ray.remote(max_task_retries=2)
+    class Flaky:
+        def __init__(self) -> None:
+            self.n = 0
+
+        @ray.method(retry_exceptions=[KeyError])
+        def third(self) -> int:
+            self.n += 1
+            return [1, 2, 3].pop({3: 0}[self.n])
+
+    assert ray.get(Flaky.remote().third.remote()) == 1
+    with pytest.raises(KeyError):
+        ray.get(Flaky.remote().third.options(retry_exceptions=False).remote())
+    with pytest.raises(shoal.UnsupportedOptionError, match="with @method"):
+        Flaky.remote().third.options(retry_exceptions=[KeyError])
 
 
 def test_an_object_has_no_owner() -> None:

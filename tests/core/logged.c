@@ -152,6 +152,22 @@ static void run_the_last(stage *s) {
   run(s, &s->actor, s->slot, false);
 }
 
+/* The first attempt raises; the same process makes another one, after a checkpoint that covers what the first did. */
+static void run_all_and_repeat_one(stage *s) {
+  EXPECT_EQ(sh_next_try(&s->actor, &s->slot), SH_OK);
+  sh_log_begin(&s->actor, s->slot);
+  sh_log_raised(&s->actor, s->slot);
+  rig_fill(&s->actor, s->slot, BLOCK);
+  sh_children_hand_over(&s->actor, s->slot, true, true);
+  EXPECT(sh_repeat_here(&s->actor, s->slot));
+  EXPECT(sh_log_is_due(&s->actor, UINT32_MAX));
+  sh_log_forget(sh_slot_at(&s->r.d.seg, s->slot));
+  s->actor.position -= 2U; /* the log of the next process is compared by position */
+  run(s, &s->actor, s->slot, false);
+  for (uint32_t i = 1; i < calls.n; i++)
+    run_next(s);
+}
+
 static void cut_and_go_on(stage *s) {
   sh_log_cut(&s->actor, 2U * COVERED);
   EXPECT_EQ(s->actor.n_logged, 1);
@@ -167,6 +183,7 @@ static void open_and_go_on(stage *s) {
 const scenario logged_scenarios[] = {
     {"log a call", STAGE_LOGGING_ACTOR, some_calls, run_all},
     {"log a call with rows and children", STAGE_LOGGING_ACTOR, calls_with_rows, run_all},
+    {"log a call that was repeated here", STAGE_LOGGING_ACTOR, some_calls, run_all_and_repeat_one},
     {"log a call of a closed class", STAGE_LOGGING_ACTOR, last_call, run_the_last},
     {"cut a log", STAGE_LOGGING_ACTOR, run_to_the_checkpoint_and_on, cut_and_go_on},
     {"open a log", STAGE_LOGGING_ACTOR, calls_of_one_that_died, open_and_go_on},

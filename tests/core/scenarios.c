@@ -308,6 +308,14 @@ static void repeat(stage *s) {
   sh_seat_rest(s->victim);
 }
 
+static void repeat_here(stage *s) {
+  rig_fill(s->victim, s->slot, LARGE);
+  EXPECT(sh_repeat_here(s->victim, s->slot));
+  rig_fill(s->victim, s->slot, 8);
+  EXPECT_EQ(sh_commit(s->victim, s->slot), SH_OK);
+  sh_seat_rest(s->victim);
+}
+
 static void block_and_finish(stage *s) {
   sh_block(s->victim);
   sh_unblock(s->victim);
@@ -425,6 +433,7 @@ static const scenario scenarios[] = {
     {"return a container", STAGE_WORKER, dropped_result, return_container},
     {"claim and put back", STAGE_WORKER, one_task, claim_and_put_back},
     {"repeat an attempt", STAGE_WORKER, repeatable_task, repeat},
+    {"repeat an attempt here", STAGE_WORKER, repeatable_task, repeat_here},
     {"block and finish", STAGE_WORKER, running_task, block_and_finish},
     {"fail where errors are minded", STAGE_WORKER, minded_task, fail},
     {"tell what it waits for", STAGE_WORKER, waiting_task, tell_what_it_waits_for},

@@ -118,6 +118,8 @@ static void test_only_who_runs_a_task_ends_it(void) {
   sh_self *runs = &r.worker[0], *other = &r.worker[1];
   EXPECT_EQ(sh_commit(other, slot), SH_LOST);
   EXPECT(!sh_retry(other, slot));
+  EXPECT(!sh_repeat_here(other, slot));
+  EXPECT_EQ(sh_load32_relaxed(&sh_slot_at(&r.d.seg, slot)->x_attempt), 0);
   EXPECT(!sh_surrender(other, slot));
   EXPECT_EQ(rig_state_of(&r, out), SH_TASK_RUNNING);
   uint64_t running = sh_load_relaxed(word_of(slot));
@@ -129,6 +131,7 @@ static void test_only_who_runs_a_task_ends_it(void) {
       EXPECT_EQ(sh_is_ending(runs, slot), state == SH_TASK_CANCELLED);
       EXPECT_EQ(sh_commit(other, slot), SH_LOST);
       EXPECT(!sh_retry(other, slot));
+      EXPECT(!sh_repeat_here(other, slot));
       EXPECT(!atomic_load(&other->leaving));
       EXPECT_EQ(sh_load_relaxed(word_of(slot)), ending);
     }

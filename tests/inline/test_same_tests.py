@@ -46,6 +46,13 @@ LEFT_OUT: dict[str, dict[str, str]] = {
         "test_crashes_and_exceptions_share_one_count": KILLS,
         "test_what_is_retried_can_be_cancelled": OVERLAP,
     },
+    "test_retried_methods.py": {
+        "test_what_is_called_again_without_end_can_be_cancelled": OVERLAP,
+        "test_on_an_event_loop_others_go_on_meanwhile": OVERLAP,
+        "test_deaths_and_exceptions_share_one_count": KILLS,
+        "test_what_an_attempt_called_is_not_called_twice": KILLS,
+        "test_with_checkpoints_the_state_has_what_each_attempt_did": KILLS,
+    },
     "test_generators.py": {},
     "test_generator_methods.py": {"test_the_death_of_an_actor_is_the_last_item": KILLS},
     "test_generator_ends.py": {

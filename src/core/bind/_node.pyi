@@ -388,6 +388,10 @@ class Client:
         """Put a task whose code has ended with an error back for its next attempt. From here on it is not interrupted.
 
         False: it has no attempts left, or was to be ended."""
+    def repeat_here(self, task: Task) -> bool:
+        """The code of an actor's call has ended with an error: the task is its next attempt, of the same thread.
+
+        False: it has no attempts left, is a stream, or was to be ended."""
     def surrender(self, task: Task) -> bool:
         """The task's code has ended with an error; from here on it is not interrupted.
 

@@ -255,6 +255,7 @@ cdef extern from "node/task.h" nogil:
     void sh_unclaim(sh_self *self, uint32_t slot)
     cbool sh_may_retry(const sh_self *self, uint32_t slot)
     cbool sh_retry(sh_self *self, uint32_t slot)
+    cbool sh_repeat_here(sh_self *self, uint32_t slot)
     cbool sh_is_run_by(uint64_t word, uint32_t client)
     cbool sh_is_ending(const sh_self *self, uint32_t slot)
     cbool sh_surrender(sh_self *self, uint32_t slot)

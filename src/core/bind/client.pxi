@@ -362,6 +362,9 @@ cdef class Client:
     def retry(self, Task task not None) -> bool:
         return _retry(self, task)
 
+    def repeat_here(self, Task task not None) -> bool:
+        return _repeat_here(self, task)
+
     def surrender(self, Task task not None) -> bool:
         return _surrender(self, task)
 

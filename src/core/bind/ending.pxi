@@ -69,3 +69,27 @@ cdef bint _retry(Client client, Task task) except -1:
     again = sh_retry(&client.s, task.slot)
     _let_children_go(client, task)
     return again
+
+
+cdef bint _repeat_here(Client client, Task task) except -1:
+    # As _retry, for a call of an actor, but this thread makes the next attempt, as the same Task.
+    client.check()
+    if task.over or task.num_returns == _RETURNS_STREAM or not sh_may_retry(&client.s, task.slot):
+        return False
+    task.closing = True
+    if client.trace != NULL:
+        _trace_ran(client, task, SH_TRACE_RETRIED)
+    _hand_over(client, task)
+    if not sh_repeat_here(&client.s, task.slot):
+        task.over = True
+        _let_children_go(client, task)
+        return False
+    task.earlier = None
+    task.attempt = sh_load32_relaxed(&sh_slot_at(&client.s.seg, task.slot).x_attempt)
+    task.counter = task.put_counter = 0
+    if sh_context.task == <void *>task:  # whose counters are put into the Task when it is left
+        sh_context.counter = sh_context.put_counter = 0
+    task.closing = task.told = task.raised = False
+    task.claimed_ns = sh_os_now_ns() if client.trace != NULL else 0
+    task.loaded_ns = task.ran_ns = 0
+    return True

@@ -66,18 +66,30 @@ bool sh_may_retry(const sh_self *self, uint32_t slot) {
   return sh_load32_relaxed(&t->x_attempt) - sh_load8_relaxed(&t->x_pressed) < t->max_retries;
 }
 
-bool sh_retry(sh_self *self, uint32_t slot) {
+/* Throw away what the attempt filled, and count it. False: it is not ours to repeat. */
+static bool end_attempt(sh_self *self, uint32_t slot, uint64_t word) {
   sh_slot *t = sh_slot_at(&self->seg, slot);
-  uint64_t word = sh_load_relaxed(&t->word);
-  if (sh_word_state(word) == SH_TASK_RUNNING && sh_word_who(word) == self->index) {
-    for (uint32_t i = 0; i < t->n_returns; i++)
-      sh_entry_unfill(&self->seg, &self->heap, self->index, sh_slot_return(&self->seg, t, i));
-    /* Before the word: whoever claims it knows which attempt it is. A death in between costs two. */
-    sh_store32_relaxed(&t->x_attempt, sh_load32_relaxed(&t->x_attempt) + 1U);
-    self->checkpoint_is_due |= self->logs; /* what the attempt did is not in the log */
-    if (give_back(self, slot, word))
-      return true;
-  }
+  if (sh_word_state(word) != SH_TASK_RUNNING || sh_word_who(word) != self->index)
+    return false;
+  for (uint32_t i = 0; i < t->n_returns; i++)
+    sh_entry_unfill(&self->seg, &self->heap, self->index, sh_slot_return(&self->seg, t, i));
+  /* Before the word, if that changes: whoever claims it knows which attempt it is. A death in between costs two. */
+  sh_store32_relaxed(&t->x_attempt, sh_load32_relaxed(&t->x_attempt) + 1U);
+  self->checkpoint_is_due |= self->logs; /* what the attempt did is not in the log */
+  return true;
+}
+
+bool sh_retry(sh_self *self, uint32_t slot) {
+  uint64_t word = sh_load_relaxed(&sh_slot_at(&self->seg, slot)->word);
+  if (end_attempt(self, slot, word) && give_back(self, slot, word))
+    return true;
+  (void)lost(self, slot);
+  return false;
+}
+
+bool sh_repeat_here(sh_self *self, uint32_t slot) {
+  if (end_attempt(self, slot, sh_load_relaxed(&sh_slot_at(&self->seg, slot)->word)))
+    return true;
   (void)lost(self, slot);
   return false;
 }

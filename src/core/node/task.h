@@ -102,6 +102,9 @@ bool sh_may_retry(const sh_self *self, uint32_t slot);
 /* The attempt ended in an error that is worth another one: put the task back, with its arguments. False: it was cancelled, and
  * is the daemon's; or its process is being killed for it. */
 bool sh_retry(sh_self *self, uint32_t slot);
+/* The same for a call of an actor, whose next attempt is this process's as well, before any other call: it stays RUNNING, which is
+ * what a death, a cancel or a kill finds whatever attempt it is. Not for streams. */
+bool sh_repeat_here(sh_self *self, uint32_t slot);
 
 /* Put a claimed task back, as if it had never been claimed (worker exits, inline run refused). */
 void sh_unclaim(sh_self *self, uint32_t slot);

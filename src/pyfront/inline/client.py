@@ -319,6 +319,10 @@ class InlineClient:
         task.attempt += 1
         return True
 
+    def repeat_here(self, task: InlineTask) -> bool:
+        """As Client.repeat_here."""
+        return task.items is None and self.retry(task)
+
     def is_ending(self, task: InlineTask) -> bool:
         """As Client.is_ending."""
         return task.is_cancelled and not task.is_over

@@ -97,12 +97,17 @@ class Runner:
 
     def _call(self, task: InlineTask) -> None:
         overlapping.set(Running(cast(Task, task), task.name))
-        try:
-            function = self._target(task)
-            args, kwargs = task.load()
-            self._returned(task, function(*args, **kwargs))
-        except BaseException as error:
-            self._raised(task, error)
+        while True:  # for each attempt of an actor's call
+            try:
+                function = self._target(task)
+                args, kwargs = task.load()
+                self._returned(task, function(*args, **kwargs))
+            except BaseException as error:
+                if not self._is_repeated_here(task, error):
+                    self._raised(task, error)
+                    return
+            else:
+                return
 
     def _target(self, task: InlineTask) -> Callable[..., Any]:
         if task.actor is None:
@@ -145,6 +150,10 @@ class Runner:
             except SerializationError as error:
                 close(items.source)
                 self._raised(task, explain_value(value, error))
+
+    def _is_repeated_here(self, task: InlineTask, error: BaseException) -> bool:
+        state = None if task.actor is None else task.actor.state
+        return state is not None and not _ends_the_program(error) and state.is_repeated(cast(Task, task), error)
 
     def _raised(self, task: InlineTask, error: BaseException) -> None:
         if _ends_the_program(error) and not task.is_cancelled:

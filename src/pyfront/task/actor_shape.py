@@ -6,11 +6,14 @@ callers act upon. Travels with every handle, and by the daemon to who finds the 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from shoal.task.returns import Returns, returns_of
+from shoal.task.returns import STREAMING, Returns, returns_of
 
 MAX_RETRIES = 2**31 - 1  # what -1, without end, comes to in the core
 
 NO_LIMIT = -1  # of max_pending_calls
+
+RETRIED_ATTRIBUTE = "__shoal_retried__"
+"""Of a method: the exceptions that it declares to be retried. Types travel in no shape; the actor has the class."""
 
 
 class MethodShape(NamedTuple):
@@ -20,6 +23,7 @@ class MethodShape(NamedTuple):
     max_items_ahead: int | None = None
     max_task_retries: int | None = None  # None: the actor's
     concurrency_group: str | None = None  # None: the one of all methods that name none
+    retry_exceptions: bool | None = None  # of this call; None: as the method declares, which is in its class
 
     def returns_code(self, name: str) -> int:
         """The code of what it returns; raises ValueError for returns that do not fit together."""
@@ -48,16 +52,21 @@ def retries_of(shape: ActorShape, method: MethodShape) -> int:
     return MAX_RETRIES if retries < 0 else min(retries, MAX_RETRIES)
 
 
-def call_name(name: str, group: str | None) -> str:
-    """What the key of a call is made from: it tells the actor method and group, and needs no room in the call."""
-    return name if group is None else f"{name}@{group}"
+def call_name(name: str, group: str | None, retried: bool | None = None) -> str:
+    """What the key of a call is made from: it tells the actor method, group and whether exceptions are retried (None:
+    as declared), and needs no room in the call."""
+    call = name if group is None else f"{name}@{group}"
+    return call if retried is None else f"{call}!{retried}"
 
 
-def calls_of(shape: ActorShape) -> Iterator[tuple[str, str, str | None]]:
-    """(call name, method, group) of every way to call each method."""
+def calls_of(
+    shape: ActorShape, retried: tuple[bool | None, ...] = (None, True, False)
+) -> Iterator[tuple[str, str, str | None]]:
+    """(call name, method, group) of every way to call each method, or of those with a choice that is in `retried`."""
     for name in shape.methods:
         for group in (None, *shape.concurrency_groups):
-            yield call_name(name, group), name, group
+            for choice in retried:
+                yield call_name(name, group, choice), name, group
 
 
 def check_group(shape: ActorShape, name: str, method: MethodShape) -> None:
@@ -68,4 +77,13 @@ def check_group(shape: ActorShape, name: str, method: MethodShape) -> None:
         raise ValueError(
             f"{name} is to run in the concurrency group {group!r}, and the actor's groups are: {known}; name it in "
             "concurrency_groups of the class"
+        )
+
+
+def check_retried(method: MethodShape, *, retried: bool) -> None:
+    """Raises ValueError if exceptions of a generator are to be retried."""
+    if retried and method.num_returns == STREAMING:
+        raise ValueError(
+            "retry_exceptions is not for generators: items of the attempt that failed may have been taken; catch the "
+            "exception in the generator, or let it return a list"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shoal.errors import TaskTimeoutError, UnsupportedOptionError
 from shoal.protocol.places import Place
-from shoal.task.actor_shape import NO_LIMIT, MethodShape
+from shoal.task.actor_shape import NO_LIMIT, MethodShape, check_retried
 from shoal.task.place import check_labels, place_of, with_strategy
 from shoal.task.returns import Returns, check_items_ahead, check_num_returns
 from shoal.task.traits import Traits
@@ -73,8 +73,7 @@ class TaskOptions(NamedTuple):
 
     def traits(self) -> Traits:
         """What goes with the function to the worker."""
-        retried = self.retry_exceptions
-        return Traits(retried if isinstance(retried, tuple) else (Exception,) if retried else (), self.max_calls)
+        return Traits(_types(self.retry_exceptions), self.max_calls)
 
 
 class ActorOptions(NamedTuple):
@@ -132,10 +131,6 @@ LATER: dict[str, Later] = {
     "fallback_strategy": ((None,), "there is one node: give `label_selector` what must hold"),
     "object_store_memory": ((None, 0), "what does not fit into the store goes to disk; `memory` is for the process"),
     "tensor_transport": ((None, "object_store"), "tensors go through the object store"),
-}
-LATER_OF_METHODS: dict[str, Later] = {
-    **LATER,
-    "retry_exceptions": ((None, False), "catch the exception in the method, or call it again"),
 }
 
 
@@ -198,8 +193,8 @@ def merge_actor(base: ActorOptions, given: Mapping[str, Any]) -> ActorOptions:
 
 
 def merge_method(base: MethodShape, given: Mapping[str, Any]) -> MethodShape:
-    """`base` with the options of `@method(...)`, or a method's `.options(...)`, put over it; raises as `merge_task`."""
-    known = _known(_with_our_names(given), (*MethodShape._fields, "name"), "an actor's method", LATER_OF_METHODS)
+    """`base` with the options of a method's `.options(...)` put over it; raises as `merge_task`."""
+    known = _known(_with_our_names(given), (*MethodShape._fields, "name"), "an actor's method")
     group = known.get("concurrency_group")
     if group is not None and not isinstance(group, str):
         raise TypeError(f"concurrency_group must be the name of a group, not {group!r}")
@@ -211,7 +206,18 @@ def merge_method(base: MethodShape, given: Mapping[str, Any]) -> MethodShape:
         known["max_items_ahead"] = check_items_ahead("max_items_ahead", known["max_items_ahead"])
     if known.get("max_task_retries") is not None:
         _check_count("max_task_retries", known["max_task_retries"])
-    return base._replace(**known)
+    if known.get("retry_exceptions") is not None and not isinstance(known["retry_exceptions"], bool):
+        listed = _exceptions(known["retry_exceptions"])
+        raise _unsupported("retry_exceptions", listed, "list the types where the method is defined, with @method")
+    merged = base._replace(**known)
+    check_retried(merged, retried=bool(merged.retry_exceptions))
+    return merged
+
+
+def merge_declared(given: Mapping[str, Any]) -> tuple[MethodShape, tuple[type[BaseException], ...]]:
+    """The options of `@method(...)` -> what callers know of the method, and the exceptions that its actor retries."""
+    shape = merge_method(MethodShape(), {option: given[option] for option in given if option != "retry_exceptions"})
+    return shape, _types(_exceptions(given.get("retry_exceptions")))
 
 
 def _with_our_names(given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -377,6 +383,10 @@ def _exceptions(value: object) -> bool | tuple[type[BaseException], ...]:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError(f"retry_exceptions lists exception types, not {kind!r}")
     return tuple(value)
+
+
+def _types(retried: bool | tuple[type[BaseException], ...]) -> tuple[type[BaseException], ...]:
+    return retried if isinstance(retried, tuple) else (Exception,) if retried else ()
 
 
 def _check_groups(groups: object) -> None:

@@ -17,8 +17,9 @@ from shoal.ids import CONSTRUCTOR_KEY, method_key
 from shoal.node_calls import NodeCalls
 from shoal.serialization.failure import Payload, encode_error
 from shoal.task.accelerators import Accelerators
-from shoal.task.actor_shape import ActorShape, calls_of
+from shoal.task.actor_shape import RETRIED_ATTRIBUTE, ActorShape, calls_of
 from shoal.task.function_table import FunctionTable
+from shoal.task.traits import Traits
 from shoal.worker.allowance import Allowance
 from shoal.worker.items import DELIVERING
 from shoal.worker.outcome import Outcomes, let_go
@@ -54,10 +55,11 @@ class ActorState:
         self.class_name = class_name
         self.is_over = False  # no further call may start
         self._key = key
-        self._names: dict[bytes, str] = {method_key(call): name for call, name, _ in calls_of(shape)}
+        self._shape = shape
+        self._names: dict[bytes, str] = {}
         self._groups: dict[bytes, str | None] = {}
-        if shape.concurrency_groups:
-            self._groups = {method_key(call): group for call, _, group in calls_of(shape)}
+        self._retried: dict[bytes, Traits] = {}  # of calls that say themselves what is retried
+        self._learn(None)
         self._names[CONSTRUCTOR_KEY] = "__init__"
         self._functions = functions
         self._outcomes = outcomes
@@ -71,7 +73,7 @@ class ActorState:
 
     def name_of(self, task: Task) -> str:
         """How errors and output call the task, e.g. `Counter.increment`."""
-        return f"{self.class_name}.{self._names.get(task.key, 'a method')}"
+        return f"{self.class_name}.{self._names.get(task.key) or self._learned(task.key) or 'a method'}"
 
     @property
     def instance(self) -> Any:
@@ -80,6 +82,8 @@ class ActorState:
 
     def group_of(self, task: Task) -> str | None:
         """The concurrency group that the call is to run in; None: the one of those that name none."""
+        if task.key not in self._names:
+            self._learned(task.key)
         return self._groups.get(task.key)
 
     def wait_for_constructor(self, client: Client) -> list[Task]:
@@ -115,6 +119,33 @@ class ActorState:
         found: Callable[..., Any] = getattr(self._instance, name)
         self._methods[task.key] = found
         return found
+
+    def is_repeated(self, task: Task, error: BaseException) -> bool:
+        """Whether a call that has raised `error` is made again; `task` is then its next attempt, of this thread."""
+        if self.is_over or task.creates_actor or isinstance(error, SystemExit):
+            return False
+        traits = self._retried.get(task.key)
+        if traits is None:
+            traits = self._retried[task.key] = Traits(getattr(self._methods.get(task.key), RETRIED_ATTRIBUTE, ()))
+        if not traits.is_retried(error) or not self._outcomes.repeat_here(task):
+            return False
+        let_go(error)
+        return True
+
+    def _learned(self, key: bytes) -> str | None:
+        """The method of a call that chooses whether its exceptions are retried. Few do, so their keys are made late."""
+        self._learn(True)
+        self._learn(False)
+        return self._names.get(key)
+
+    def _learn(self, choice: bool | None) -> None:
+        for call, name, group in calls_of(self._shape, (choice,)):
+            key = method_key(call)
+            self._names[key] = name
+            if self._shape.concurrency_groups:
+                self._groups[key] = group
+            if choice is not None:
+                self._retried[key] = Traits((Exception,) if choice else ())
 
     def returned(self, task: Task, name: str, value: object) -> None:
         """Seal a call's value."""

@@ -114,6 +114,8 @@ class AsyncHost:
             else:
                 state.returned(task, name, value)
         except BaseException as error:
+            if state.is_repeated(task, error):
+                return self._go_on(task, self._repeat(task, name))
             state.raised(task, name, error, SYNC_FRAMES)
             self._stop_if_over()
         finally:
@@ -136,19 +138,63 @@ class AsyncHost:
             items = send_on_loop(client, task, name, value, partial(self._state.payload, name))
             await _stepwise(items, task, client.set_current)
         except BaseException as error:
-            if self._over.done():
-                return  # as below
-            self._state.raised(task, name, error, ASYNC_FRAMES)
-            self._stop_if_over()
+            if not self._is_repeated(task, name, error, ASYNC_FRAMES):
+                return
+        else:
+            return
+        await self._repeat(task, name)
 
     async def _await(self, task: Task, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         try:
             self._state.returned(task, name, await _stepwise(coroutine, task, self._client.set_current))
         except BaseException as error:
-            if self._over.done():
-                return  # cut off by the actor's end, which the daemon explains to the caller
-            self._state.raised(task, name, error, ASYNC_FRAMES)
-            self._stop_if_over()
+            if not self._is_repeated(task, name, error, ASYNC_FRAMES):
+                return
+        else:
+            return
+        await self._repeat(task, name)
+
+    async def _repeat(self, task: Task, name: str) -> None:
+        """Make the next attempt of a call, and those after it."""
+        is_repeated = True
+        while is_repeated:
+            await asyncio.sleep(0)  # others may go on between two attempts
+            is_repeated = await self._attempt(task, name)
+
+    async def _attempt(self, task: Task, name: str) -> bool:
+        """Make one attempt -> whether there is another one."""
+        client, state = self._client, self._state
+        frames = SYNC_FRAMES
+        try:
+            client.set_current(task)
+            try:
+                method = state.target(task)
+                args, kwargs = task.load()
+                value = method(*args, **kwargs)
+            finally:
+                client.set_current(None)
+            frames = ASYNC_FRAMES
+            if task.num_returns >= RETURNS_DYNAMIC:
+                await _stepwise(
+                    send_on_loop(client, task, name, value, partial(state.payload, name)), task, client.set_current
+                )
+                return False
+            if asyncio.iscoroutine(value):
+                value = await _stepwise(value, task, client.set_current)
+            state.returned(task, name, value)
+        except BaseException as error:
+            return self._is_repeated(task, name, error, frames)
+        return False
+
+    def _is_repeated(self, task: Task, name: str, error: BaseException, own_frames: int) -> bool:
+        """Whether a call that has raised is made again; else its error is sealed."""
+        if self._over.done():
+            return False  # cut off by the actor's end, which the daemon explains to the caller
+        if self._state.is_repeated(task, error):
+            return True
+        self._state.raised(task, name, error, own_frames)
+        self._stop_if_over()
+        return False
 
     def _cancel_calls(self) -> None:
         """Calls were cancelled: have their coroutines know, once each."""

@@ -29,17 +29,22 @@ def serve_with_checkpoints(client: Client, state: ActorState, checkpoints: Check
 
 
 def _run(client: Client, state: ActorState, checkpoints: Checkpoints, task: Task) -> None:
-    last_call.task = task
     name = last_call.name = state.name_of(task)
-    client.set_current(task)
-    try:
-        state.returned(task, name, _call(state, checkpoints, task, name))
-    except BaseException as error:
-        state.raised(task, name, error, OWN_FRAMES)
-    finally:
-        client.set_current(None)
-        last_call.task = None
-    checkpoints.after_call(state)
+    is_repeated = True
+    while is_repeated and not state.is_over:
+        is_repeated = False
+        last_call.task = task
+        client.set_current(task)
+        try:
+            state.returned(task, name, _call(state, checkpoints, task, name))
+        except BaseException as error:
+            is_repeated = state.is_repeated(task, error)
+            if not is_repeated:
+                state.raised(task, name, error, OWN_FRAMES)
+        finally:
+            client.set_current(None)
+            last_call.task = None
+        checkpoints.after_call(state)  # at once after an attempt that failed: what it did is not in the log
 
 
 def _call(state: ActorState, checkpoints: Checkpoints, task: Task, name: str) -> object:

@@ -50,6 +50,10 @@ class Outcomes:
             self.failed(task, self.payload(name, error, own_frames))
         let_go(error)
 
+    def repeat_here(self, task: Task) -> bool:
+        """Whether an actor's call that has raised has another attempt; then `task` is that one."""
+        return self._client.repeat_here(task)
+
     def payload(self, name: str, error: BaseException, own_frames: int, *, is_on_its_own: bool = False) -> Payload:
         """An error of user code as bytes and refs; `is_on_its_own`: as bytes alone."""
         if isinstance(error, ArgumentError):

@@ -35,12 +35,17 @@ def _run(client: Client, state: ActorState, task: Task) -> None:
 
 def run_call(client: Client, state: ActorState, task: Task, name: str) -> None:
     """Run one call on this thread and seal what it came to."""
-    client.set_current(task)
-    try:
-        method = state.target(task)
-        args, kwargs = task.load()
-        state.returned(task, name, method(*args, **kwargs))
-    except BaseException as error:
-        state.raised(task, name, error, OWN_FRAMES)
-    finally:
-        client.set_current(None)
+    while True:  # for each attempt
+        client.set_current(task)
+        try:
+            method = state.target(task)
+            args, kwargs = task.load()
+            state.returned(task, name, method(*args, **kwargs))
+        except BaseException as error:
+            if not state.is_repeated(task, error):
+                state.raised(task, name, error, OWN_FRAMES)
+                return
+        else:
+            return
+        finally:
+            client.set_current(None)
