@@ -192,8 +192,13 @@ def _innermost(attribute: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _find(runtime: Runtime, name: str, namespace: str) -> ActorHandle[Any] | None:
-    info = runtime.calls.get_actor(name, namespace)
+def own_handle(runtime: Runtime, class_id: int) -> ActorHandle[Any] | None:
+    """A handle to the actor that this process is; None if nobody has one any more."""
+    return _find(runtime, "", "", class_id)
+
+
+def _find(runtime: Runtime, name: str, namespace: str, class_id: int | None = None) -> ActorHandle[Any] | None:
+    info = runtime.calls.get_actor(name, namespace, class_id)
     if info is None:
         return None
     ref = runtime.client.adopt(info.handle.index, info.handle.generation)

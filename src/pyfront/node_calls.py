@@ -212,9 +212,9 @@ class NodeCalls:
         """This actor's constructor has run again, and it has its state."""
         self._ask(Reconstructed(class_id=class_id))
 
-    def get_actor(self, name: str, namespace: str) -> FoundActor | None:
-        """The living actor of this name, if there is one."""
-        reply = self._find(GetActor(name=name, namespace=namespace))
+    def get_actor(self, name: str, namespace: str, class_id: int | None = None) -> FoundActor | None:
+        """The living actor of this name, or of this class, if there is one."""
+        reply = self._find(GetActor(name=name, namespace=namespace, class_id=class_id))
         if reply is None:
             return None
         shape = msgspec.msgpack.decode(reply.meta, type=ActorShape)

@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from shoal.errors import ActorNotFoundError
 from shoal.ids import actor_id, job_id, worker_id
 from shoal.protocol.places import ANYWHERE, Place
 from shoal.runtime import Runtime, connected, current
 
 if TYPE_CHECKING:
+    from shoal.actor import ActorHandle
     from shoal.protocol.placement import ClassPlace
     from shoal.runtime_env.fields import RuntimeEnv
     from shoal.task.running import Running
@@ -45,6 +47,21 @@ class RuntimeContext:
         from shoal.task.running import last_call
 
         return last_call.is_replayed
+
+    @property
+    def current_actor(self) -> ActorHandle[Any]:
+        """A handle to the actor that this process is. While it is kept, the actor does not end by itself.
+
+        Raises RuntimeError outside of an actor, ActorNotFoundError in one that nobody has a handle to any more."""
+        actor = self._connection.actor
+        if actor is None:
+            raise RuntimeError("current_actor is the actor that runs the calling code, and no actor does")
+        from shoal.actor_class import own_handle
+
+        found = own_handle(self._connection, actor.class_id)
+        if found is None:
+            raise ActorNotFoundError(f"actor {actor.name or actor.class_name} ends, as its last handle is gone")
+        return found
 
     @property
     def runtime_env(self) -> RuntimeEnv:

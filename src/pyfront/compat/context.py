@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from shoal.actor import ActorHandle
-from shoal.actor_class import get_actor
 from shoal.compat.ids import ActorID, JobID, NodeID, TaskID
 from shoal.runtime import Runtime, current
 from shoal.runtime_context import RuntimeContext
@@ -40,16 +38,6 @@ class RayRuntimeContext(RuntimeContext):
         """As `get_actor_id`, as an object."""
         text = self.get_actor_id()
         return None if text is None else ActorID.from_hex(text)
-
-    @property
-    def current_actor(self) -> ActorHandle[Any]:
-        """A handle to the actor of this process. Raises RuntimeError outside of one, and in one without a name."""
-        actor = self._runtime.actor
-        if actor is None:
-            raise RuntimeError("current_actor is the actor that runs the calling code, and no actor does")
-        if actor.name is None:
-            raise RuntimeError("an actor without a name has no handle to itself: create it with a name, or pass it one")
-        return get_actor(actor.name, actor.namespace)
 
     @property
     def gcs_address(self) -> str:

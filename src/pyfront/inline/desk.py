@@ -153,10 +153,19 @@ class Desk:
 
     def _get_actor(self, asked: m.GetActor) -> m.Reply:
         self._engine.settle()
-        actor = self._living(asked.namespace or "", asked.name)
-        if actor is None or actor.handle is None:
+        named = self._living(asked.namespace or "", asked.name)
+        actor = named if asked.class_id is None else self._engine.actors.get(asked.class_id)
+        handle = None if actor is None else actor.handle or self._handle_to_be(actor)
+        if actor is None or handle is None:
             raise _refused(m.Refused.NOT_FOUND, f"no actor {asked.name!r}")
-        return m.ActorInfo(actor.class_id, *actor.handle, actor.order.meta, actor.order.class_name)
+        return m.ActorInfo(actor.class_id, *handle, actor.order.meta, actor.order.class_name)
+
+    def _handle_to_be(self, actor: InlineActor) -> tuple[int, int] | None:
+        """Asked in its constructor, which runs before its creator can register the handle."""
+        task = self._engine.here.task
+        if task is None or task.actor is not actor or not task.creates_actor:
+            return None
+        return task.returns[0].index, GENERATION
 
     def _list_named(self, asked: m.ListNamedActors) -> m.Reply:
         self._engine.settle()

@@ -193,9 +193,9 @@ class Actors:
         if actor is not None:
             actor.restarts.succeeded()
 
-    async def find(self, name: str, namespace: str) -> ActorInfo:
-        """A named actor, after waiting for its creation. Raises Refusal."""
-        actor = self._names.get((namespace, name))
+    async def find(self, name: str, namespace: str, class_id: int | None = None) -> ActorInfo:
+        """A named actor, or the one of a class, after waiting for its creation. Raises Refusal."""
+        actor = self._names.get((namespace, name)) if class_id is None else self._actors.get(class_id)
         if actor is not None:
             await actor.registered.wait()
         if actor is None or actor.is_doomed or actor.handle is None:

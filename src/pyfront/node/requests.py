@@ -170,8 +170,9 @@ class Requests:
 
     async def _get_actor(self, asker: Connection, message: m.GetActor) -> m.Reply:
         namespace = message.namespace or job_of(asker).namespace
-        found = await self._node.actors.find(message.name, namespace)
-        self._lend(asker, (found.index, found.generation), f"actor {message.name!r} has just lost its last handle")
+        found = await self._node.actors.find(message.name, namespace, message.class_id)
+        name = message.name or found.class_name
+        self._lend(asker, (found.index, found.generation), f"actor {name!r} has just lost its last handle")
         return found
 
     async def _list_named_actors(self, asker: Connection, message: m.ListNamedActors) -> m.Reply:

@@ -58,10 +58,12 @@ class Ledger:
         return {self._kinds[name]: to_milli(name, amount) for name, amount in self.capacity.items() if name != CPU}
 
     def named(self, amounts: Mapping[int, int]) -> dict[str, float]:
-        """Kind -> thousandths, back to names and the user's units; kinds of which the node has nothing are left out."""
+        """Kind -> thousandths, back to names and the user's units; kinds of which the node has nothing are left out.
+
+        Never more than the node has: memory was rounded up."""
         names = {number: name for name, number in self._kinds.items()}
         return {
-            names[kind]: from_milli(names[kind], milli)
+            names[kind]: min(from_milli(names[kind], milli), self.capacity[names[kind]])
             for kind, milli in amounts.items()
             if kind in names and self.capacity.get(names[kind])
         }

@@ -248,10 +248,11 @@ class Reconstructed(Request[Ok], frozen=True):
 
 
 class GetActor(Request[ActorInfo], frozen=True):
-    """Find a named actor; refused with NOT_FOUND. Waits for a creation that is under way."""
+    """Find an actor; refused with NOT_FOUND. Waits for a creation that is under way."""
 
     name: str
     namespace: str | None = None
+    class_id: int | None = None  # of the actor; None: the one of that name
 
 
 class ListNamedActors(Request[ActorNames], frozen=True):

@@ -44,6 +44,12 @@ def test_available_amounts_come_back_under_their_names() -> None:
     assert ledger.named(free) == {"CPU": 1.5, "memory": 32.0 * MIB, "camera": 1.0}
 
 
+def test_what_is_free_of_an_idle_node_is_what_it_has() -> None:
+    capacity = {"CPU": 2.0, "memory": 17_693_551_412.0, "camera": 0.3}  # no multiple of what the core counts in
+    ledger = Ledger(capacity)
+    assert ledger.named(ledger.capacities() | {-1: 2000}) == capacity
+
+
 @pytest.mark.parametrize(
     ("demand", "lacking"),
     [({"CPU": 5.0}, "num_cpus"), ({"GPU": 1.0}, "num_gpus"), ({"lidar": 0.5}, "lidar"), ({"memory": 1e12}, "memory")],
