@@ -111,6 +111,8 @@ def test_dask() -> None:
     assert dask.compute(three, scheduler=ray_dask_get) == (3,)
     with enable_dask_on_ray():
         assert dask.config.get("scheduler") is ray_dask_get
+        held = dask.delayed(lambda: ray.get_runtime_context().get_assigned_resources())()
+        assert held.compute(ray_remote_args={"num_cpus": 2}) == {"CPU": 2.0}
         assert three.compute() == 3
         with disable_dask_on_ray():
             assert dask.config.get("scheduler") is None

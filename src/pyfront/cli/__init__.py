@@ -16,6 +16,7 @@ from shoal.cli.logs import logs
 from shoal.cli.memory import memory
 from shoal.cli.metrics import metrics
 from shoal.cli.nouns import get_row, list_rows, summarize
+from shoal.cli.render import AsJson, print_json
 from shoal.cli.stack import stack
 from shoal.cli.status import status
 from shoal.cli.timeline import timeline
@@ -44,10 +45,13 @@ main.command(
 
 
 @main.command()
-def version() -> None:
+def version(as_json: AsJson = False) -> None:
     """Print the versions of Shoal and Python."""
     from shoal.version import __version__
 
+    if as_json:
+        print_json({"shoal": __version__, "python": platform.python_version(), "machine": platform.machine()})
+        return
     typer.echo(f"shoal {__version__}, Python {platform.python_version()}, {platform.machine()}")
 
 

@@ -109,10 +109,7 @@ MODULES: dict[str, dict[str, str]] = {
     "util.collective": _COLLECTIVE,
     "util.collective.collective": _COLLECTIVE,
     "util.collective.types": _in("shoal.util.collective", "Backend ReduceOp"),
-    "util.dask": {
-        **_in("shoal.compat.dask", "disable_dask_on_ray enable_dask_on_ray"),
-        "ray_dask_get": "shoal.util.dask:shoal_dask_get",
-    },
+    "util.dask": _in("shoal.compat.dask", "disable_dask_on_ray enable_dask_on_ray ray_dask_get"),
     "util.debug": {**_LOGGING, **_in("shoal.compat.log_once", "reset_log_once")},
     "util.helpers": _in("shoal.util", "as_completed map_unordered"),
     "util.joblib": _in("shoal.compat.joblib", "register_ray"),

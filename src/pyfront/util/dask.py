@@ -18,18 +18,22 @@ from dask.utils import ensure_dict
 
 from shoal._core._node import ObjectRef
 from shoal.api import get, put, remote
+from shoal.remote_function import RemoteFunction
 
 __all__ = ["enable_shoal_on_dask", "shoal_dask_get"]
 
 
-def shoal_dask_get(dsk: Mapping[Hashable, Any], keys: Any, **kwargs: Any) -> Any:
+def shoal_dask_get(
+    dsk: Mapping[Hashable, Any], keys: Any, *, task_options: Mapping[str, Any] | None = None, **kwargs: Any
+) -> Any:
     """Dask's way to compute: the values of `keys`, a key or nested lists of them, in the graph `dsk`.
 
-    `kwargs` has no effect: it is there for the arguments of other schedulers. Raises the error of the first task that
-    failed, as an instance of its own class."""
+    `task_options`: options of the tasks, such as `{"num_cpus": 2}`; default those of any task. `kwargs` has no effect:
+    it is there for the arguments of other schedulers. Raises the error of the first task that failed, as an instance of
+    its own class, and what `shoal.remote` raises for a bad option."""
     expression = getattr(dsk, "__dask_graph__", None)  # what `dask.compute` gives since 2025
     graph = convert_legacy_graph(ensure_dict(dsk if expression is None else expression()))
-    refs = _submit(graph, set(_flat(keys)))
+    refs = _submit(graph, set(_flat(keys)), run_node.options(**task_options) if task_options else run_node)
     wanted = list(dict.fromkeys(_flat(keys)))
     values = dict(zip(wanted, get([refs[key] for key in wanted]), strict=True))
     return _arranged(keys, values)
@@ -48,7 +52,9 @@ def run_node(node: Any, names: list[Hashable], *values: Any) -> Any:
     return node(dict(zip(names, values, strict=True)))
 
 
-def _submit(graph: Mapping[Hashable, Any], wanted: set[Hashable]) -> dict[Hashable, ObjectRef[Any]]:
+def _submit(
+    graph: Mapping[Hashable, Any], wanted: set[Hashable], run: RemoteFunction[..., Any]
+) -> dict[Hashable, ObjectRef[Any]]:
     """Submit the graph -> the refs of what is wanted."""
     n_dependents = Counter(name for node in graph.values() for name in node.dependencies)
     place = order(graph)
@@ -61,7 +67,7 @@ def _submit(graph: Mapping[Hashable, Any], wanted: set[Hashable]) -> dict[Hashab
         elif isinstance(node, DataNode):
             refs[key] = node.value if isinstance(node.value, ObjectRef) else put(node.value)
         else:
-            refs[key] = run_node.remote(node, names, *(refs[name] for name in names))
+            refs[key] = run.remote(node, names, *(refs[name] for name in names))
         for name in names:
             n_dependents[name] -= 1
             if n_dependents[name] == 0 and name not in wanted:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `shoal`."""
 
+import json
+
 import pytest
 from tests.pyfront.cli.conftest import run
 from typer.testing import CliRunner
@@ -13,6 +15,8 @@ def test_version_names_the_release() -> None:
     result = CliRunner().invoke(main, ["version"])
     assert result.exit_code == 0
     assert f"shoal {shoal.__version__}, Python 3." in result.output
+    told = json.loads(CliRunner().invoke(main, ["version", "--json"]).output)
+    assert (told["shoal"], sorted(told)) == (shoal.__version__, ["machine", "python", "shoal"])
 
 
 def test_without_a_command_it_tells_what_there_is() -> None:
