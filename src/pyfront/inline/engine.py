@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from shoal.errors import DeadlockError
@@ -99,6 +100,9 @@ class Engine:
             return
         task.is_over = True
         task.returns = []
+        if task.items is None:
+            # The one that it ran in refers to the task, which with its arguments would wait for a garbage collection.
+            task.context = Context()
         self.tasks.pop(task.index, None)
         if task.is_begun:
             self._let_go(task)
