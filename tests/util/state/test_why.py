@@ -26,8 +26,14 @@ def test_a_chain_of_nested_gets_down_to_the_task_that_runs(shoal_node: ModuleTyp
     def down(n: int, path: str) -> int:
         return n + int(shoal.get(down.remote(n - 1, path) if n else hold.options(num_cpus=0).remote(path)) > 0)
 
+    def has_come_to_rest() -> bool:
+        found = lines(top)
+        return sum(line.endswith("waits in get") for line in found) == 4 and any(
+            "runs hold, for " in line for line in found
+        )
+
     top = down.remote(3, gate.path)
-    eventually(lambda: any(line.startswith("task hold") for line in lines(top)))
+    eventually(has_come_to_rest)
     (reason,) = why(top)
     chain = []
     while True:
