@@ -35,6 +35,10 @@ def test_nothing_is_imported_before_it_is_used() -> None:
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
 
 
+def test_the_innermost_module_is_asked_for_with_an_empty_name_as_well() -> None:
+    assert __import__("shoal.compat.ray.util.state", fromlist=[""]) is ray.util.state
+
+
 def test_a_module_that_has_the_name_of_a_function_leaves_it_in_its_place() -> None:
     util = import_module(f"{ROOT}.util")
     module = import_module(f"{ROOT}.util.placement_group")

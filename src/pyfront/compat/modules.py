@@ -114,7 +114,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not name.startswith(f"{ROOT}."):
+        if not name.startswith(f"{ROOT}.") or name.endswith("."):  # `__import__(name, fromlist=[""])` asks for that
             return None
         dotted = ray_name(name)
         if dotted not in MODULES and dotted not in WHOLE_MODULES:
