@@ -200,9 +200,9 @@ static void expect_nothing_lost(uint32_t n_calls, bool has_queues, bool is_resca
 }
 
 static void test_without_memory_no_call_is_lost(void) {
-  expect_nothing_lost(1, false, false);  /* for the first that waits */
-  expect_nothing_lost(40, true, false);  /* for those behind it */
-  expect_nothing_lost(5, true, true);    /* for those that others have hinted */
+  expect_nothing_lost(1, false, false); /* for the first that waits */
+  expect_nothing_lost(40, true, false); /* for those behind it */
+  expect_nothing_lost(5, true, true);   /* for those that others have hinted */
 }
 #endif
 

@@ -37,9 +37,10 @@ static uint32_t caller_of(const sh_self *self, uint64_t hint) {
  * overtake it. So the process ends: its sweep fails the actor's calls, or leaves them to the next process, which finds them
  * all (recover.c). */
 static _Noreturn void end_for_want_of_memory(void) {
-  fputs("shoal: this actor ends: there is no memory left to keep calls until they may start; give it more, or let fewer "
-        "calls wait for it\n",
-        stderr);
+  fputs(
+      "shoal: this actor ends: there is no memory left to keep calls until they may start; give it more, or let fewer "
+      "calls wait for it\n",
+      stderr);
   abort();
 }
 

@@ -173,8 +173,7 @@ static bool is_given_back(uint64_t bytes) {
 bool sh_budget_store(void *context, uint64_t bytes) {
   sh_self *self = context;
   uint64_t grow = bytes ? bytes : SH_ARENA_BYTES;
-  if (!is_given_back(bytes) &&
-      (sh_store_claimed(&self->seg) + grow > sh_store_limit(&self->seg) || !machine_has(grow)))
+  if (!is_given_back(bytes) && (sh_store_claimed(&self->seg) + grow > sh_store_limit(&self->seg) || !machine_has(grow)))
     return false;
   sh_bump(&self->me->x_claimed_store, bytes);
   return true;
