@@ -64,3 +64,19 @@ uint64_t disk_look(sh_self *self, sh_ref ref) {
   sh_unpin(self, ref);
   return value;
 }
+
+void disk_expect_paid(rig *r) {
+  const sh_segment *s = &r->d.seg;
+  uint64_t paid = 0, claimed = 0;
+  for (uint32_t c = 0; c < sh_clients_high(s); c++) {
+    const sh_client *client = sh_client_at(s, c);
+    paid += sh_load_relaxed(&client->x_claimed_store) + sh_load_relaxed(&client->x_claimed_records);
+  }
+  for (uint32_t pool = 0; pool < SH_POOL_COUNT; pool++) {
+    const sh_pool *p = sh_pool_of(s, pool);
+    for (uint32_t chunk = 0; chunk < sh_pool_used_chunks(s, pool); chunk++)
+      if (sh_load32_relaxed(sh_pool_owner(s, p, chunk)) != SH_CHUNK_RETURNED)
+        claimed += (uint64_t)p->chunk_records * p->record_bytes;
+  }
+  EXPECT_EQ(paid, claimed);
+}

@@ -23,6 +23,8 @@ void disk_read(const sh_restore *restore);
 void disk_bring_back(rig *r, sh_ref ref);
 /* Forget the copies of objects that are gone, as the front end does now and then; then nothing must be left. */
 void disk_expect_empty(rig *r);
+/* What all clients say that they have claimed is what is claimed, no more and no less. */
+void disk_expect_paid(rig *r);
 /* The value of an object that is here, read as clients read. */
 uint64_t disk_look(sh_self *self, sh_ref ref);
 

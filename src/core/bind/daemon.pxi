@@ -216,7 +216,7 @@ cdef class NodeCore:
         self.d.pressed_pause_ns = <uint64_t>(pause_s * 1e9)
 
     def running(self, bint limited_only=False) -> list:
-        cdef uint32_t i, high = sh_clients_high(&self.d.seg), role
+        cdef uint32_t i, high = sh_clients_high(&self.d.seg), role, class_id
         cdef sh_client *c
         cdef sh_slot *t
         cdef uint64_t current, word, allowance
@@ -231,14 +231,15 @@ cdef class NodeCore:
             allowance = sh_load_relaxed(&c.x_allowance)
             if limited_only and allowance == 0:
                 continue
+            class_id = sh_load32_relaxed(&c.x_class)
             found = {
                 "index": i, "epoch": sh_load32_relaxed(&c.x_epoch), "pid": sh_load32_relaxed(&c.x_pid), "role": role,
-                "root": sh_load32_relaxed(&c.x_root), "class_id": sh_load32_relaxed(&c.x_class), "task": None, "key": None,
+                "root": sh_load32_relaxed(&c.x_root), "class_id": class_id, "task": None, "key": None,
                 "attempt": 0, "max_retries": 0, "pressed": 0, "since_ns": sh_load_relaxed(&c.x_since_ns),
                 "allowance": allowance, "baseline": sh_load_relaxed(&c.x_baseline), "restarts": 0,
             }
-            if role == SH_ROLE_ACTOR:
-                found["restarts"] = sh_load32_relaxed(&sh_class_at(&self.d.seg, sh_load32_relaxed(&c.x_class)).x_restarts)
+            if role == SH_ROLE_ACTOR and class_id < SH_MAX_CLASSES:  # a peer may have written over it
+                found["restarts"] = sh_load32_relaxed(&sh_class_at(&self.d.seg, class_id).x_restarts)
             r = sh_ref_unpack(current)
             if current != 0 and sh_slot_known(&self.d.seg, r.index):
                 t = sh_slot_at(&self.d.seg, r.index)

@@ -43,7 +43,7 @@ sh_status sh_claim_hint(sh_self *self, uint64_t hint, uint32_t class_id) {
   sh_slot *t = sh_slot_at(&self->seg, r.index);
   uint64_t word = sh_load_acquire(&t->word); /* (R) */
   if (sh_word_generation(word) != r.generation || sh_word_state(word) != SH_TASK_READY ||
-      sh_word_who(word) != class_id || (self->role == SH_ROLE_WORKER && t->root != self->root))
+      sh_word_who(word) != class_id || (self->role == SH_ROLE_WORKER && sh_peek(&t->root) != self->root))
     return SH_LOST;
   uint64_t claimed = sh_word(r.generation, SH_TASK_CLAIMED, self->index, sh_word_tag(word));
   sh_tell_where(self, r.index);

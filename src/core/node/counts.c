@@ -258,7 +258,12 @@ void sh_counts_drop(sh_counts *c, sh_ref r) {
 }
 
 bool sh_counts_hold_for(sh_counts *c, uint32_t client, sh_ref r) {
-  return sh_counts_hold(c, r) && sh_table_add(&c->holds[client], sh_ref_pack(r), 1);
+  if (!sh_counts_hold(c, r))
+    return false;
+  if (sh_table_add(&c->holds[client], sh_ref_pack(r), 1))
+    return true;
+  count_of(c, r)->n--; /* as it was: nobody would drop it */
+  return false;
 }
 
 void sh_counts_done(sh_counts *c, uint32_t slot, uint64_t word) {

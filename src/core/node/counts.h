@@ -60,7 +60,8 @@ bool sh_counts_work(sh_counts *c, uint64_t budget_ns);
  * what others hold is counted before our unit comes or goes. */
 bool sh_counts_hold(sh_counts *c, sh_ref r);
 void sh_counts_drop(sh_counts *c, sh_ref r);
-/* Hold on behalf of a client that is about to receive the reference from the daemon: as if it had logged HOLD itself. */
+/* Hold on behalf of a client that is about to receive the reference from the daemon: as if it had logged HOLD itself.
+ * False: the object is gone, or there is no memory to note it. */
 bool sh_counts_hold_for(sh_counts *c, uint32_t client, sh_ref r);
 
 /* A task is over: its rows, its spec, its slot. `word` is its final word. */

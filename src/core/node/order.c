@@ -4,6 +4,7 @@
 #include "node/claim.h"
 #include "node/stall.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 sh_stall *sh_stall_of(sh_self *self, uint32_t caller) {
@@ -24,6 +25,44 @@ static bool is_gone(const sh_self *self, uint64_t hint) {
   uint64_t word = sh_load_acquire(&sh_slot_at(&self->seg, r.index)->word);
   uint32_t state = sh_word_state(word);
   return sh_word_generation(word) != r.generation || (state != SH_TASK_WAITING && state != SH_TASK_READY);
+}
+
+/* Whose call a hint is about, as far as can be said: the slot may be another call's by now. SH_MAX_CLIENTS: nobody's. */
+static uint32_t caller_of(const sh_self *self, uint64_t hint) {
+  uint32_t caller = sh_peek(&sh_slot_at(&self->seg, sh_ref_unpack(hint).index)->submitter);
+  return caller < SH_MAX_CLIENTS ? caller : SH_MAX_CLIENTS;
+}
+
+/* Of a hint that was taken from a ring only we know. If it cannot be kept, its call would never start, and those after it would
+ * overtake it. So the process ends: its sweep fails the actor's calls, or leaves them to the next process, which finds them
+ * all (recover.c). */
+static _Noreturn void end_for_want_of_memory(void) {
+  fputs(
+      "shoal: this actor ends: there is no memory left to keep calls until they may start; give it more, or let fewer "
+      "calls wait for it\n",
+      stderr);
+  abort();
+}
+
+/* Before a queue grows: those that were cancelled behind the first one, of which nobody tells us. */
+static void forget_gone(const sh_self *self, sh_stall *q) {
+  uint32_t kept = 1;
+  for (uint32_t i = 1; i < q->n; i++)
+    if (!is_gone(self, q->hints[q->first + i]))
+      q->hints[q->first + kept++] = q->hints[q->first + i];
+  q->n = q->n ? kept : 0;
+}
+
+static void put_last(const sh_self *self, sh_stall *q, uint64_t hint) {
+  if (sh_stall_must_grow(q))
+    forget_gone(self, q);
+  if (!sh_stall_push(q, hint))
+    end_for_want_of_memory();
+}
+
+static void put_first(sh_stall *q, uint64_t hint) {
+  if (!sh_stall_push_front(q, hint))
+    end_for_want_of_memory();
 }
 
 /* Go on with a caller whose stalled call was answered. */
@@ -66,8 +105,8 @@ static bool caller_is_quiet(const sh_self *self, uint32_t caller, uint32_t class
 
 bool sh_actor_has_late(const sh_self *self, uint32_t class_id) {
   for (uint32_t i = 0; self->late && i < self->late->n; i++) {
-    uint32_t index = sh_ref_unpack(self->late->hints[self->late->first + i]).index;
-    if (caller_is_quiet(self, sh_slot_at(&self->seg, index)->submitter, class_id))
+    uint32_t caller = caller_of(self, self->late->hints[self->late->first + i]);
+    if (caller < SH_MAX_CLIENTS && caller_is_quiet(self, caller, class_id))
       return true;
   }
   return false;
@@ -78,27 +117,30 @@ bool sh_actor_has_late(const sh_self *self, uint32_t class_id) {
 static sh_status claim_late(sh_self *self, uint32_t class_id, uint32_t *slot) {
   for (uint32_t left = self->late ? self->late->n : 0; left > 0; left--) {
     uint64_t hint = sh_stall_front(self->late);
-    uint32_t index = sh_ref_unpack(hint).index, caller = sh_slot_at(&self->seg, index)->submitter;
+    uint32_t caller = caller_of(self, hint);
     sh_stall_pop(self->late);
-    if (!caller_is_quiet(self, caller, class_id)) {
-      (void)sh_stall_push(self->late, hint);
+    if (caller == SH_MAX_CLIENTS || !caller_is_quiet(self, caller, class_id)) {
+      if (!sh_stall_push(self->late, hint))
+        end_for_want_of_memory();
       continue;
     }
     sh_status status = sh_claim_hint(self, hint, class_id);
     if (status == SH_EMPTY)
-      (void)sh_stall_push_front(&self->stalls[caller], hint);
+      put_first(&self->stalls[caller], hint);
     if (status != SH_OK)
       continue;
-    *slot = index;
+    *slot = sh_ref_unpack(hint).index;
     return SH_OK;
   }
   return SH_EMPTY;
 }
 
-static bool put_late(sh_self *self, uint64_t hint) {
+static void put_late(sh_self *self, uint64_t hint) {
   if (!self->late)
     self->late = calloc(1, sizeof *self->late);
-  return self->late && sh_stall_push(self->late, hint);
+  if (!self->late)
+    end_for_want_of_memory();
+  put_last(self, self->late, hint);
 }
 
 sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
@@ -118,10 +160,12 @@ sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
       uint32_t index = sh_ref_unpack(hint).index;
       if (index >= sh_pool_capacity(sh_pool_of(s, SH_POOL_SLOT)))
         continue;
-      uint32_t caller = sh_slot_at(s, index)->submitter;
-      sh_stall *q = caller < SH_MAX_CLIENTS ? sh_stall_of(self, caller) : NULL;
-      if (!q)
+      uint32_t caller = caller_of(self, hint);
+      if (caller == SH_MAX_CLIENTS)
         continue;
+      sh_stall *q = sh_stall_of(self, caller);
+      if (!q)
+        end_for_want_of_memory();
       if (!sh_stall_empty(q)) {
         if (sh_stall_front(q) == hint) {
           sh_store_release(&self->me->op, 0);
@@ -131,20 +175,20 @@ sh_status sh_claim_as_actor(sh_self *self, uint32_t *slot) {
           continue;
         }
         if (caller == client)
-          (void)sh_stall_push(q, hint);
+          put_last(self, q, hint);
         else
-          (void)put_late(self, hint);
+          put_late(self, hint);
         sh_store_release(&self->me->op, 0);
         continue;
       }
       if (caller != client && !caller_is_quiet(self, caller, class_id)) {
-        (void)put_late(self, hint);
+        put_late(self, hint);
         sh_store_release(&self->me->op, 0);
         continue;
       }
       sh_status status = sh_claim_hint(self, hint, class_id);
       if (status == SH_EMPTY)
-        (void)sh_stall_push_front(q, hint);
+        put_first(q, hint);
       sh_store_release(&self->me->op, 0);
       if (status == SH_OK) {
         *slot = index;

@@ -213,7 +213,7 @@ static bool of_class(const sh_slot *t, uint32_t class_id) {
   return sh_slot_class(t) == class_id;
 }
 static bool of_root(const sh_slot *t, uint32_t root) {
-  return t->root == root;
+  return sh_peek(&t->root) == root;
 }
 
 void sh_repair_close_class(sh_repair *d, uint32_t class_id, const sh_system_error *end) {

@@ -166,10 +166,14 @@ uint64_t sh_store_claimed(const sh_segment *s) {
   return claimed(s, true) + sh_heap_arenas_claimed(s) * SH_ARENA_BYTES;
 }
 
+static bool is_given_back(uint64_t bytes) {
+  return (int64_t)bytes < 0;
+}
+
 bool sh_budget_store(void *context, uint64_t bytes) {
   sh_self *self = context;
   uint64_t grow = bytes ? bytes : SH_ARENA_BYTES;
-  if (sh_store_claimed(&self->seg) + grow > sh_store_limit(&self->seg) || !machine_has(grow))
+  if (!is_given_back(bytes) && (sh_store_claimed(&self->seg) + grow > sh_store_limit(&self->seg) || !machine_has(grow)))
     return false;
   sh_bump(&self->me->x_claimed_store, bytes);
   return true;
@@ -177,7 +181,8 @@ bool sh_budget_store(void *context, uint64_t bytes) {
 
 bool sh_budget_records(void *context, uint64_t bytes) {
   sh_self *self = context;
-  if (claimed(&self->seg, false) + bytes > self->seg.fixed.records_bytes || !machine_has(bytes))
+  if (!is_given_back(bytes) &&
+      (claimed(&self->seg, false) + bytes > self->seg.fixed.records_bytes || !machine_has(bytes)))
     return false;
   sh_bump(&self->me->x_claimed_records, bytes);
   return true;
@@ -200,6 +205,7 @@ static sh_a64 *ring_cells(void *context, uint32_t id) {
                                                       ((uint64_t)id << 8));
 }
 
+/* Paid for as records. Cells are never freed, so a chunk that has some is never returned to the store (spill.c). */
 static sh_status ring_grow(void *context, sh_ring *r, uint32_t *id) {
   _Static_assert(SH_RING_SEGMENT * sizeof(sh_a64) <= SH_BLOCK_MAX, "a ring segment is one block of the largest class");
   sh_self *self = context;

@@ -113,7 +113,8 @@ void sh_self_poke(sh_self *self);
 uint64_t sh_store_limit(const sh_segment *s);
 uint64_t sh_store_claimed(const sh_segment *s);
 
-/* Budget callbacks for pools and heap: refuse to claim what would exceed the node's limits. */
+/* Budget callbacks for pools and heap: refuse to claim what would exceed the node's limits. A negative number of bytes was granted
+ * and not claimed. */
 bool sh_budget_store(void *self, uint64_t bytes);
 bool sh_budget_records(void *self, uint64_t bytes);
 

@@ -81,14 +81,18 @@ static bool is_claimable(uint32_t owner) {
 /* Released chunks first, then the first never-used one: so used chunks stay dense from 0. */
 static sh_status claim_chunk(const sh_segment *s, const sh_pool *p, sh_magazine *m, uint32_t client,
                              sh_budget_fn budget, void *context) {
+  uint64_t bytes = (uint64_t)p->chunk_records * p->record_bytes;
   for (uint32_t chunk = 0; chunk < p->n_chunks; chunk++) {
     sh_a32 *owner = sh_pool_owner(s, p, chunk);
     uint32_t seen = sh_load32_relaxed(owner);
     if (!is_claimable(seen))
       continue;
-    if (seen != SH_CHUNK_RELEASED && budget && !budget(context, (uint64_t)p->chunk_records * p->record_bytes))
+    bool paid = seen != SH_CHUNK_RELEASED && budget;
+    if (paid && !budget(context, bytes))
       return SH_FULL;
     if (!sh_cas32(owner, &seen, client + 1U)) {
+      if (paid)
+        (void)budget(context, 0U - bytes);
       if (is_claimable(seen))
         chunk--; /* changed under us but still claimable */
       continue;

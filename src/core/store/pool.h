@@ -47,7 +47,8 @@ static inline sh_a32 *sh_pool_owner(const sh_segment *s, const sh_pool *p, uint3
 }
 
 /* Take a record. `client` owns the magazine; owner thread only, never blocks. `tagged` is the word to install, or 0 for
- * BUILDING(generation + 1, client). `budget` is asked before a new chunk is claimed and may refuse.
+ * BUILDING(generation + 1, client). `budget` is asked for the bytes of a new chunk before it is claimed, and may refuse. If
+ * somebody else was first to claim it, the bytes are given back: `budget` is called with them as a negative number.
  * SH_OK fills *index and *word; SH_FULL when the pool or the budget is exhausted. */
 typedef bool (*sh_budget_fn)(void *context, uint64_t bytes);
 sh_status sh_pool_alloc(const sh_segment *s, uint32_t pool, sh_magazine *m, uint32_t client, uint64_t tagged,
