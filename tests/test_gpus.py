@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.streams import meet
 
 import shoal
 
@@ -75,10 +76,12 @@ def test_the_drivers_own_restriction_is_kept() -> None:
 kept: list[mmap.mmap] = []  # of a worker: what it would hold of CUDA
 
 
-def use_cuda(driver: Path) -> int:
-    """As far as anybody can see: the driver's library stays in this process, which is told."""
+def use_cuda(driver: Path, until: str | None = None) -> int:
+    """As far as anybody can see: the driver's library stays in this process, which is told. Then meets `until`."""
     with open(driver, "rb") as file:
         kept.append(mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ))
+    if until is not None:
+        meet(until, writing=False)
     return os.getpid()
 
 
@@ -93,9 +96,15 @@ def test_a_worker_that_used_a_gpu_ends_with_what_it_holds(driver: Path) -> None:
     use = shoal.remote(num_cpus=0, num_gpus=1)(use_cuda)
     pids = [shoal.get(use.remote(driver), timeout=60) for _ in range(3)]
     assert len(set(pids)) == 3
-    kept_alive = use.options(max_calls=0, num_gpus=N_GPUS)
-    pids = [shoal.get(kept_alive.remote(driver), timeout=60) for _ in range(8)]
-    assert len(set(pids)) < 8  # which of those at hand takes the next call is open, but not all of them are new
+
+
+@pytest.mark.parametrize(("options", "n_workers"), [({}, 3), ({"max_calls": 0}, 1)])
+def test_it_stays_if_max_calls_says_so(driver: Path, pipe: str, options: dict[str, int], n_workers: int) -> None:
+    """Nothing says which idle worker gets the next GPU, but who has all of them keeps them while such calls wait."""
+    use = shoal.remote(num_cpus=0, num_gpus=N_GPUS)(use_cuda).options(**options)
+    refs = [use.remote(driver, pipe), use.remote(driver), use.remote(driver)]
+    meet(pipe, writing=True)
+    assert len(set(shoal.get(refs, timeout=60))) == n_workers
 
 
 def test_a_gpu_is_not_given_to_a_worker_that_cannot_see_it(driver: Path) -> None:

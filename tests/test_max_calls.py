@@ -36,7 +36,7 @@ def test_one_call_each(shoal_node: ModuleType) -> None:
 def test_calls_of_other_functions_do_not_count(shoal_node: ModuleType) -> None:
     answers = shoal.get([unlimited.remote(i) for i in range(200)])
     assert [number for number, _ in answers] == list(range(200))
-    assert len({pid for _, pid in answers}) <= 2
+    assert max(Counter(pid for _, pid in answers).values()) > 3  # how many workers came to help is open
 
 
 def test_calls_beside_those_of_others_are_all_answered(shoal_node: ModuleType) -> None:
