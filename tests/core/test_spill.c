@@ -265,43 +265,6 @@ static void test_room_passes_between_clients_and_sizes(void) {
   disk_close(&r);
 }
 
-/* Rings lie in blocks, and stay. However many clients use them, and however often what is free is given back, the store has as
- * much room afterwards as before. */
-static void test_rings_that_come_and_go_leave_the_store_its_room(void) {
-  enum { TURNS = 120, CALLS = 200 }; /* each ring has got its second segment of cells half way */
-  sh_ref calls[CALLS], values[CALLS];
-  sh_self other;
-  disk_open(&r, 1, 64 * MIB);
-  uint32_t other_class = rig_define(&r, 0, 0);
-  uint64_t settled = 0;
-  for (uint32_t turn = 0; turn < TURNS; turn++) {
-    rig_attach(&r, &other, SH_ROLE_DRIVER, -1, RIG_ROOT);
-    for (uint32_t i = 0; i < CALLS; i++) {
-      values[i] = rig_put(&other, i, i % 2U ? 1000 : 30000);
-      rig_call call = {.class_id = i % 2U ? r.class_id : other_class, .n_returns = 1, .addend = i};
-      rig_submit(&other, &call, &calls[i]);
-    }
-    rig_work_all(&r);
-    for (uint32_t i = 0; i < CALLS; i++) {
-      sh_ref_drop(&other, values[i]);
-      sh_ref_drop(&other, calls[i]);
-    }
-    disk_expect_paid(&r);
-    if (turn % 3U == 0)
-      EXPECT(sh_spill_trim(&r.d, 1000, 64 * MIB) > 0);
-    rig_detach(&r, &other);
-    rig_rounds(&r, 2);
-    (void)sh_spill_trim(&r.d, 1000, 64 * MIB);
-    disk_expect_paid(&r);
-    if (turn == TURNS / 2)
-      settled = sh_store_claimed(&r.d.seg);
-    if (turn > TURNS / 2)
-      EXPECT_EQ(sh_store_claimed(&r.d.seg), settled);
-  }
-  disk_expect_empty(&r);
-  disk_close(&r);
-}
-
 /* Two arenas with something in use in each, and a worker that owns neither. */
 static void test_an_arena_passes_on_with_what_is_in_use(void) {
   static sh_victim victims[8];
@@ -505,7 +468,6 @@ int main(void) {
   RUN(test_references_in_a_spilled_value_are_kept);
   RUN(test_least_recently_used_goes_first);
   RUN(test_room_passes_between_clients_and_sizes);
-  RUN(test_rings_that_come_and_go_leave_the_store_its_room);
   RUN(test_an_arena_passes_on_with_what_is_in_use);
   RUN(test_nothing_is_spilled_while_there_is_room);
   RUN(test_wish_ends_with_its_client);

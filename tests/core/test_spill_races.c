@@ -138,31 +138,7 @@ static void test_block_is_not_taken_from_a_returned_chunk(void) {
   disk_close(&r);
 }
 
-static void put_first(void) {
-  others = rig_put(&r.worker[0], 5, 1000);
-}
-
-/* Who looks at a chunk that another claims in this moment pays for the one that it gets, and for no other. */
-static void test_chunk_that_another_claimed_is_not_paid_for(void) {
-  disk_open(&r, 1, 64 * MIB);
-  const sh_pool *p = sh_pool_of(&r.d.seg, SH_POOL_BLOCK + 3U);
-  for (uint32_t turn = 0; turn < 100; turn++) {
-    arm(sh_pool_owner(&r.d.seg, p, 0), 8, put_first);
-    sh_ref mine = rig_put(&r.driver, 7, 1000);
-    sh_hook_fn = NULL;
-    EXPECT(!armed);
-    disk_expect_paid(&r);
-    sh_ref_drop(&r.driver, mine);
-    sh_ref_drop(&r.worker[0], others);
-    EXPECT(sh_spill_trim(&r.d, 1000, 64 * MIB) > 0);
-    disk_expect_paid(&r);
-  }
-  disk_expect_empty(&r);
-  disk_close(&r);
-}
-
 int main(void) {
-  RUN(test_chunk_that_another_claimed_is_not_paid_for);
   RUN(test_owner_frees_while_the_daemon_takes);
   RUN(test_owner_frees_while_the_daemon_puts_back);
   RUN(test_nothing_comes_back_into_a_dropped_object);
