@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node with nothing to do: next to no CPU, small workers, and nothing that grows over its comings and goings."""
 
-import gc
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ import pytest
 import shoal
 
 from .census import IS_UNDER_ASAN, node_processes, pause, private_bytes, workers
+from .limits import within
 
 IDLE_S = 3.0
 CPU_LIMIT = 0.02  # of one core, all processes of the node together
@@ -94,27 +95,49 @@ def test_an_idle_worker_is_small(node: None) -> None:
     assert max(sizes.values()) <= PRIVATE_LIMIT
 
 
-def test_coming_and_going_leaves_nothing_in_the_driver(pick: Callable[[int, int], int]) -> None:
-    def cycle() -> None:
-        shoal.init(num_cpus=2, object_store_memory=256 << 20)
-        assert shoal.get([small.remote(n) for n in range(10)]) == list(range(10))
-        actor = Idler.remote()
-        assert shoal.get(actor.call.remote()) == 1
-        shoal.put(bytes(1 << 20))
-        shoal.shutdown()
+# In a process of its own: one that other tests have run in has memory of theirs to shuffle.
+COMES_AND_GOES = """
+import gc, sys
+import psutil, shoal
 
-    me = psutil.Process()
-    for _ in range(3):
-        cycle()
-    gc.collect()
-    n_fds, n_threads, n_maps = me.num_fds(), me.num_threads(), len(me.memory_maps(grouped=False))
-    memory = private_bytes(me)
-    for _ in range(pick(10, 200)):
-        cycle()
-    gc.collect()
-    assert me.num_fds() <= n_fds
-    assert me.num_threads() <= n_threads
-    assert not [area.path for area in me.memory_maps(grouped=False) if "shoal" in area.path and "memfd" in area.path]
-    assert len(me.memory_maps(grouped=False)) <= n_maps + 10
-    assert private_bytes(me) <= memory + (8 << 20)
-    assert not me.children(recursive=True)
+@shoal.remote
+def small(n):
+    return n
+
+@shoal.remote
+class Idler:
+    def call(self):
+        return 1
+
+def cycle():
+    shoal.init(num_cpus=2, object_store_memory=256 << 20)
+    assert shoal.get([small.remote(n) for n in range(10)]) == list(range(10))
+    actor = Idler.remote()
+    assert shoal.get(actor.call.remote()) == 1
+    shoal.put(bytes(1 << 20))
+    shoal.shutdown()
+
+me = psutil.Process()
+for _ in range(3):
+    cycle()
+gc.collect()
+n_fds, n_threads, n_maps = me.num_fds(), me.num_threads(), len(me.memory_maps(grouped=False))
+memory = me.memory_full_info().uss
+for _ in range(int(sys.argv[1])):
+    cycle()
+gc.collect()
+assert me.num_fds() <= n_fds
+assert me.num_threads() <= n_threads
+assert not [area.path for area in me.memory_maps(grouped=False) if "shoal" in area.path and "memfd" in area.path]
+assert len(me.memory_maps(grouped=False)) <= n_maps + 10
+assert me.memory_full_info().uss <= memory + (8 << 20)
+assert not me.children(recursive=True)
+print("as before")
+"""
+
+
+def test_coming_and_going_leaves_nothing_in_the_driver(
+    pick: Callable[[int, int], int], script: "Callable[..., subprocess.Popen[str]]"
+) -> None:
+    output, errors = script(COMES_AND_GOES, str(pick(10, 200))).communicate(timeout=within(200))
+    assert output == "as before\n", errors
