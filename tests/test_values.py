@@ -135,6 +135,28 @@ def test_arrays_of_every_order_and_stride(view: Any, rows: int) -> None:
         np.testing.assert_array_equal(got, value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(40_000).reshape(200, 200)[:, ::2],
+        np.arange(40_000).reshape(20, 20, 100).transpose(1, 0, 2),
+        np.arange(40_000)[::-2],
+        np.arange(40_000).astype("M8[s]"),
+    ],
+    ids=["gaps", "turned", "backwards", "dates"],
+)
+@pytest.mark.parametrize("wrap", [lambda a: a, lambda a: [a], lambda a: {"x": (1, a)}], ids=["bare", "list", "dict"])
+def test_whatever_its_layout_an_array_is_read_where_it_lies(value: Any, wrap: Any) -> None:
+    def first_array(got: Any) -> Any:
+        return got if isinstance(got, np.ndarray) else first_array(got["x"][1] if isinstance(got, dict) else got[0])
+
+    for ref in (shoal.put(wrap(value)), identity.remote(wrap(value))):
+        first, second = first_array(shoal.get(ref)), first_array(shoal.get(ref))
+        assert np.shares_memory(first, second)
+        assert not first.flags.writeable
+        np.testing.assert_array_equal(first, value)
+
+
 def test_structured_object_and_zero_dimensional_arrays() -> None:
     record = np.array([(1, 2.5, "a")] * 1000, dtype=[("n", "i4"), ("x", "f8"), ("s", "U3")])
     for got in ways(record):

@@ -14,6 +14,8 @@ from shoal.node_calls import NodeCalls
 from shoal.task.function_table import FunctionTable
 
 if TYPE_CHECKING:
+    from pickle import PickleBuffer
+
     from shoal.hang_watch import Watch
     from shoal.stuck import StuckWaits
 
@@ -56,6 +58,7 @@ def set_hooks(client: Client, calls: NodeCalls, functions: FunctionTable, watch:
     client.restore_hook = restore
     client.full_hook = calls.shortage
     client.full_wait_s = store_wait_s()
+    client.dumps_arrays = _dumps_arrays
     client.encode_fallback = _encode_fallback
     client.decode_error = _decode_error
     client.decode_system_error = decode_system_error
@@ -80,6 +83,12 @@ def hang_watch(client: Client, on_hang: Callable[[float], None]) -> Watch | None
         found(since_ns, is_apart=is_apart)
 
     return look if after_s else None
+
+
+def _dumps_arrays(value: object, protocol: int, buffer_callback: Callable[[PickleBuffer], object]) -> bytes:
+    from shoal.serialization.custom import dumps
+
+    return dumps(value, protocol, buffer_callback)
 
 
 def _encode_fallback(value: object, error: Exception | None) -> tuple[bytes, list[Any]]:

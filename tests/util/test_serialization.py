@@ -203,3 +203,13 @@ def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(shoal.SerializationError, match=r"deserializer of .*Plain"):
         register_serializer(Plain, serializer=str, deserializer=lambda text: lock)
     assert shoal.get(shoal.put(Plain("as ever"))).text == "as ever"
+
+
+@pytest.mark.usefixtures("guarded")
+def test_arrays_beside_an_instance_stay_out_of_band() -> None:
+    array = np.arange(100_000)[::2]
+    for ref in (shoal.put([Guarded("x"), array]), shoal.put([array, Guarded("x")])):
+        guard, got = sorted(shoal.get(ref), key=lambda part: isinstance(part, np.ndarray))
+        assert guard.value == "x"
+        assert not got.flags.writeable
+        np.testing.assert_array_equal(got, array)

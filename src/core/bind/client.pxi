@@ -32,7 +32,7 @@ cdef class Client:
     cdef bint closed, mapped, has_parents, adopts  # it has run a task that may be repeated; one that was
     cdef bint copies  # what is decoded now is to be the reader's own
     cdef uint64_t serial
-    cdef public object encode_fallback, decode_error, decode_system_error, await_hook, future_hook, next_hook, import_ref, export_ref, run_inline
+    cdef public object dumps_arrays, encode_fallback, decode_error, decode_system_error, await_hook, future_hook, next_hook, import_ref, export_ref, run_inline
     cdef public object full_hook, restore_hook, stuck_hook, made_hook, earlier_calls
     cdef public bint is_sole
     cdef sh_trace_head *trace  # NULL: this node does not trace

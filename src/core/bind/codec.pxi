@@ -57,6 +57,81 @@ cdef bint _is_plain(object value):
     return kind is int or kind is float or kind is bool or value is None or (kind is str and len(<str>value) < 65536)
 
 
+# How far arrays that numpy would copy into the pickle are searched for: the arguments of a call, and containers in them.
+cdef enum:
+    SEARCH_DEPTH = 3
+    SEARCH_PARTS = 1000  # of one value: beyond that pickling takes so long that a copy more is little
+
+
+cdef bint _is_kept_inside(object array) except -1:
+    # What numpy asks before it hands a buffer out: is it one piece, and is there a word for its type?
+    cdef Py_buffer view
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_FULL_RO | PyBUF_ANY_CONTIGUOUS)
+    except (ValueError, BufferError):
+        return True
+    PyBuffer_Release(&view)
+    return False
+
+
+cdef inline bint _is_array(PyTypeObject *kind):
+    return kind.tp_name[0] == 110 and strcmp(kind.tp_name, "numpy.ndarray") == 0
+
+
+cdef inline bint _is_searched(PyTypeObject *kind):
+    return kind == <PyTypeObject *>list or kind == <PyTypeObject *>tuple or kind == <PyTypeObject *>dict
+
+
+cdef bint _search(object container, int depth, int *parts) except -1:
+    cdef Py_ssize_t i = 0
+    cdef PyObject *part = NULL
+    cdef PyTypeObject *kind = Py_TYPE(<PyObject *>container)
+    cdef PyTypeObject *kind_of_part
+    cdef PyTypeObject *leaf = NULL  # what the parts before this one were: most lists hold things of one kind
+    while depth > 0 and parts[0] > 0:
+        if kind == <PyTypeObject *>dict:
+            if not PyDict_Next(container, &i, NULL, &part):
+                break
+        elif kind == <PyTypeObject *>list:
+            if i >= PyList_GET_SIZE(container):
+                break
+            part = PyList_GET_ITEM(container, i)
+            i += 1
+        else:
+            if i >= PyTuple_GET_SIZE(container):
+                break
+            part = PyTuple_GET_ITEM(container, i)
+            i += 1
+        parts[0] -= 1
+        kind_of_part = Py_TYPE(part)
+        if kind_of_part == leaf:
+            continue
+        if _is_array(kind_of_part):
+            if _is_kept_inside(<object>part):
+                return True
+        elif not _is_searched(kind_of_part):
+            leaf = kind_of_part
+        elif _search(<object>part, depth - 1, parts):
+            return True
+    return False
+
+
+cdef bint _has_array_kept_inside(object value) except -1:
+    cdef int parts = SEARCH_PARTS
+    cdef PyTypeObject *kind = Py_TYPE(<PyObject *>value)
+    if _is_array(kind):
+        return _is_kept_inside(value)
+    return _is_searched(kind) and _search(value, SEARCH_DEPTH, &parts)
+
+
+def has_array_kept_inside(value: object) -> bool:
+    """Whether there is an array in `value` that numpy would copy into the pickle: one with gaps, or of dates.
+
+    Looks into lists, tuples and dicts, three deep, and at 1,000 parts at most.
+    """
+    return _has_array_kept_inside(value)
+
+
 cdef bytes _dumps_plain(object value):
     cdef int overflow = 0
     cdef long number
@@ -116,8 +191,9 @@ cdef Encoded _encode(Client client, object value, list rows=None):
             before = sh_context.rows
             sh_context.rows = <void *>rows
             try:
+                dumps = client.dumps_arrays if _has_array_kept_inside(value) else _dumps_value
                 try:
-                    e.inband = _dumps_value(value, 5, buffer_callback=buffers.append)
+                    e.inband = dumps(value, 5, buffer_callback=buffers.append)
                     error = None
                 except (KeyboardInterrupt, SystemExit):
                     raise

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from shoal._core._node import ObjectRef, with_refs
+from shoal._core._node import ObjectRef, has_array_kept_inside, with_refs
+from shoal.serialization import custom
 from shoal.serialization.fallback import encode_fallback
 
 PROTOCOL = 5
@@ -42,8 +43,9 @@ def decode(encoded: Encoded) -> Any:
 def _dumps(value: object, refs: list[ObjectRef[Any]]) -> tuple[bytes, list[Any]]:
     buffers: list[pickle.PickleBuffer] = []
     failure: Exception | None = None
+    dumps = custom.dumps if custom.is_any_registered() or has_array_kept_inside(value) else pickle.dumps
     try:
-        data = pickle.dumps(value, PROTOCOL, buffer_callback=buffers.append)
+        data = dumps(value, PROTOCOL, buffer_callback=buffers.append)
     except Exception as error:
         failure = error
     else:

@@ -17,6 +17,8 @@ from typing import Any
 
 import cloudpickle
 
+from shoal.serialization import arrays
+
 PROTOCOL = 5
 
 _reduce_code: Callable[[CodeType], tuple[Any, ...]] = cloudpickle.Pickler.dispatch_table[CodeType]
@@ -28,7 +30,10 @@ def dumps(value: object, buffer_callback: Callable[[PickleBuffer], object] | Non
     `buffer_callback`: takes each buffer that then stays out of the pickle; None keeps all of them in it.
     """
     file = io.BytesIO()
-    Pickler(file, buffer_callback).dump(value)
+    if buffer_callback is None:
+        Pickler(file).dump(value)
+    else:
+        _OutOfBandPickler(file, buffer_callback).dump(value)
     return file.getvalue()
 
 
@@ -59,3 +64,16 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle has no t
 
     def __init__(self, file: Any, buffer_callback: Callable[[PickleBuffer], object] | None = None) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)
+
+
+class _WithArrays(ChainMap[type, Callable[[Any], Any]]):
+    def __missing__(self, cls: type) -> Callable[[Any], Any]:
+        if arrays.is_class_of_arrays(cls):
+            return arrays.reduce
+        raise KeyError(cls)
+
+
+class _OutOfBandPickler(Pickler):
+    """Keeps the bytes of arrays of every layout out of the pickle."""
+
+    dispatch_table = _WithArrays(own_reductions, cloudpickle.Pickler.dispatch_table)

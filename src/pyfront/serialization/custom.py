@@ -19,14 +19,14 @@ from typing import Any
 
 from shoal._core._node import use_dumps
 from shoal.errors import SerializationError
-from shoal.serialization import by_value
+from shoal.serialization import arrays, by_value
 
 
 class _Reductions(dict[type, Callable[[Any], Any]]):
-    """What the C pickler looks up: ours, then those of `copyreg`, which may grow at any time."""
+    """What the C pickler looks up: those registered, that of arrays, those of `copyreg`, which may grow any time."""
 
     def __missing__(self, cls: type) -> Callable[[Any], Any]:
-        return copyreg.dispatch_table[cls]
+        return arrays.reduce if arrays.is_class_of_arrays(cls) else copyreg.dispatch_table[cls]
 
 
 _reductions = _Reductions()
@@ -50,7 +50,7 @@ def register(cls: type, serializer: Callable[[Any], Any], deserializer: Callable
         return restore, (name, blob, serializer(value))
 
     _reductions[cls] = by_value.own_reductions[cls] = reduction
-    use_dumps(_dumps)
+    use_dumps(dumps)
 
 
 def deregister(cls: type) -> None:
@@ -59,6 +59,11 @@ def deregister(cls: type) -> None:
         del by_value.own_reductions[cls]
     if not _reductions:
         use_dumps(None)
+
+
+def is_any_registered() -> bool:
+    """Whether the C pickler needs our table for more than arrays."""
+    return bool(_reductions)
 
 
 def restore(name: str, blob: bytes, data: Any) -> Any:
@@ -79,8 +84,8 @@ def restore(name: str, blob: bytes, data: Any) -> Any:
     return deserializer(data)
 
 
-def _dumps(value: object, protocol: int, buffer_callback: Callable[[PickleBuffer], object] | None = None) -> bytes:
-    """`pickle.dumps` with our table."""
+def dumps(value: object, protocol: int, buffer_callback: Callable[[PickleBuffer], object] | None = None) -> bytes:
+    """`pickle.dumps` with our table: what is registered, and arrays of every layout out of band."""
     file = io.BytesIO()
     pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
     pickler.dispatch_table = _reductions
