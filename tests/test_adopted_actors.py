@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Actors that a task created, when it is run again."""
 
+import os
+import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 from tests.adoption import Counter, crash, mark, marks
 
 import shoal
-from shoal import runtime
+from shoal.util import list_named_actors
 
 
 @pytest.mark.parametrize("options", [{}, {"name": "one"}, {"name": "one", "get_if_exists": True}, {"max_restarts": 1}])
@@ -29,17 +33,38 @@ def test_an_actor_that_the_task_created_lives_on(shoal_node: ModuleType, tmp_pat
     assert marks(tmp_path, f"actor{pid}") == 3
 
 
-def test_an_actor_that_was_let_go_is_made_again_with_its_calls(shoal_node: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "method"),
+    [
+        ("at once", "add"),
+        ("while they end", "add"),
+        ("while they end", "add_large"),  # the result is not kept, and what is of another actor is not missed
+        ("when they are gone", "add"),
+        ("when they are gone", "add_large"),
+    ],
+)
+def test_an_actor_that_was_let_go_is_made_again_with_its_calls(
+    shoal_node: ModuleType, tmp_path: Path, moment: str, method: str
+) -> None:
     @shoal.remote
     def parent() -> list[int]:
         values = []
-        for _ in range(2):
-            handle = Counter.remote()
-            values += [shoal.get(handle.add.remote()), shoal.get(handle.add.remote())]
-            del handle
+        pids = []
+        for number in range(2):
+            name = f"number {number}" if moment == "while they end" else None
+            handle = Counter.options(name=name).remote()
+            pids.append(shoal.get(handle.pid.remote()))
+            values += [int(np.max(shoal.get(getattr(handle, method).remote()))) for _ in range(2)]
+            if name is not None and mark(tmp_path, name) == 0:
+                os.kill(pids[-1], signal.SIGSTOP)
+                del handle
+                while name in list_named_actors():
+                    pass  # until it is known that nobody has a handle
+            else:
+                del handle
         if mark(tmp_path, "parent") == 0:
-            while runtime.connected().calls.counters()["clients"] > 4:
-                pass  # until both are gone
+            while moment == "when they are gone" and any(psutil.pid_exists(pid) for pid in pids):
+                pass
             crash()
         return values
 

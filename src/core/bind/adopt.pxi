@@ -91,6 +91,20 @@ cdef bint _is_worth_another(Client client, Earlier call):
     return False
 
 
+cdef int _note_made_anew(Client client, Task task, uint32_t class_id) except -1:
+    if task.actors_anew is None:
+        task.actors_anew = {}
+    task.actors_anew[class_id] = sh_word_generation(sh_load_acquire(&sh_class_at(&client.s.seg, class_id).word))
+    return 0
+
+
+cdef bint _is_made_anew(Client client, Task task, uint32_t class_id) except -1:
+    # Numbers of classes are used again: this one may be of an actor that somebody else made since.
+    if task.actors_anew is None:
+        return False
+    return task.actors_anew.get(class_id) == sh_word_generation(sh_load_acquire(&sh_class_at(&client.s.seg, class_id).word))
+
+
 cdef object _adopt(CallTemplate t, Encoded e):
     """The result of the call that is about to be made, if an earlier attempt made it; NotImplemented: make it."""
     cdef Client client = t.client
@@ -98,9 +112,13 @@ cdef object _adopt(CallTemplate t, Encoded e):
     cdef sh_slot *parent = sh_slot_at(&client.s.seg, task.slot)
     cdef Earlier call = _earlier_here(client, task)
     cdef bint is_actor_call = (t.call.flags & SH_SLOT_ACTOR_CALL) != 0
-    cdef uint32_t i
+    cdef bint is_of_new_actor = is_actor_call and _is_made_anew(client, task, t.call.class_id)
+    if t.call.flags & SH_SLOT_CREATES_ACTOR:
+        _note_made_anew(client, task, t.call.class_id)
     if call is None:
         if not is_actor_call or t.call.flags & SH_SLOT_CREATES_ACTOR or sh_context.counter >= sh_made_below(parent):
+            return NotImplemented
+        if is_of_new_actor:
             return NotImplemented
         if t.call.max_retries:
             return NotImplemented  # its caller has said that it may be repeated
@@ -112,8 +130,8 @@ cdef object _adopt(CallTemplate t, Encoded e):
         if _lives(client, call) and not client.earlier_calls.is_same(_earlier_name(client, call), _name_of(&t.call)):
             raise _diverged(t, call)
         return NotImplemented
-    if is_actor_call and not _lives(client, call) and _is_open(client, t.call.class_id):
-        return NotImplemented  # the actor of then is gone, and this is another one in its place
+    if is_of_new_actor or (is_actor_call and not _lives(client, call) and _is_open(client, t.call.class_id)):
+        return NotImplemented  # the actor of then is gone, or about to go, and this is another one in its place
     if is_actor_call and call.class_id != t.call.class_id:
         raise _diverged(t, call)
     if (not is_actor_call or t.call.max_retries) and (len(call.refs) != <Py_ssize_t>t.call.n_returns or t.call.flags & SH_SLOT_STREAM):

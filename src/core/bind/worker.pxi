@@ -205,6 +205,7 @@ cdef class Task:
     cdef sh_id128 task_id
     cdef uint64_t parent  # its slot, packed, if it may be run again; else 0
     cdef dict earlier     # what earlier attempts called, by place (adopt.pxi); None: not asked for yet
+    cdef dict actors_anew  # generations of classes: of actors that this attempt creates though an earlier one had; or None
     cdef uint32_t counter, put_counter
     cdef bint over
     cdef bint closing, told  # its error is being sealed; it was told to end
