@@ -362,7 +362,7 @@ def takes_its_own():
 assert sys.stdout is None and sys.stderr is None
 told.write(f"{shoal.get(prints.remote())}\\n")
 shoal.get(takes_its_own.remote())
-told.write(f"{shoal.available_resources()['CPU']}\\n")  # an answer of the daemon's, after the worker's line
+told.write(f"{shoal.cluster_resources()['CPU']}\\n")  # an answer of the daemon's, after the worker's line
 shoal.shutdown()
 told.write("over")
 """

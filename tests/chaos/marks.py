@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from .census import pause
 
 VARIABLE = "SHOAL_CHAOS_MARK"
@@ -22,6 +24,7 @@ class Mark:
 
     def __init__(self) -> None:
         self.word = uuid.uuid4().hex
+        self._seen: dict[int, psutil.Process] = {}
 
     def environment(self, runtime: Path | None = None) -> Mapping[str, str]:
         """This process's environment with the mark, and with a runtime folder of its own."""
@@ -29,15 +32,16 @@ class Mark:
         return found if runtime is None else {**found, "XDG_RUNTIME_DIR": str(runtime)}
 
     def pids(self) -> list[int]:
-        """The living processes that bear it."""
-        found = []
+        """The living processes that bear it, and those that did when this was last asked and have not quite ended."""
         word = self.word.encode()
         for name in os.listdir("/proc"):
-            if name.isdigit():
-                with suppress(OSError):  # gone meanwhile; of a zombie the environment is empty
-                    if word in Path("/proc", name, "environ").read_bytes() and int(name) != os.getpid():
-                        found.append(int(name))
-        return found
+            if name.isdigit() and int(name) not in self._seen and int(name) != os.getpid():
+                with suppress(OSError, psutil.NoSuchProcess):  # gone meanwhile; of a zombie the environment is empty
+                    if word in Path("/proc", name, "environ").read_bytes():
+                        self._seen[int(name)] = psutil.Process(int(name))
+        # A process that dies loses its environment first, and its locks and descriptors a moment later.
+        self._seen = {pid: process for pid, process in self._seen.items() if _lives(process)}
+        return list(self._seen)
 
     def kill_all(self, order: Callable[[list[int]], None] | None = None) -> int:
         """SIGKILL them all, `order`ed, until there is none -> how many there were at first."""
@@ -59,6 +63,12 @@ class Mark:
             assert took_s < limit_s, f"left after {took_s:.1f} s: {[_name(pid) for pid in left]}"
             pause(STEP_S)
         return time.monotonic() - started_s
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _name(pid: int) -> str:

@@ -97,7 +97,7 @@ def test_the_next_start_works_and_the_machine_is_as_before(
             assert len(list(runtime.glob("shoal/*"))) <= 1  # none, if it was killed as it removed its own
             shoal.init(num_cpus=1, object_store_memory=128 << 20)
             shoal.shutdown()
-        assert not list(runtime.iterdir())
+        assert not list(runtime.rglob("*"))
         assert set(os.listdir("/dev/shm")) <= shared_memory
         tally.count("times everything killed")
     gc.collect()
