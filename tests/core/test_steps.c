@@ -13,6 +13,7 @@
 #include "tracer.h"
 
 #include "base/check.h"
+#include "base/os.h"
 
 #if SH_CHECK || (defined(SH_HOOKS) && SH_HOOKS)
 int main(void) {
@@ -21,6 +22,9 @@ int main(void) {
 }
 #else
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static stage s;
@@ -109,20 +113,40 @@ static void be_killed_somewhere(void) {
   stage_close(&s);
 }
 
-int main(void) {
-  bool talks = getenv("SHOAL_TEST_VERBOSE") != NULL;
-  const char *given = getenv("SHOAL_SEED");
-  thorough = getenv("SHOAL_LONG") != NULL;
-  seed = first_seed = given ? (uint32_t)strtoul(given, NULL, 10) : (uint32_t)getpid() * 2654435761U;
-  for (uint32_t i = 0; i < stage_n_scenarios(); i++) {
+/* Every n-th scenario, from this one on. */
+static void run_part(uint32_t from, uint32_t n) {
+  for (uint32_t i = from; i < stage_n_scenarios(); i += n) {
     scene = stage_scenario(i);
+    seed = first_seed + i; /* whatever ran before */
     die_in_every_state();
-    for (uint32_t n = 0; n < (thorough ? 20 : 1); n++)
+    for (uint32_t k = 0; k < (thorough ? 20 : 1); k++)
       be_killed_somewhere();
   }
-  if (talks)
+  if (getenv("SHOAL_TEST_VERBOSE"))
     fprintf(stderr, "%llu states of the segment, over %llu instructions; %llu processes killed\n",
             (unsigned long long)states, (unsigned long long)instructions, (unsigned long long)kills);
+}
+
+int main(void) {
+  const char *given = getenv("SHOAL_SEED");
+  thorough = getenv("SHOAL_LONG") != NULL;
+  first_seed = given ? (uint32_t)strtoul(given, NULL, 10) : (uint32_t)getpid() * 2654435761U;
+  /* A part for each core: tracer and victim never run at the same time. */
+  uint32_t n = sh_os_cores();
+  for (uint32_t k = 0; k < n; k++) {
+    pid_t pid = fork();
+    EXPECT(pid >= 0);
+    if (pid == 0) {
+      EXPECT_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* the first part that fails ends them all */
+      run_part(k, n);
+      _exit(0);
+    }
+  }
+  for (uint32_t k = 0; k < n; k++) {
+    int status;
+    EXPECT(wait(&status) > 0);
+    EXPECT_EQ(status, 0);
+  }
   return 0;
 }
 #endif
