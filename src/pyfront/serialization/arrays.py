@@ -23,7 +23,7 @@ def reduce(array: numpy.ndarray[Any, Any]) -> tuple[Any, ...] | str:
     if array.dtype.hasobject or not array.dtype.itemsize or _is_handed_out(array):
         return array.__reduce_ex__(PROTOCOL)
     axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))  # as they lie in memory
-    laid_out = array.transpose(axes)
+    laid_out: Any = array.transpose(axes)  # numpy's types say that it has a buffer from Python 3.12 on only
     back = sorted(range(array.ndim), key=lambda axis: axes[axis])
     return restore, (PickleBuffer(laid_out.ravel().view("u1")), array.dtype, laid_out.shape, back)
 
@@ -43,11 +43,11 @@ def is_class_of_arrays(cls: type) -> bool:
     return cls.__name__ == "ndarray" and cls.__module__ == "numpy"
 
 
-def _is_handed_out(array: numpy.ndarray[Any, Any]) -> bool:
+def _is_handed_out(array: Any) -> bool:
     if not array.flags.forc:
         return False
     try:
-        memoryview(array).release()  # type: ignore[arg-type] # numpy's types say so only from Python 3.12 on
+        memoryview(array).release()
     except (ValueError, BufferError):  # of a type that the buffer protocol has no word for
         return False
     return True
