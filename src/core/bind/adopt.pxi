@@ -116,9 +116,8 @@ cdef object _adopt(CallTemplate t, Encoded e):
     if t.call.flags & SH_SLOT_CREATES_ACTOR:
         _note_made_anew(client, task, t.call.class_id)
     if call is None:
-        if not is_actor_call or t.call.flags & SH_SLOT_CREATES_ACTOR or sh_context.counter >= sh_made_below(parent):
-            return NotImplemented
-        if is_of_new_actor:
+        if not is_actor_call or is_of_new_actor or t.call.flags & SH_SLOT_CREATES_ACTOR \
+                or sh_context.counter >= sh_made_below(parent):
             return NotImplemented
         if t.call.max_retries:
             return NotImplemented  # its caller has said that it may be repeated
