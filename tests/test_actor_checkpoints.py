@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.chaos.census import Census, await_until
+from tests.streams import meet
 
 import shoal
 from shoal.util import state
@@ -128,8 +128,9 @@ class Ledger:
     def take(self, value: object) -> None:
         self._note("taken")
 
-    def sleep(self, seconds: float) -> int:
-        threading.Event().wait(seconds)
+    def meet_twice(self, begun: str, end: str) -> int:
+        meet(begun, writing=True)
+        meet(end, writing=False)
         return self.add(1)
 
 
@@ -268,14 +269,17 @@ def test_calls_of_several_callers_are_repeated_in_their_one_order() -> None:
     assert sorted(before[1]) == sorted(who * 1000 + i for who in range(3) for i in range(40))  # type: ignore[type-var]
 
 
-def test_a_cancelled_call_that_ran_to_its_end_is_in_the_state() -> None:
+def test_a_cancelled_call_that_ran_to_its_end_is_in_the_state(pipe: str, tmp_path: Path) -> None:
+    begun = str(tmp_path / "begun")
+    os.mkfifo(begun)
     ledger = Ledger.options(checkpoint_every=100).remote()
     shoal.get(ledger.add.remote(1))
-    asleep = ledger.sleep.remote(0.3)
-    assert await_until(lambda: any(row.state == "RUNNING" for row in state.list_tasks()))
-    shoal.cancel(asleep)
+    running = ledger.meet_twice.remote(begun, pipe)
+    meet(begun, writing=False)
+    shoal.cancel(running)
+    meet(pipe, writing=True)
     with pytest.raises(shoal.TaskCancelledError):
-        shoal.get(asleep, timeout=ANSWER_S)
+        shoal.get(running, timeout=ANSWER_S)
     total = shoal.get(ledger.look.remote())[0]
     kill(ledger)
     assert shoal.get(ledger.look.remote())[0] == total

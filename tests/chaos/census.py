@@ -68,6 +68,14 @@ def await_until(is_so: Callable[[], bool], limit_s: float = SETTLE_S) -> bool:
     return True
 
 
+def await_few(count: Callable[[], int], most: int) -> None:
+    """Wait until there are no more than `most`, with no node to ask; fails if that does not come."""
+    deadline_s = time.monotonic() + SETTLE_S
+    while (left := count()) > most:
+        assert time.monotonic() < deadline_s, f"{left} are left, and there were {most}"
+        pause(STEP_S)
+
+
 class Census:
     """Counts taken on an idle node when made, and compared by `assert_as_before`.
 
@@ -78,6 +86,7 @@ class Census:
         self.is_awaiting_spares = False
         for _ in range(3):  # what stays for good is there before we count
             shoal.get([_touch.remote(n) for n in range(100)])
+        await_until(lambda: len(workers()) >= int(shoal.cluster_resources()["CPU"]))  # the last may be on its way
         self._daemon = node_processes()["shoal-daemon"][0]
         await_until(lambda: self.held()["live_slots"] == 0)
         self.before = self.held()

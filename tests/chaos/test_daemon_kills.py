@@ -15,7 +15,7 @@ import pytest
 
 import shoal
 
-from .census import node_processes, pause
+from .census import await_few, node_processes, pause
 from .limits import within
 from .marks import VARIABLE, Mark
 from .tally import Tally
@@ -152,7 +152,7 @@ def test_nothing_survives_the_daemon_and_the_driver_is_told(
         assert not list(runtime.iterdir())
         if n == 3:
             n_fds, n_threads = me.num_fds(), me.num_threads()
-    assert me.num_fds() <= n_fds
-    assert me.num_threads() <= n_threads
+    await_few(me.num_fds, n_fds)  # threads that waited for the end of a node leave when they get to run
+    await_few(me.num_threads, n_threads)
     with shoal.init(num_cpus=2):
         assert shoal.get(double.remote(21)) == 42

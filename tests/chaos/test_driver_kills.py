@@ -88,9 +88,8 @@ def test_what_a_guest_leaves_pending_is_cleared(
                 return (
                     all(held[name] <= before[name] for name in held)
                     and shoal.available_resources()["CPU"] == cpus
-                    and all(process.pid in others or process.status() == psutil.STATUS_ZOMBIE
-                            for process in psutil.Process().children(recursive=True))
-                )  # fmt: skip
+                    and all(process.pid in others for group in node_processes().values() for process in group)
+                )
 
             assert await_until(is_cleared, within(5 * CLEARED_S)), (before, census.held())
         tally.count("guests killed")

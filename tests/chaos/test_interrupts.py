@@ -16,7 +16,7 @@ import pytest
 
 import shoal
 
-from .census import Census, await_until, node_processes, pause
+from .census import Census, await_few, await_until, node_processes, pause
 from .limits import within
 from .tally import Tally
 
@@ -203,9 +203,8 @@ def test_ctrl_c_at_any_instant_from_init_to_shutdown(
         assert_all_gone(runtime, tally)
         if n == 3:
             n_fds, n_threads = me.num_fds(), me.num_threads()
-    pause(0.1)  # threads that wait for the end of a node have its processes gone, and go
-    assert me.num_fds() <= n_fds + 4
-    assert me.num_threads() <= n_threads
+    await_few(me.num_fds, n_fds + 4)  # threads that wait for the end of a node have its processes gone, and go
+    await_few(me.num_threads, n_threads)
 
 
 def test_an_interrupted_creation_leaves_no_actor(census: Census, monkeypatch: pytest.MonkeyPatch) -> None:

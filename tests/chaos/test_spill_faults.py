@@ -116,7 +116,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_file_system_loses_nothing_and_work_goes_on(tiny_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHOAL_STORE_WAIT_S", "2")
+    monkeypatch.setenv("SHOAL_STORE_WAIT_S", "5")  # as long as the daemon may take to write what makes room
     with shoal.init(num_cpus=1, object_store_memory=STORE_BYTES, object_spilling_directory=str(tiny_disk)):
         refs: list[Any] = []
 

@@ -24,6 +24,7 @@ PROGRAM = """
 import mmap, os, random, signal, struct, sys, threading, time
 
 import shoal
+from shoal.node.staffing import SPARE_EXIT_S
 
 seed, n_rounds = int(sys.argv[1]), int(sys.argv[2])
 dice = random.Random(seed)
@@ -33,6 +34,7 @@ def pause(seconds):
 with open(os.environ["SHOAL_TEST_CLOCK"], "r+b") as file:
     dial = mmap.mmap(file.fileno(), 16)
 HOUR, YEAR = 3600, 366 * 86400
+LATE = 60  # seconds: who waits by the wall clock is late by an hour
 real = time.time()
 dial[:] = struct.pack("qq", YEAR, 0)
 assert time.time() - real > YEAR - 10, "the preloaded clock is not in use"
@@ -47,6 +49,7 @@ def jump():
         n_jumps += 1
 
 threading.Thread(target=jump, daemon=True).start()
+began = time.monotonic()
 shoal.init(num_cpus=2)
 
 @shoal.remote
@@ -96,11 +99,12 @@ for _ in range(n_rounds):
     assert shoal.get(nest.remote(5), timeout=20) == 5
     assert shoal.get([later.remote(0.1), waiter.wait.remote(0.1)], timeout=20) == ["now", "now"]
     for call in (lambda: runs_out(lost), lambda: shoal.wait([lost], timeout=0.2)):
-        assert 0.2 <= took(call) < 0.2 + 5.0
+        assert 0.2 <= took(call) < LATE
 counters = shoal.runtime.connected().calls.counters()
-assert counters["sweeps"] == 0, "a process was taken for dead"
+is_short = time.monotonic() - began < SPARE_EXIT_S  # later those may leave that were made for nested calls
+assert counters["sweeps"] == 0 or not is_short, "a process left early, or was taken for dead"
 assert max(seen) - min(seen) > YEAR, "the workers saw no jump"
-assert took(shoal.shutdown) < 5.0
+assert took(shoal.shutdown) < LATE
 is_over.set()
 print("jumps", n_jumps)
 """
