@@ -6,6 +6,8 @@ or takes a pid that it has kept for the process that had it.
 """
 
 import os
+import select
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -47,3 +49,11 @@ def uses(process: psutil.Process, start: str) -> bool:
             with suppress(OSError):  # closed meanwhile
                 found = found or os.readlink(fd).startswith(start)
     return found and process.is_running()
+
+
+def kill(pid: int) -> None:
+    """SIGKILL, and wait for the end: a process that runs on another CPU goes on until that is told, and may answer once more."""
+    process = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    select.select([process], [], [])
+    os.close(process)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests import processes
 from tests.chaos.census import Census, await_until
 from tests.streams import meet
 
@@ -137,7 +138,7 @@ class Ledger:
 def kill(actor: Any) -> None:
     """Kill its process, and wait until another one answers."""
     pid = shoal.get(actor.pid.remote(), timeout=ANSWER_S)
-    os.kill(pid, signal.SIGKILL)
+    processes.kill(pid)
     assert shoal.get(actor.pid.remote(), timeout=ANSWER_S) != pid
 
 
@@ -228,14 +229,20 @@ def test_arguments_are_kept_until_the_next_checkpoint_and_no_longer() -> None:
     name = big.hex()
     assert shoal.get([ledger.add_array.remote(big), ledger.add_array.remote(np.ones(1 << 17))]) == [1 << 18, 3 << 17]
     del big
-    held = [holder for row in state.list_held_objects() if row.object_id == name for holder in row.holders]
-    assert [(holder.kind, holder.name) for holder in held] == [("CHECKPOINT", "Ledger.add_array")]
+
+    def holders() -> list[tuple[str, str]]:
+        held = [holder for row in state.list_held_objects() if row.object_id == name for holder in row.holders]
+        return [(holder.kind, holder.name) for holder in held]
+
+    def others() -> set[str]:
+        return {row.object_id for row in state.list_objects(limit=10_000)} - {row.object_id for row in before}
+
+    assert await_until(lambda: holders() == [("CHECKPOINT", "Ledger.add_array")])  # the call lets go of it last of all
     kill(ledger)
     assert shoal.get(ledger.look.remote())[0] == 3 << 17
     shoal.get([ledger.add.remote(1) for _ in range(8)])
     assert await_until(lambda: name not in {row.object_id for row in state.list_objects(limit=10_000)})
-    ids = {row.object_id for row in state.list_objects(limit=10_000)} - {row.object_id for row in before}
-    assert len(ids) <= 2  # the checkpoint, with its array
+    assert await_until(lambda: len(others()) <= 2)  # the checkpoint, with its array
 
 
 def test_logged_calls_are_no_tasks_any_more() -> None:
@@ -366,7 +373,7 @@ def test_after_the_last_restart_nothing_is_logged_any_more() -> None:
     kill(ledger)
     assert shoal.get([ledger.add.remote(1) for _ in range(10)])[-1] == 16
     assert shoal.get(ledger.checkpoints.remote()) == 1
-    os.kill(shoal.get(ledger.pid.remote()), signal.SIGKILL)
+    processes.kill(shoal.get(ledger.pid.remote()))
     with pytest.raises(shoal.ActorDiedError):
         shoal.get(ledger.add.remote(1), timeout=ANSWER_S)
 

@@ -4,12 +4,12 @@
 import asyncio
 import gc
 import os
-import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import processes
 
 import shoal
 
@@ -187,7 +187,7 @@ def test_groups_are_there_again_after_a_restart(kind: Any) -> None:
     pid = shoal.get(actor.pid.remote())
     waiting = [actor.wait.remote() for _ in range(4)]
     assert shoal.get(actor.see.remote(1), timeout=ANSWER_S) == [1]
-    os.kill(pid, signal.SIGKILL)
+    processes.kill(pid)
     assert shoal.get(actor.see.remote(2), timeout=ANSWER_S) == [2]
     shoal.get(actor.open.remote(), timeout=ANSWER_S)
     assert shoal.get(waiting, timeout=ANSWER_S) == ["opened"] * 4

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from tests.chaos.census import await_until, workers
 
 import shoal
 
@@ -435,6 +436,7 @@ def test_a_bad_threshold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_kernel_would_take_workers_first(node: None) -> None:
     actor = Bystander.remote()
     assert shoal.get([actor.add.remote(), work.remote(3)], timeout=TIMEOUT_S) == [1, 9]
+    assert await_until(lambda: len(workers()) == 3)  # one may be on its way yet, and has its name last
 
     def score(pid: int) -> int:
         return int(Path(f"/proc/{pid}/oom_score_adj").read_text())

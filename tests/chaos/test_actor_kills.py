@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests import processes
 
 import shoal
 
 from .census import Census, await_until, pause, workers
+from .limits import within
 
 ANSWER_S = 10.0
 
@@ -43,7 +45,7 @@ def assert_dead(refs: list["shoal.ObjectRef[Any]"]) -> list[shoal.ActorDiedError
     errors = []
     for ref in refs:
         with pytest.raises(shoal.ActorDiedError) as caught:
-            shoal.get(ref, timeout=ANSWER_S)
+            shoal.get(ref, timeout=within(ANSWER_S))
         errors.append(caught.value)
     return errors
 
@@ -81,7 +83,7 @@ def test_calls_submitted_while_the_actor_dies_end_in_a_value_or_an_error(
         values = []
         for ref in refs:
             try:
-                values.append(shoal.get(ref, timeout=ANSWER_S))
+                values.append(shoal.get(ref, timeout=within(ANSWER_S)))
             except shoal.ActorDiedError:
                 break
         assert values == list(range(1, len(values) + 1))
@@ -95,7 +97,7 @@ def test_a_name_is_free_once_its_actor_is_dead(census: Census, pick: Callable[[i
         if n % 2:
             shoal.kill(actor)
         else:
-            os.kill(shoal.get(actor.pid.remote()), signal.SIGKILL)
+            processes.kill(shoal.get(actor.pid.remote()))
             assert_dead([actor.add.remote()])
         with pytest.raises(shoal.ActorNotFoundError):
             shoal.get_actor("the one")
@@ -112,7 +114,7 @@ def test_handles_in_containers_outlive_their_first_holder_and_not_the_actor(cens
     shoal.kill(again)
     assert_dead([again.add.remote()])
     with pytest.raises(shoal.ActorDiedError):
-        shoal.get(other.call.remote([again]), timeout=ANSWER_S)
+        shoal.get(other.call.remote([again]), timeout=within(ANSWER_S))
     assert_dead([shoal.get(box)["deep"][0].add.remote()])
 
 
@@ -131,7 +133,7 @@ def test_an_actor_killed_while_it_waits_for_another(census: Census) -> None:
     shoal.kill(blocked)
     for task in tasks:
         with pytest.raises(shoal.ActorDiedError):
-            shoal.get(task, timeout=ANSWER_S)
+            shoal.get(task, timeout=within(ANSWER_S))
 
 
 def test_cycles_of_creation_and_kill_leave_nothing(

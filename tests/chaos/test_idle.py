@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node with nothing to do: next to no CPU, small workers, and nothing that grows over its comings and goings."""
 
+import os
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
 
 import shoal
 
-from .census import IS_UNDER_ASAN, node_processes, pause, private_bytes, workers
+from .census import IS_UNDER_ASAN, SETTLE_S, node_processes, pause, private_bytes, workers
 from .limits import within
 
 IDLE_S = 3.0
+CALM_S = 1.0
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")  # what the kernel counts CPU time in
 CPU_LIMIT = 0.02  # of one core, all processes of the node together
 PRIVATE_LIMIT = (512 << 20) if IS_UNDER_ASAN else 15 << 20  # bytes
 
@@ -49,8 +53,22 @@ def node() -> Iterator[None]:
 
 
 def cpu_seconds() -> float:
-    processes = [process for group in node_processes().values() for process in group]
-    return sum(sum(process.cpu_times()[:2]) for process in processes) + sum(psutil.Process().cpu_times()[:2])
+    total = sum(psutil.Process().cpu_times()[:2])
+    for group in node_processes().values():
+        for process in group:
+            with suppress(psutil.Error):  # gone meanwhile
+                total += sum(process.cpu_times()[:2])
+    return total
+
+
+def await_calm() -> None:
+    """Wait until what a start or the last calls left to do is done: soon, where others want the CPUs too, is later."""
+    seen_s, deadline_s = cpu_seconds(), time.monotonic() + SETTLE_S
+    while True:
+        pause(CALM_S)
+        before_s, seen_s = seen_s, cpu_seconds()
+        if seen_s - before_s <= CALM_S * CPU_LIMIT + TICK_S or time.monotonic() > deadline_s:
+            return
 
 
 @pytest.mark.parametrize("is_used", [False, True], ids=["never used", "used"])
@@ -60,7 +78,7 @@ def test_an_idle_node_uses_next_to_no_cpu(node: None, is_used: bool) -> None:
         actors = [Idler.remote(), Idler.options(max_concurrency=4).remote(), AsyncIdler.remote()]
         shoal.get([actor.call.remote() for actor in actors])
         shoal.get([nested.remote(20) for _ in range(5)])
-    pause(1.0)
+    await_calm()
     before_s, started_s = cpu_seconds(), time.monotonic()
     pause(IDLE_S)
     share = (cpu_seconds() - before_s) / (time.monotonic() - started_s)

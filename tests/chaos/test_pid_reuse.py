@@ -105,7 +105,7 @@ for n in range(n_rounds):
     shoal.kill(second)
     shoal.kill(new)
     del ref
-    if n % 10 == 0:
+    if n % max(1, n_rounds // 20) == 0:
         # So does a driver: the job of the dead one ends, its own does not.
         first, pid = guest()
         first.kill()

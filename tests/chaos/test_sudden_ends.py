@@ -16,6 +16,7 @@ from tests.processes import SEGMENT, SHARED_MEMORY, marked, uses
 import shoal
 
 from .census import Census, pause
+from .limits import within
 
 ENDED_S = 10.0
 
@@ -68,7 +69,7 @@ def runtime(tmp_path: Path) -> Iterator[Path]:
     tmp_path.chmod(0o700)
     yield tmp_path
     waited_s = 0.0
-    while (left := of_session(tmp_path)) and waited_s < ENDED_S:
+    while (left := of_session(tmp_path)) and waited_s < within(ENDED_S):
         waited_s += 0.05
         pause(0.05)
     assert not left, f"processes left: {left}"
@@ -90,7 +91,7 @@ def driver(text: str, runtime: Path, n_tasks: int) -> "subprocess.Popen[str]":
 
 def assert_no_segment_held_by(processes: list[psutil.Process]) -> None:
     waited_s = 0.0
-    while (held := holders(processes)) and waited_s < ENDED_S:
+    while (held := holders(processes)) and waited_s < within(ENDED_S):
         waited_s += 0.05
         pause(0.05)
     assert not held
@@ -106,7 +107,7 @@ def test_nothing_is_left_of_a_driver_killed_amid_its_tasks(
     assert len(holders(below)) >= 2  # the driver and the daemon; workers may be on their way
     assert not [process for process in below if uses(process, SHARED_MEMORY)]
     process.send_signal(number)
-    process.communicate(timeout=ENDED_S)
+    process.communicate(timeout=within(ENDED_S))
     assert_no_segment_held_by(below)
 
 
@@ -115,7 +116,7 @@ def test_nothing_is_left_of_a_driver_that_ends_amid_its_tasks(
     runtime: Path, end: str, pick: Callable[[int, int], int]
 ) -> None:
     process = driver(AMID + end, runtime, pick(10_000, 100_000))
-    _, errors = process.communicate(timeout=ENDED_S)
+    _, errors = process.communicate(timeout=within(ENDED_S))
     assert ("ValueError" in errors) == ("ValueError" in end)
     assert errors.count("Traceback") == errors.count("ValueError"), errors
 

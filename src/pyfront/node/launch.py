@@ -20,7 +20,7 @@ from shoal.node.sessions import SOCKET_NAME, connect, live_sessions
 from shoal.protocol.messages import Hello, Shutdown, Welcome
 
 WELCOME_TIMEOUT_S = 60.0  # a node starts within 0.3 s; a machine that swaps may take its time
-ANSWER_TIMEOUT_S = 3.0  # a daemon that does not answer at all for so long is stopped or stuck
+ANSWER_TIMEOUT_S = 3.0  # a daemon that does not answer at all for so long may be stopped
 PRELOADABLE = ("numpy",)  # imported by the zygote if the driver uses it, so that workers share its pages
 
 
@@ -77,7 +77,8 @@ class Connection:
         try:
             self.link.request(Shutdown(), ANSWER_TIMEOUT_S)
         except TimeoutError:
-            daemon.kill()
+            if daemon.is_stopped():  # else it has no CPU now, and ends when it has; `wait_gone` has a limit for that
+                daemon.kill()
         except ShoalError:
             return  # it is gone already
 

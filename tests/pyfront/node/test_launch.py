@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from shoal.errors import NodeNotFoundError, NodeStartError
 from shoal.link import RequestRefused
-from shoal.node.daemon_process import execute_daemon
+from shoal.node import launch
+from shoal.node.daemon_process import DaemonProcess, execute_daemon
 from shoal.node.launch import Connection, attach_node, start_node
 from shoal.node.settings import NodeSettings
 from shoal.protocol.messages import AvailableResources, ClusterResources, DefineClass, Hello, ListNodes, Shutdown
@@ -74,6 +75,15 @@ def test_a_running_node_is_found(start: Callable[..., Connection], by: str) -> N
     assert guest.welcome.config == config
     assert not guest.is_starter
     guest.close()
+
+
+def test_a_daemon_that_is_late_to_answer_ends_its_node_itself(
+    start: Callable[..., Connection], runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "ANSWER_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(DaemonProcess, "kill", lambda _: pytest.fail("it would have been killed"))
+    start().close()
+    assert not list(runtime.iterdir())
 
 
 def test_a_guest_can_not_stop_the_node(start: Callable[..., Connection]) -> None:
