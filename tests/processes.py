@@ -52,7 +52,7 @@ def uses(process: psutil.Process, start: str) -> bool:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL, and wait for the end: a process that runs on another CPU goes on until that is told, and may answer once more."""
+    """SIGKILL, and wait for the end: on another CPU it goes on until that is told, and may answer meanwhile."""
     process = os.pidfd_open(pid)
     os.kill(pid, signal.SIGKILL)
     select.select([process], [], [])

@@ -231,8 +231,8 @@ def test_arguments_are_kept_until_the_next_checkpoint_and_no_longer() -> None:
     del big
 
     def holders() -> list[tuple[str, str]]:
-        held = [holder for row in state.list_held_objects() if row.object_id == name for holder in row.holders]
-        return [(holder.kind, holder.name) for holder in held]
+        rows = [row for row in state.list_held_objects(timeout=ANSWER_S) if row.object_id == name]
+        return [(holder.kind, holder.name) for row in rows for holder in row.holders]
 
     def others() -> set[str]:
         return {row.object_id for row in state.list_objects(limit=10_000)} - {row.object_id for row in before}
@@ -249,7 +249,7 @@ def test_logged_calls_are_no_tasks_any_more() -> None:
     ledger = Ledger.options(checkpoint_every=100).remote()
     shoal.get([ledger.add.remote(1) for _ in range(20)])
     assert await_until(lambda: [row.name for row in state.list_tasks() if row.name.startswith("Ledger")] == [])
-    assert state.summarize_tasks()["cluster"]["total_actor_tasks"] == 0
+    assert state.summarize_tasks(timeout=ANSWER_S)["cluster"]["total_actor_tasks"] == 0
 
 
 def test_an_argument_that_is_an_actor_does_not_keep_it() -> None:

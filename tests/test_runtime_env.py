@@ -146,10 +146,10 @@ def test_workers_are_kept_for_their_environment(init: Callable[..., ModuleType])
     second = shoal.get(with_variables(pid, A="2").remote())
     assert first != second
     assert not plain & {first, second}
-    rows = {row.pid: row.environment for row in list_workers() if row.worker_type == "WORKER"}
+    rows = {row.pid: row.environment for row in list_workers(timeout=LIMIT_S) if row.worker_type == "WORKER"}
     assert rows[first] == rows[second] == "env_vars: A"
     assert all(rows[process] is None for process in plain)
-    assert shoal.get(with_variables(pid, A="1").remote()) in {row.pid for row in list_workers()}
+    assert shoal.get(with_variables(pid, A="1").remote()) in {row.pid for row in list_workers(timeout=LIMIT_S)}
 
 
 def test_children_inherit_and_merge(init: Callable[..., ModuleType]) -> None:
@@ -173,7 +173,7 @@ def test_a_jobs_environment_is_the_default(init: Callable[..., ModuleType]) -> N
     assert shoal.get(call.remote("A")) == ("3", "3")
     assert shoal.get(call.remote("B")) == ("2", "2")
     assert shoal.get_runtime_context().runtime_env == {"env_vars": {"A": "1", "B": "2"}}
-    rows = [row for row in list_workers() if row.worker_type == "WORKER"]
+    rows = [row for row in list_workers(timeout=LIMIT_S) if row.worker_type == "WORKER"]
     assert all(row.environment for row in rows)
 
 
@@ -205,7 +205,7 @@ def test_more_environments_than_there_is_room_for_workers(init: Callable[..., Mo
     init()
     refs = [with_variables(variable, A=str(n)).remote("A") for n in range(11)]
     assert shoal.get(refs, timeout=LIMIT_S) == [str(n) for n in range(11)]
-    workers = [row for row in list_workers() if row.environment]
+    workers = [row for row in list_workers(timeout=LIMIT_S) if row.environment]
     assert len(workers) <= 8
 
 
@@ -405,7 +405,7 @@ def test_why_says_what_waits_for_its_environment(init: Callable[..., ModuleType]
     ref, actor = pid.options(runtime_env=env).remote(), Asker.options(runtime_env=env).remote()
     call = actor.variable.remote("A")
     for target in (ref, call):
-        text = "\n".join(line for reason in why(target.task_id().hex()) for line in reason.lines())
+        text = "\n".join(line for reason in why(target.task_id().hex(), timeout=LIMIT_S) for line in reason.lines())
         assert "waits for its environment" in text
         assert "is not there yet. It is being made (uv: a)" in text
     say(uv, "go")
@@ -429,7 +429,7 @@ def test_what_waits_for_an_environment_can_be_cancelled_and_killed(init: Callabl
 def test_a_node_ends_while_it_installs(init: Callable[..., ModuleType], uv: str, cache: Path) -> None:
     init(runtime_env={"uv": ["a"]})
     ref = pid.remote()
-    assert why(ref.task_id().hex())
+    assert why(ref.task_id().hex(), timeout=LIMIT_S)
     shoal.shutdown()
     init(runtime_env={"uv": ["a"]})  # what the first one left is no environment
     say(uv, "go")

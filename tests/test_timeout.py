@@ -14,7 +14,7 @@ import shoal
 from shoal import runtime
 
 FOR_EVER_S = 600.0
-SHORT_S = 2.0  # that an attempt has begun by then, and done what it does at once, is taken for granted
+SHORT_S = 2.5  # that an attempt has begun by then, and done what it does at once, is taken for granted
 LONG_S = 300.0
 nap = time.sleep  # what tasks do; no test waits for its end
 

@@ -103,8 +103,8 @@ def hear(process: "subprocess.Popen[str]") -> str:
 
 
 def test_a_driver_is_served_beside_one_that_queued_far_more(pick: Callable[[int, int], int], tmp_path: Path) -> None:
-    """All is asked for before anything runs. The guest's calls get ready by one of the greedy driver's, amid the others,
-    and what ran meanwhile is counted by tasks: no process has to be quick."""
+    """All is asked for before anything runs. One of the greedy driver's tasks, amid the others, makes the guest's calls
+    ready, and what ran meanwhile is counted by the tasks: no process has to be quick."""
     n_greedy = pick(100_000, 1_000_000)
     log, *pipes = (str(tmp_path / name) for name in ("log", "held", "end", "begun", "amid"))
     Path(log).touch()

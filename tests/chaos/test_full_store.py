@@ -60,7 +60,8 @@ def fill(each: int) -> list["shoal.ObjectRef[np.ndarray[tuple[int], np.dtype[np.
 def await_room(move: Callable[[], int], n_bytes: int) -> bool:
     """Wait until the store has room for `move`, which says how many bytes it moved.
 
-    A full store turns everybody away soon here; what was let go of is there when its holder and the daemon got to it."""
+    A full store turns people away soon here, and what was let go of is there when its holder and the daemon have run.
+    """
 
     def has_room() -> bool:
         try:
