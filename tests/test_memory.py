@@ -80,10 +80,10 @@ def work(n: int) -> int:
 def await_all_free() -> None:
     """Leases come back when their worker looks for other work, or is swept."""
     deadline_s = time.monotonic() + SETTLE_S
-    while shoal.available_resources() != shoal.cluster_resources() and time.monotonic() < deadline_s:
+    while not (are_free := shoal.available_resources() == shoal.cluster_resources()) and time.monotonic() < deadline_s:
         shoal.get([work.remote(n) for n in range(10)], timeout=TIMEOUT_S)
         threading.Event().wait(0.02)
-    assert shoal.available_resources() == shoal.cluster_resources()
+    assert are_free
 
 
 # -- demanded

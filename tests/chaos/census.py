@@ -90,7 +90,7 @@ class Census:
         self._daemon = node_processes()["shoal-daemon"][0]
         await_until(lambda: self.held()["live_slots"] == 0)
         self.before = self.held()
-        self.cpus = shoal.available_resources()["CPU"]
+        self.cpus = shoal.cluster_resources()["CPU"]  # not what is free: a worker may only just be leaving its seat
         self.n_workers = len(workers())
         self.fds = self.descriptors()
         self.memory = private_bytes(self._daemon)
