@@ -108,7 +108,10 @@ def test_an_idle_worker_is_small(node: None) -> None:
     shoal.get([nested.remote(10) for _ in range(10)])
     actor = Idler.remote()
     shoal.get(actor.call.remote())
-    sizes = {process.pid: private_bytes(process) for process in workers()}
+    sizes = {}
+    for process in workers():
+        with suppress(psutil.Error):  # one that was made for nested calls has left
+            sizes[process.pid] = private_bytes(process)
     print({pid: f"{size / (1 << 20):.1f} MiB" for pid, size in sizes.items()})
     assert max(sizes.values()) <= PRIVATE_LIMIT
 
