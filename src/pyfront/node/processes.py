@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from contextlib import suppress
@@ -113,6 +114,13 @@ def _wait_for_child(limit_s: float) -> None:
     """Until a child changes state, or the limit. SIGCHLD must be blocked or handled for the wait to end early."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     signal.sigtimedwait([signal.SIGCHLD], limit_s)
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether a process has died. Its parent, who learns of what, may get to know it later."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def describe_status(status: int) -> tuple[int | None, int | None]:

@@ -28,7 +28,7 @@ from shoal.node.descriptors import OF_ORDER, OF_WORKER, Descriptors
 from shoal.node.environments import Environments, Prepared
 from shoal.node.jobs import Job
 from shoal.node.logs import WorkerOutput
-from shoal.node.processes import describe_status
+from shoal.node.processes import describe_status, has_ended
 from shoal.protocol.environment import Environment
 from shoal.protocol.messages import Death, MemoryEnd, NodeConfig, Retire, Welcome
 from shoal.protocol.orders import ActorOrder, StartOrder, ZygoteOrder
@@ -278,7 +278,8 @@ class WorkerPool:
         self.kill(process, reason)
 
     def _kill_if_running(self, process: WorkerProcess, reason: str) -> None:
-        if process.status is None:
+        # The zygote may be late to say that it has died; what it died of is the reason then.
+        if process.status is None and not has_ended(process.pidfd):
             self.kill(process, reason)
 
     def _end_if_gone(self, process: WorkerProcess) -> None:

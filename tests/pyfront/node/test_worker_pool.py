@@ -3,8 +3,9 @@
 
 import asyncio
 import os
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.leftovers import descriptors
 
 from shoal._core import status
+from shoal.node import worker_pool
 from shoal.node.connections import Connection
 from shoal.node.crews import Crew
 from shoal.node.descriptors import OF_DAEMON, OF_ORDER, Descriptors
@@ -87,13 +89,15 @@ class Scene:
         self.pool.exited(child.pid, 9)
 
 
-def play(act: Callable[[Scene], None]) -> Scene:
+def play(act: Callable[[Scene], Awaitable[None] | None]) -> Scene:
     """Run one act; every descriptor must come back."""
     before = descriptors()
 
     async def scenario() -> Scene:
         scene = Scene()
-        act(scene)
+        rest = act(scene)
+        if rest is not None:
+            await rest
         for process in scene.ended:
             if process.connection is not None:
                 await scene.opening
@@ -145,6 +149,26 @@ def test_a_pid_that_is_used_again_before_the_sweep_is_another_process() -> None:
         scene.pool.swept(*new.key)
 
     assert len(play(act).ended) == 2
+
+
+def test_who_hangs_up_is_ended_but_not_who_has_died_of_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "HANG_UP_GRACE_S", 0.0)
+
+    async def act(scene: Scene) -> None:
+        dead, alive = scene.pool.start(scene.job), scene.pool.start(scene.job)
+        children = [scene.fork(dead), scene.fork(alive)]
+        children[0].terminate()
+        os.waitid(os.P_PID, children[0].pid, os.WEXITED | os.WNOWAIT)  # the zygote has not told yet
+        scene.pool.hung_up(dead)
+        scene.pool.hung_up(alive)
+        await asyncio.to_thread(children[1].wait, 10)
+        for process, child in zip((dead, alive), children, strict=True):
+            scene.pool.exited(child.pid, -child.wait())
+            scene.pool.swept(*process.key)
+
+    dead, alive = (process.death() for process in play(act).ended)
+    assert (dead.signal, dead.reason) == (signal.SIGTERM, "")
+    assert (alive.signal, alive.reason) == (signal.SIGKILL, "it closed its connection to the node")
 
 
 def test_a_process_killed_before_it_is_born_never_becomes_a_client() -> None:
