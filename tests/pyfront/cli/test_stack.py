@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 from tests.pyfront.cli.conftest import Done
-from tests.util.waiting import Gate, Holder, eventually
+from tests.util.waiting import Gate, Holder, eventually, stop
 
 from shoal.util.state import list_tasks
 
@@ -40,7 +40,7 @@ def test_every_process_tells_what_it_runs_unless_it_is_stopped(
     assert (rows[pid]["name"], rows[pid]["task"]) == ("alice", "Holder.hold")
     assert "pipe.read(1)" in rows[pid]["stack"]
     assert "test_every_process_tells" in rows[os.getpid()]["stack"]
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
         text = shell("stack", str(pid)).output
     finally:

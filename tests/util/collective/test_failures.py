@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.util.collective.conftest import error_of
-from tests.util.waiting import eventually
+from tests.util.waiting import eventually, stop
 
 import shoal
 from shoal.runtime import connected
@@ -93,7 +93,7 @@ def test_a_stopped_rank_ends_in_a_timeout_that_says_so(teams: Callable[..., Any]
 
     team.all(shorten)
     pid = shoal.get(team.actors[1].run.remote(os.getpid))
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
         error = error_of(team.actors[0].run.remote(total, LARGE))
     finally:

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import psutil
 import pytest
-from tests.util.waiting import Gate, eventually, hold
+from tests.util.waiting import Gate, eventually, hold, stop
 
 import shoal
 from shoal.util.state import list_actors, list_nodes, list_tasks, list_workers
@@ -62,7 +62,7 @@ def test_while_the_daemon_is_stopped_the_records_are_readable(shoal_node: Module
     eventually(is_at_rest)
     node = list_nodes(detail=True)[0]
     daemon = psutil.Process(node.daemon_pid)
-    daemon.suspend()
+    stop(daemon.pid)
     try:
         with pytest.warns(shoal.IncompleteStateWarning, match="it did not answer within 0.2 s"):
             (task,) = list_tasks(timeout=0.2)
