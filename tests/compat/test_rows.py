@@ -5,6 +5,7 @@ the context inside of a call, ids, options that are refused."""
 import multiprocessing
 import warnings
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -226,7 +227,7 @@ def test_what_was_said_a_minute_ago_is_said_again(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(log_once, "_said", {})
     monkeypatch.setattr(log_once, "_is_disabled", False)
     monkeypatch.setattr(log_once, "_is_periodic", False)
-    monkeypatch.setattr(log_once.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(log_once, "time", SimpleNamespace(monotonic=lambda: now[0]))
     assert [ray.util.log_once("a"), ray.util.debug.log_once("a")] == [True, False]
     ray.util.enable_periodic_logging()
     now[0] += 59

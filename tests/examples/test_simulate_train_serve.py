@@ -23,7 +23,7 @@ def run(out: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def summary(out: Path, *options: str) -> dict[str, Any]:
-    done = run(out, "--json", str(out / "summary.json"), *options)
+    done = run(out, "--json", str(out / "summary.json"), "--time-limit", "180", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads((out / "summary.json").read_text())
     return found

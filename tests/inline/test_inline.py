@@ -363,13 +363,13 @@ def test_an_executor_waits_for_room_as_on_a_node() -> None:
 
         def __reduce__(self) -> tuple[Any, ...]:
             entered.set()
-            assert leave.wait(10)
+            assert leave.wait(60)
             return int, ()
 
     with shoal.Executor(max_workers=1) as executor:
         first = threading.Thread(target=executor.submit, args=(abs, Held()))
         first.start()
-        assert entered.wait(10)
+        assert entered.wait(60)
         second = executor.submit(abs, -2)
         threading.Timer(0.1, leave.set).start()
         assert second.result() == 2

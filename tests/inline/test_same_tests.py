@@ -89,6 +89,7 @@ LEFT_OUT: dict[str, dict[str, str]] = {
 }
 
 
+@pytest.mark.timeout(ENOUGH_S)  # twenty files
 def test_the_tests_of_the_api_pass_in_inline_mode() -> None:
     left_out = [f"--deselect=tests/{file}::{test}" for file, tests in LEFT_OUT.items() for test in tests]
     files = [f"tests/{file}" for file in LEFT_OUT]

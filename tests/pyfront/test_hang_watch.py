@@ -4,6 +4,7 @@
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -58,15 +59,17 @@ def test_a_process_that_is_gone_has_used_nothing() -> None:
 
 
 HANGS = """
-import asyncio, threading, shoal
+import asyncio, sys, threading, shoal
 
 shoal.init(num_cpus=1)
 
 @shoal.remote
-def forgotten():
+def forgotten(path):
+    open(path, "w").close()
     threading.Event().wait()
 
-ref = forgotten.remote()
+ref = forgotten.remote(sys.argv[1])
+open(sys.argv[1]).close()  # it runs: whatever was to move has moved
 
 def by_get():
     shoal.get(ref, timeout=10)
@@ -97,11 +100,13 @@ except Exception as error:  # of asyncio and concurrent.futures before Python 3.
 
 
 def test_a_driver_that_waits_while_nothing_moves_is_told_why_once(
-    script: "Callable[..., subprocess.Popen[str]]", monkeypatch: pytest.MonkeyPatch
+    script: "Callable[..., subprocess.Popen[str]]", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SHOAL_HANG_AFTER_S", "2")
-    ways = ("by_get", "by_await", "by_several_loops", "by_future")
-    drivers = {how: script(HANGS.replace("{how}", how)) for how in ways}  # which wait beside each other
+    drivers = {}  # which wait beside each other
+    for how in ("by_get", "by_await", "by_several_loops", "by_future"):
+        os.mkfifo(tmp_path / how)
+        drivers[how] = script(HANGS.replace("{how}", how), str(tmp_path / how))
     for how, driver in drivers.items():
         output, errors = driver.communicate(timeout=100)
         assert output == "gave up\n", (how, errors)

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 from tests.pyfront.cli.conftest import run
+from tests.util.waiting import eventually
 
 import shoal
 from shoal import origins, runtime
@@ -38,13 +39,23 @@ def test_puts_and_calls_of_each_process(recording_node: ModuleType) -> None:
     maker = Maker.remote()
     call = maker.make.remote()  # the call
     (made,) = shoal.get(call)
-    places = {row.object_id: row.made_at for row in list_held_objects()}
+    places: dict[str, str] = {}
+
+    def have_told() -> bool:  # who is slow to answer is not waited for
+        places.update({row.object_id: row.made_at for row in list_held_objects() if row.made_at})
+        return {value.hex(), call.hex(), made.hex()} <= places.keys()
+
+    eventually(have_told)
     assert places[value.hex()] == line_of("the put")
     assert places[call.hex()] == line_of("the call")
-    assert str(places[made.hex()]).startswith("tests/pyfront/test_origins.py:")
-    printed = run("memory", "--address", list_nodes(detail=True)[0].runtime_dir or "").output
-    assert "made at" in printed
-    assert line_of("the put") in printed
+    assert places[made.hex()].startswith("tests/pyfront/test_origins.py:")
+    folder = list_nodes(detail=True)[0].runtime_dir or ""
+
+    def is_printed() -> bool:
+        printed = run("memory", "--address", folder).output
+        return "made at" in printed and line_of("the put") in printed
+
+    eventually(is_printed)
 
 
 def test_what_is_freed_is_forgotten(recording_node: ModuleType) -> None:

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests" / "pyfront" / "typed"
 ENOUGH_S = 300
 
+pytestmark = pytest.mark.timeout(ENOUGH_S)  # a checker reads all of numpy
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:

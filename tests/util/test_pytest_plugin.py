@@ -10,6 +10,7 @@ import psutil
 from tests.processes import marked
 
 MARK = "SHOAL_TEST_PLUGIN"
+EXIT_TIMEOUT_S = 60.0
 CONFTEST = 'pytest_plugins = ["shoal.util.pytest_plugin"]\n'
 
 
@@ -26,7 +27,7 @@ def run(folder: Path, test: str, conftest: str = "") -> str:
         timeout=100,
         check=False,
     )
-    _, alive = psutil.wait_procs(marked(MARK, str(folder)), timeout=10)
+    _, alive = psutil.wait_procs(marked(MARK, str(folder)), timeout=EXIT_TIMEOUT_S)
     assert not alive
     return done.stdout + done.stderr
 

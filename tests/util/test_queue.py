@@ -6,7 +6,8 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -165,18 +166,24 @@ def test_an_item_that_a_cancelled_get_had_already_goes_back_to_the_front() -> No
     assert [q.get() for _ in range(3)] == [0, 1, 2]
 
 
-def test_ctrl_c_ends_a_get_and_takes_no_item() -> None:
-    q: Queue[int] = Queue()
+@contextmanager
+def signalled_in_get(q: Queue[Any], number: signal.Signals) -> Iterator[None]:
+    """This process gets a signal when its `get` waits."""
 
     def interrupt() -> None:
         until(lambda: n_waiting(q, "get") == 1)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        q.get()
+    yield
     thread.join()
+
+
+def test_ctrl_c_ends_a_get_and_takes_no_item() -> None:
+    q: Queue[int] = Queue()
+    with signalled_in_get(q, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        q.get()
     q.put(1)
     assert q.get() == 1
 
@@ -186,14 +193,11 @@ def test_a_get_that_an_alarm_ends_takes_no_item() -> None:
         raise TimeoutError("an alarm")
 
     q: Queue[int] = Queue()
-    q.qsize()  # it is there
     before = signal.signal(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(TimeoutError, match="an alarm"):
+        with signalled_in_get(q, signal.SIGALRM), pytest.raises(TimeoutError, match="an alarm"):
             q.get()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     q.put(1)
     assert q.get(timeout=20) == 1

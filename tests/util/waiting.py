@@ -2,9 +2,12 @@
 """Tasks that run until the test lets them go, and waiting until a node is seen in a state."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 import shoal
 
@@ -61,3 +64,9 @@ def eventually(is_true: Callable[[], object]) -> None:
             return
         _pause.wait(0.02)
     raise AssertionError(f"not so after {LIMIT_S:g} s")
+
+
+def stop(pid: int) -> None:
+    """Stop a process, and wait until it has: the signal takes effect when the process has a CPU again."""
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)

@@ -11,7 +11,7 @@ from tests.pyfront.cli.conftest import Done, run
 from tests.util.waiting import Gate, Holder, eventually, hold
 
 from shoal.util import placement_group
-from shoal.util.state import list_tasks
+from shoal.util.state import list_tasks, list_workers
 
 Shell = Callable[..., Done]
 
@@ -52,6 +52,8 @@ def test_every_noun_is_listed_and_got(shoal_node: ModuleType, gate: Gate, shell:
     ref = holder.hold.remote(gate.path)
     placement_group([{"CPU": 1}])
     eventually(lambda: [row.state for row in list_tasks()] == ["RUNNING"])
+    idle = [("worker_type", "=", "WORKER"), ("state", "=", "IDLE")]
+    eventually(lambda: len(list_workers(filters=idle)) == 2)  # nobody comes or goes between two looks
     rows = shell("list", noun, "--json").json
     assert rows
     assert len(shell("list", noun).output.splitlines()) == 1 + len(rows)
@@ -72,7 +74,8 @@ def test_placement_groups_are_counted(shoal_node: ModuleType, shell: Shell) -> N
 def test_summaries(shoal_node: ModuleType, shell: Shell, noun: str) -> None:
     holder = Holder.remote()
     shoal_node.get(holder.pid.remote())
-    assert shell("summary", noun, "--json").json[f"total_{noun}"] == 1
+    # The result's reference is let go of a moment after it was dropped.
+    eventually(lambda: shell("summary", noun, "--json").json[f"total_{noun}"] == 1)
     assert ("Holder" if noun == "actors" else f"DRIVER {os.getpid()}") in shell("summary", noun).output
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 from tests.pyfront.cli.conftest import Done
-from tests.util.waiting import Gate, Holder, eventually
+from tests.util.waiting import Gate, Holder, eventually, stop
 
 from shoal.util.state import list_tasks
 
@@ -29,12 +29,18 @@ def test_every_process_tells_what_it_runs_unless_it_is_stopped(
     pid = shoal_node.get(holder.pid.remote())
     ref = holder.hold.remote(gate.path)
     eventually(lambda: [row.state for row in list_tasks()] == ["RUNNING"])
-    rows = {row["pid"]: row for row in shell("stack", "--json").json}
+    rows: dict[int, dict[str, str]] = {}
+
+    def have_told() -> bool:  # who is slow to answer is not waited for
+        rows.update({row["pid"]: row for row in shell("stack", "--json").json if row["stack"]})
+        return len(rows) == 4
+
+    eventually(have_told)
     assert {row["type"] for row in rows.values()} == {"DRIVER", "WORKER", "ACTOR"}
     assert (rows[pid]["name"], rows[pid]["task"]) == ("alice", "Holder.hold")
     assert "pipe.read(1)" in rows[pid]["stack"]
     assert "test_every_process_tells" in rows[os.getpid()]["stack"]
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
         text = shell("stack", str(pid)).output
     finally:
@@ -58,6 +64,13 @@ def test_py_spy_is_asked_first(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("WANTED", str(os.getpid()))
-    rows = {row["type"]: row["stack"] for row in shell("stack", "--native", "--json").json}
-    assert rows["DRIVER"] == f"seen dump --pid {os.getpid()} --native\n"
-    assert rows["WORKER"].startswith("Thread MainThread:")  # where it may not look, the process is asked
+    stacks: dict[str, str] = {}
+
+    def have_told() -> bool:
+        rows = shell("stack", "--native", "--json").json
+        stacks.update({row["type"]: row["stack"] for row in rows if row["stack"]})
+        return len(stacks) == 2
+
+    eventually(have_told)
+    assert stacks["DRIVER"] == f"seen dump --pid {os.getpid()} --native\n"
+    assert stacks["WORKER"].startswith("Thread MainThread:")  # where it may not look, the process is asked

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import psutil
 from tests.pyfront.cli.conftest import Done
-from tests.util.waiting import Gate, eventually, hold
+from tests.util.waiting import Gate, eventually, hold, stop
 
 import shoal
 from shoal.util.state import list_tasks
@@ -39,7 +39,7 @@ def test_what_a_node_has_does_and_lacks(shoal_node: ModuleType, gate: Gate, shel
 
 def test_a_daemon_that_does_not_answer(shoal_node: ModuleType, shell: Shell) -> None:
     daemon = psutil.Process(shell("status", "--json").json["daemon_pid"])
-    daemon.suspend()
+    stop(daemon.pid)
     try:
         done = shell("status")
     finally:

@@ -17,7 +17,7 @@ def test_the_chain_of_one_thing_and_of_all(shoal_node: ModuleType, gate: Gate, s
     task = hold.remote(gate.path)
     holder = Holder.options(name="alice").remote()
     ref = holder.get.remote([task])
-    eventually(lambda: "RUNNING_IN_RAY_GET" in [row.state for row in list_tasks()])
+    eventually(lambda: sorted(row.state for row in list_tasks()) == ["RUNNING", "RUNNING_IN_RAY_GET"])
     tree = shell("why", "alice").output.splitlines()
     assert tree[0] == "actor Holder 'alice' is busy"
     assert tree[1].endswith("waits in get")

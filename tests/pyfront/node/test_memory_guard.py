@@ -272,7 +272,8 @@ def test_a_look_that_fails_is_not_the_last(scene: Scene, monkeypatch: pytest.Mon
     async def watch() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         scene.guard.start()
-        await asyncio.sleep(0.2)
+        while not scene.killed:
+            await asyncio.sleep(0)
         scene.guard.stop()
 
     monkeypatch.setattr(scene.core, "running", running)

@@ -18,7 +18,7 @@ from shoal.protocol.framing import MAX_BODY_BYTES, FrameDecoder, encode_frame
 from shoal.protocol.messages import encode
 from shoal.protocol.orders import Exited, Ready, Started, StartOrder, ZygoteReport, decode_report
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 # A zygote whose workers execute the program that they find in place of their folder's name.
 PROGRAM = """
@@ -28,7 +28,7 @@ from shoal.node.zygote import Zygote
 processes.adopt_orphans()
 birth = Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
 if birth is None:
-    sys.exit(0 if processes.end_descendants(0.2, 5.0) else 1)
+    sys.exit(0 if processes.end_descendants(0.2, 60.0) else 1)
 os.dup2(birth.descriptors[1], 1)
 exec(birth.order.cwd)
 os._exit(0)

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -86,17 +87,24 @@ def client() -> Iterator[FakeClient]:
     os.close(made.fd)
 
 
-def test_a_sleeping_loop_is_woken_by_a_call(client: FakeClient) -> None:
-    host = Host(client, 1)
+@contextmanager
+def called_when_armed(client: FakeClient) -> Iterator[None]:
+    """A call comes once the loop is about to sleep."""
 
-    def call_when_armed() -> None:
+    def call() -> None:
         client.armed.wait()
         client.call()
 
-    thread = threading.Thread(target=call_when_armed)
+    thread = threading.Thread(target=call)
     thread.start()
-    run_loop(host.bridge, host.serve())
+    yield
     thread.join()
+
+
+def test_a_sleeping_loop_is_woken_by_a_call(client: FakeClient) -> None:
+    host = Host(client, 1)
+    with called_when_armed(client):
+        run_loop(host.bridge, host.serve())
     assert client.n_armed == 1
 
 
@@ -111,8 +119,8 @@ def test_after_a_call_the_loop_looks_on_without_arming_anything(client: FakeClie
 def test_where_no_core_is_free_the_loop_sleeps_at_once(client: FakeClient) -> None:
     client.n_calls, client.may_spin = 1, False
     host = Host(client, 2)
-    client.on_spin = lambda: threading.Timer(0.05, client.call).start()
-    run_loop(host.bridge, host.serve())
+    with called_when_armed(client):
+        run_loop(host.bridge, host.serve())
     assert (client.n_spins, client.n_armed) == (1, 1)
 
 
@@ -151,7 +159,7 @@ def test_timers_and_sockets_are_served_while_calls_never_cease(client: FakeClien
         serving = asyncio.ensure_future(host.serve())
         await asyncio.sleep(0.01)
         theirs.sendall(b"hello")
-        received = await asyncio.wait_for(loop.sock_recv(ours, 5), 5)
+        received = await loop.sock_recv(ours, 5)
         host.over.set_result(None)
         await serving
         return received

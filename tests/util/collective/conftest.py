@@ -21,10 +21,9 @@ class Rank:
 class Team:
     """The ranks of one group, in order."""
 
-    def __init__(self, size: int, timeout: float | None = None) -> None:
+    def __init__(self, size: int) -> None:
         self.actors: list[Any] = [Rank.remote() for _ in range(size)]
-        options = {} if timeout is None else {"timeout": timeout}
-        self.all(lambda rank: collective.init_collective_group(size, rank, **options), each=range(size))
+        self.all(lambda rank: collective.init_collective_group(size, rank), each=range(size))
 
     def start(self, function: Callable[..., Any], *args: Any, each: Any = None) -> list[Any]:
         """A call in every rank; `each`: an argument of its own for each."""
@@ -59,8 +58,8 @@ def teams(node: None) -> Iterator[Callable[..., Team]]:
     """Makes groups of so many actors."""
     made: list[Team] = []
 
-    def make(size: int, timeout: float | None = None) -> Team:
-        made.append(Team(size, timeout))
+    def make(size: int) -> Team:
+        made.append(Team(size))
         return made[-1]
 
     yield make

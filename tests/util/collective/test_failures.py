@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.util.collective.conftest import error_of
-from tests.util.waiting import eventually
+from tests.util.waiting import eventually, stop
 
 import shoal
 from shoal.runtime import connected
 from shoal.util import collective
 from shoal.util.collective import ReduceOp, allreduce, barrier, broadcast, get_rank, recv, send
+from shoal.util.collective.channel import Channel
 
 LARGE = 3_000_000
 
@@ -26,11 +27,13 @@ def total(size: int = 1) -> float:
     return float(tensor[-1])
 
 
+def channel_of(group_name: str) -> Channel:
+    return collective.api._groups[group_name]._channel
+
+
 def die_after(n_calls: int) -> None:
     """In the middle of the pipeline of a large tensor."""
-    from shoal.util.collective import api
-
-    channel = api._groups["default"]._channel
+    channel = channel_of("default")
     tell, left = channel.tell, n_calls
 
     def counting(word: int, value: int) -> None:
@@ -83,9 +86,14 @@ def test_the_survivors_make_another_group_of_the_same_name(teams: Callable[..., 
 
 
 def test_a_stopped_rank_ends_in_a_timeout_that_says_so(teams: Callable[..., Any]) -> None:
-    team = teams(2, timeout=1.0)
+    team = teams(2)
+
+    def shorten() -> None:  # now that both have joined, which may take long
+        channel_of("default").timeout_s = 1.0
+
+    team.all(shorten)
     pid = shoal.get(team.actors[1].run.remote(os.getpid))
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     try:
         error = error_of(team.actors[0].run.remote(total, LARGE))
     finally:
@@ -215,7 +223,14 @@ def test_a_task_that_is_cancelled_while_it_waits_is_not_waited_for(node: None, t
     @shoal.remote
     def be(rank: int, path: str) -> None:
         collective.init_collective_group(2, rank, group_name="tasks")
-        Path(path, str(rank)).touch()
+        channel = channel_of("tasks")
+        wait = channel.wait
+
+        def mark_and_wait(*words: int) -> None:  # in the operation, which an interrupt breaks off from here on
+            Path(path, str(rank)).touch()
+            wait(*words)
+
+        channel.wait = mark_and_wait  # type: ignore[method-assign]
         try:
             recv(np.zeros(1), 1 - rank, "tasks")  # and nobody sends
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.util.waiting import Gate, Holder, eventually, hold
+from tests.util.waiting import LIMIT_S, Gate, Holder, eventually, hold
 
 import shoal
 from shoal.util.state import Reason, why
@@ -119,8 +119,8 @@ def test_a_circle_of_gets_among_actors(shoal_node: ModuleType) -> None:
         def meet(self, other: Any) -> None:
             self.other = other
 
-        def play(self) -> object:
-            return shoal.get(self.other.play.remote())
+        def play(self) -> object:  # a wait that ends in time is not ended as a deadlock
+            return shoal.get(self.other.play.remote(), timeout=LIMIT_S)
 
     ping, pong = Player.options(name="ping").remote(), Player.options(name="pong").remote()
     shoal_node.get([ping.meet.remote(pong), pong.meet.remote(ping)])

@@ -136,7 +136,9 @@ class Reporter:
         here = runtime.connection
         if here is not None:
             here.link.tell(self._message(here))
-            self._known_to = here
+            with self._lock:
+                if self._thread is threading.current_thread():  # else the driver has disconnected meanwhile
+                    self._known_to = here
             self._is_known.set()
 
     def _message(self, here: Runtime, number: int = 0) -> ReportMetrics:
