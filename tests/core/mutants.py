@@ -19,7 +19,7 @@ queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node
 node/children.h node/waits.c node/group.c bind/trace.h
 """
 # Private to one process, but what they guard is promised to all.
-GUARDS_ALONE = "node/group.c node/ledger.c"
+GUARDS_ALONE = "node/group.c node/ledger.c node/lineup.c"
 GUARDED = BOTH.split() + GUARDS_ALONE.split()
 ORDERED = BOTH.split() + ORDERINGS_ALONE.split()
 EVERY_GUARD = {"node/children.c", "node/board.c", *GUARDS_ALONE.split()}  # also those that ask about other things

@@ -38,6 +38,7 @@ QUICK_PROGRAMS = ["pool", "heap", "entry", "ring", "waiter", "park", "seat", "or
 QUICK_PROGRAMS += ["counts", "local", "claim", "idle", "tick", "cancel", "overdue", "priority", "recover", "stream"]
 QUICK_PROGRAMS += ["call_log", "call_log_ends", "call_log_children", "call_log_damage"]
 QUICK_PROGRAMS += ["survey", "spill", "spill_races", "children", "kept", "board", "group", "ledger", "trace", "crew"]
+QUICK_PROGRAMS += ["lease", "lineup"]
 OWN_PROGRAMS = {"node/children.c": ["children", "kept"]}  # else the one that is called like the file
 LONG_PROGRAMS = ["kill", "stress", "stop", "crash"]
 LONG_SECONDS = 300  # they end within one minute, if the machine does nothing else

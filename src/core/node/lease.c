@@ -283,8 +283,9 @@ static bool lacks_workers(sh_repair *d, uint32_t class_id, uint32_t crew, uint64
 }
 
 /* Serve one class that needs resources. SH_OK: one more worker has a lease. SH_EMPTY: there is nobody to give it to, or it
- * wants no more. SH_FULL: there are no resources. */
-static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
+ * wants no more. SH_FULL: there are no resources. `asked`: the crew that workers were last asked for in this round; its other
+ * classes need not ask again. */
+static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns, uint32_t *asked) {
   sh_class *c = sh_known_class(d, class_id);
   uint32_t root = sh_load32_relaxed(&c->root), crew = sh_load32_relaxed(&c->crew), gpu_mask;
   if (sh_load32_relaxed(&c->kind) == SH_CLASS_GROUP) {
@@ -307,8 +308,10 @@ static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
   sh_claims claims;
   uint32_t client = idle_worker(d, crew, false);
   if (client == 0) {
-    if (lacks_workers(d, class_id, crew, now_ns))
+    if (crew != *asked && lacks_workers(d, class_id, crew, now_ns)) {
       sh_event_add(d, SH_EVENT_NEED_WORKERS, 1, -1, crew);
+      *asked = crew;
+    }
     return SH_EMPTY;
   }
   if (!book(d, class_id, &claims)) {
@@ -321,6 +324,7 @@ static sh_status serve(sh_repair *d, uint32_t class_id, uint64_t now_ns) {
     return SH_EMPTY;
   }
   d->starved_since[class_id] = d->starved_told[class_id] = 0;
+  sh_lineup_leave(d->lineup, class_id);
   d->leases[client] = claims;
   sh_store_release(&sh_client_at(&d->seg, client)->x_lease, sh_lease(class_id, SH_LEASE_GRANTED, claims.gpu_mask));
   (void)sh_park_wake(&sh_client_at(&d->seg, client)->park);
@@ -425,60 +429,41 @@ static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
     }
 }
 
-/* How long a class has waited, for the order in which classes are served: in a job the more urgent one goes first, so it has
- * waited as long as any that it outranks. Jobs come in the order of their oldest class, whatever its priority. */
-static uint64_t waits_since(const sh_repair *d, const uint32_t *classes, uint32_t n, uint32_t class_id) {
-  const sh_class *c = sh_known_class(d, class_id);
-  uint64_t since = UINT64_MAX;
-  for (uint32_t i = 0; i < n; i++) {
-    const sh_class *other = sh_known_class(d, classes[i]);
-    bool counts = classes[i] == class_id || (other->root == c->root && other->priority < c->priority);
-    if (counts && d->starved_since[classes[i]] && d->starved_since[classes[i]] < since)
-      since = d->starved_since[classes[i]];
-  }
-  return since;
-}
-
-static bool outranks(const sh_repair *d, uint32_t a, uint32_t b) {
-  return sh_known_class(d, a)->root == sh_known_class(d, b)->root &&
-         sh_known_class(d, a)->priority > sh_known_class(d, b)->priority;
+/* Classes with work for leases, actors and groups that were refused: all of them, however many. A part would be taken up by those
+ * that cannot be served. */
+static void line_up(sh_repair *d) {
+  sh_lineup_begin(d->lineup);
+  for (uint32_t w = 0; w < (d->classes_high + 63U) / 64U; w++)
+    for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits; bits &= bits - 1U) {
+      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
+      const sh_class *c = sh_known_class(d, class_id);
+      if (c->kind == SH_CLASS_LEASE && work_of(d, class_id) != 0)
+        sh_lineup_join(d->lineup, class_id, c);
+    }
+  for (uint32_t class_id = 0; class_id < d->classes_high; class_id++)
+    if (d->actor_waits[class_id])
+      sh_lineup_join(d->lineup, class_id, sh_known_class(d, class_id));
+  sh_lineup_order(d->lineup);
 }
 
 void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   collect_returned(d);
-  /* The longest-waiting class first; one that cannot be served keeps its claim on seats, others may still use the rest. */
-  uint32_t order[256], n = 0, wanted = 0;
-  for (uint32_t w = 0, words = sh_class_words(&d->seg); w < words && n < 256U; w++)
-    for (uint64_t bits = sh_load_relaxed(&d->seg.header->x_task_classes[w]); bits && n < 256U; bits &= bits - 1U) {
-      uint32_t class_id = w * 64U + (uint32_t)__builtin_ctzll(bits);
-      if (sh_load32_relaxed(&sh_known_class(d, class_id)->kind) == SH_CLASS_LEASE && work_of(d, class_id) != 0)
-        order[n++] = class_id;
-    }
-  for (uint32_t class_id = 0; class_id < d->classes_high && n < 256U; class_id++)
-    if (d->actor_waits[class_id])
-      order[n++] = class_id;
+  line_up(d);
+  uint32_t n = d->lineup->n, wanted = 0, asked = 0;
   sh_a32 *waits = &sh_seats_of(&d->seg)->x_lease_waits;
   if (n != 0 && !sh_load32_relaxed(waits))
     sh_store32_seqcst(waits, 1U); /* (I) */
   sh_fence();
   bool served = true;
   d->short_of_leases = false;
-  uint64_t since[256];
-  for (uint32_t i = 0; i < n; i++)
-    since[i] = waits_since(d, order, n, order[i]);
+  /* The longest-waiting class first; one that cannot be served keeps its claim on seats, others may still use the rest. */
   for (uint32_t i = 0; i < n; i++) {
-    uint32_t oldest = i;
-    for (uint32_t j = i + 1U; j < n; j++)
-      if (since[j] < since[oldest] || (since[j] == since[oldest] && outranks(d, order[j], order[oldest])))
-        oldest = j;
-    since[oldest] = since[i];
-    uint32_t class_id = order[oldest];
-    order[oldest] = order[i];
+    uint32_t class_id = d->lineup->waiting[i].class_id;
     sh_class *c = sh_known_class(d, class_id);
     uint64_t work = work_of(d, class_id);
-    sh_status status = serve(d, class_id, now_ns);
+    sh_status status = serve(d, class_id, now_ns, &asked);
     while (status == SH_OK && --work > 0)
-      status = serve(d, class_id, now_ns);
+      status = serve(d, class_id, now_ns, &asked);
     served = served && status == SH_OK;
     d->short_of_leases |= status == SH_FULL;
     uint32_t need = seats_for((uint64_t)d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));

@@ -158,6 +158,7 @@ sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uin
     k->demands[i].kind = shape->kinds[i];
     k->demands[i].milli = shape->milli[i];
   }
+  sh_lineup_leave(d->lineup, found);
   d->starved_since[found] = d->starved_told[found] = 0;
   d->actors[found] = (sh_claims){0};
   for (uint32_t w = 0; w < sh_claims_words(&d->seg); w++)

@@ -95,6 +95,7 @@ static bool private_tables(sh_repair *d) {
   d->actors = calloc(SH_MAX_CLASSES, sizeof *d->actors);
   d->actor_waits = calloc(SH_MAX_CLASSES, 1);
   d->groups = calloc(SH_MAX_CLASSES, sizeof *d->groups);
+  d->lineup = calloc(1, sizeof *d->lineup);
   d->starved_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->starved_told = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
   d->lacking_since = calloc(SH_MAX_CLASSES, sizeof(uint64_t));
@@ -109,7 +110,7 @@ static bool private_tables(sh_repair *d) {
   d->entry_doubts = entries;
   d->slot_doubts = slots;
   return entries && slots && d->pidfds && d->known_clients && d->known_classes && d->damaged_logs && d->leases &&
-         d->verdicts && d->progress && d->actors && d->actor_waits && d->groups && d->starved_since &&
+         d->verdicts && d->progress && d->actors && d->actor_waits && d->groups && d->lineup && d->starved_since &&
          d->starved_told && d->lacking_since && d->lacking_taken && d->ring_heads && d->backlog;
 }
 
@@ -298,6 +299,7 @@ void sh_repair_close(sh_repair *d) {
   free(d->actors);
   free(d->actor_waits);
   sh_group_close_all(d);
+  free(d->lineup);
   free(d->starved_since);
   free(d->starved_told);
   free(d->lacking_since);

@@ -11,6 +11,7 @@
 
 #include "node/counts.h"
 #include "node/ledger.h"
+#include "node/lineup.h"
 #include "node/spill.h"
 #include "node/warm.h"
 
@@ -96,6 +97,7 @@ struct sh_repair {
   uint32_t clients_high, classes_high; /* ever registered, ever defined */
   bool ranked;                         /* a task class has been defined whose priority is not the usual one */
   bool stopped;
+  sh_lineup *lineup;       /* of classes that wait for resources */
   uint64_t *starved_since; /* by class: first look at its unserved work; 0 = none */
   uint64_t *starved_told;
   uint64_t *lacking_since; /* by class: no idle worker was seen since; 0 = one was */
