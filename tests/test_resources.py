@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who waits for resources that are not there holds up nobody whose are."""
 
+import os
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -16,6 +20,17 @@ WAIT_S = 60.0
 def node() -> Iterator[ModuleType]:
     with shoal.init(num_cpus=2, resources={"slot": 1, "door": 1}):
         yield shoal
+
+
+@shoal.remote
+def echo(n: int) -> int:
+    return n
+
+
+@shoal.remote
+def hold(started: str, gate: str) -> None:
+    with open(started, "w"), open(gate):  # until somebody writes to it
+        pass
 
 
 @shoal.remote(num_cpus=0)
@@ -63,3 +78,40 @@ def test_hundreds_of_demands_of_tasks_that_must_wait_hold_up_nobody(node: Module
     assert n_ready(waiting) == 0
     shoal.kill(slot)
     assert shoal.get(waiting, timeout=WAIT_S) == [2 * n for n in range(N_WAITING)]
+
+
+@contextmanager
+def one_cpu_in_use(folder: Path) -> Iterator[None]:
+    """A task runs that needs one, until the end."""
+    started, gate = folder / "started", folder / "gate"
+    os.mkfifo(gate)
+    ref = hold.remote(str(started), str(gate))
+    while not started.exists():
+        pass
+    try:
+        yield
+    finally:
+        gate.write_text("")
+        shoal.get(ref, timeout=WAIT_S)
+
+
+def test_an_actor_that_waits_for_the_cpus_of_another_leaves_the_rest_to_tasks(node: ModuleType) -> None:
+    holder = Actor.options(num_cpus=1).remote()
+    assert shoal.get(holder.answer.remote(), timeout=WAIT_S) == "here"
+    both = Actor.options(num_cpus=2).remote()
+    assert shoal.get([echo.remote(n) for n in range(100)], timeout=WAIT_S) == list(range(100))
+    assert shoal.wait([both.answer.remote()], timeout=0)[0] == []
+    shoal.kill(holder)
+    assert shoal.get(both.answer.remote(), timeout=WAIT_S) == "here"
+
+
+def test_cpus_that_were_collected_for_an_actor_that_was_killed_are_for_tasks(node: ModuleType, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", shoal.InfeasibleResourcesWarning)
+        never = Actor.options(resources={"nothing": 1}).remote()
+    with one_cpu_in_use(tmp_path):
+        both = Actor.options(num_cpus=2).remote()
+        assert shoal.wait([both.answer.remote()], timeout=0.2)[0] == []  # meanwhile the other CPU is set aside
+        shoal.kill(both)
+        assert shoal.get([echo.remote(n) for n in range(100)], timeout=WAIT_S) == list(range(100))
+        assert shoal.wait([never.answer.remote()], timeout=0)[0] == []

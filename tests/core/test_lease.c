@@ -115,9 +115,95 @@ static void test_who_has_waited_longest_is_served_first_whatever_its_number(void
   rig_close(&r);
 }
 
+static uint32_t leased_seats(void) {
+  sh_stats stats;
+  sh_repair_stats(&r.d, &stats);
+  return (uint32_t)stats.leased_seats;
+}
+
+/* Two seats, one of them with an actor: another that needs both must wait for that one's end, and tasks need not. */
+static void test_a_seat_that_cannot_do_for_who_waits_stays_with_tasks(void) {
+  rig_open(&r, 1, 2);
+  uint32_t holder = actor(1000, 0), both = actor(2000, 0);
+  EXPECT(reserve(holder) && !reserve(both));
+  EXPECT_EQ(leased_seats(), 1);
+  rig_rounds(&r, 1);
+  EXPECT_EQ(leased_seats(), 1);
+  sh_ref out = rig_submit_one(&r, 1, NULL, 0);
+  EXPECT(rig_work(&r.worker[0]));
+  EXPECT(!rig_work(&r.worker[0]));
+  sh_ref_drop(&r.driver, out);
+  end(holder);
+  rig_rounds(&r, 1); /* collects the seat that the worker keeps at hand, too */
+  EXPECT(is_granted(both));
+  end(both);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
+static void test_seats_that_were_collected_for_who_went_are_for_tasks_though_others_wait(void) {
+  rig_open(&r, 2, 2);
+  sh_ref first = rig_submit_one(&r, 1, NULL, 0), second = rig_submit_one(&r, 2, NULL, 0);
+  uint32_t slot = rig_claim(&r.worker[0]), none;
+  uint32_t never = waiting_actor(0, NEVER), both = waiting_actor(2000, 0);
+  rig_rounds(&r, 1);
+  EXPECT_EQ(leased_seats(), 1);
+  EXPECT_EQ(sh_next_try(&r.worker[1], &none), SH_EMPTY);
+  sh_idle_announce(&r.worker[1]);
+  end(both);
+  rig_rounds(&r, 1);
+  EXPECT_EQ(leased_seats(), 0);
+  EXPECT_EQ(sh_load_relaxed(&r.d.seg.header->x_idle[0]), 0); /* it was woken for it */
+  sh_idle_withdraw(&r.worker[1]);
+  EXPECT(rig_work(&r.worker[1]));
+  rig_finish(&r.worker[0], slot);
+  end(never);
+  sh_ref_drop(&r.driver, first);
+  sh_ref_drop(&r.driver, second);
+  rig_expect_empty(&r);
+  EXPECT_EQ(r.d.repairs, 0);
+  rig_close(&r);
+}
+
+/* Its worker looks for other work for a moment: what was collected until then is not lost to a stream of small tasks. */
+static void test_who_is_collected_for_keeps_its_seats_while_its_worker_is_away(void) {
+  rig_open(&r, 2, 2);
+  sh_ref narrow = rig_submit_one(&r, 1, NULL, 0), next = rig_submit_one(&r, 2, NULL, 0);
+  uint32_t slot = rig_claim(&r.worker[0]);
+  uint32_t never = waiting_actor(0, NEVER);
+  sh_ref wide = rig_submit_to(&r, rig_define(&r, 2000, 0));
+  sh_idle_announce(&r.worker[1]);
+  rig_rounds(&r, 1);
+  EXPECT_EQ(leased_seats(), 1);
+  sh_idle_withdraw(&r.worker[1]);
+  rig_rounds(&r, 1);
+  EXPECT_EQ(leased_seats(), 1);
+  EXPECT(!rig_work(&r.worker[1]));
+  sh_idle_announce(&r.worker[1]);
+  rig_rounds(&r, 1);
+  rig_finish(&r.worker[0], slot);
+  EXPECT(!rig_work(&r.worker[0])); /* the wide one has waited longer */
+  rig_rounds(&r, 1);
+  EXPECT_EQ(leased_seats(), 2);
+  EXPECT(rig_work(&r.worker[1]));
+  EXPECT(rig_is_closed(&r.driver, wide));
+  EXPECT(!rig_work(&r.worker[1]));
+  rig_rounds(&r, 1);
+  EXPECT(rig_work(&r.worker[0]));
+  end(never);
+  sh_ref all[] = {narrow, next, wide};
+  for (uint32_t i = 0; i < 3; i++)
+    sh_ref_drop(&r.driver, all[i]);
+  rig_expect_empty(&r);
+  rig_close(&r);
+}
+
 int main(void) {
   RUN(test_however_many_actors_wait_for_what_is_not_there_others_are_served);
   RUN(test_however_many_tasks_wait_for_what_is_not_there_others_are_served);
   RUN(test_who_has_waited_longest_is_served_first_whatever_its_number);
+  RUN(test_a_seat_that_cannot_do_for_who_waits_stays_with_tasks);
+  RUN(test_seats_that_were_collected_for_who_went_are_for_tasks_though_others_wait);
+  RUN(test_who_is_collected_for_keeps_its_seats_while_its_worker_is_away);
   return 0;
 }

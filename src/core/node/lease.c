@@ -49,9 +49,9 @@ static uint32_t hold_seats(sh_repair *d, uint32_t want) {
 }
 
 bool sh_lease_take_cpu(sh_repair *d, uint32_t milli) {
-  if (seats_for(milli) > d->seg.fixed.n_seats)
-    return false; /* never: collect nothing for it */
   uint32_t want = seats_for((uint64_t)d->seat_pool_milli + milli);
+  if (want > d->seg.fixed.n_seats)
+    return false; /* never, or not before others end, whose CPUs cannot be collected: nor are the rest of them */
   if (hold_seats(d, want) < want)
     return false;
   d->seat_pool_milli += milli;
@@ -446,10 +446,19 @@ static void line_up(sh_repair *d) {
   sh_lineup_order(d->lineup);
 }
 
+/* Nobody is collected for: what was is for tasks again. */
+static void stop_collecting(sh_repair *d) {
+  uint32_t handed_out = seats_for(d->seat_pool_milli), held = seats_held(d);
+  d->collector = 0;
+  if (held != handed_out && hold_seats(d, handed_out) < held)
+    sh_wake_worker(&d->seg);
+}
+
 void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   collect_returned(d);
   line_up(d);
   uint32_t n = d->lineup->n, wanted = 0, asked = 0;
+  bool is_collecting = false;
   sh_a32 *waits = &sh_seats_of(&d->seg)->x_lease_waits;
   if (n != 0 && !sh_load32_relaxed(waits))
     sh_store32_seqcst(waits, 1U); /* (I) */
@@ -470,15 +479,18 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     if (status == SH_FULL && others_fit(d, class_id) && need <= d->seg.fixed.n_seats) {
       uint32_t held = seats_held(d);
       wanted = need > held ? need - held : 0;
+      d->collector = class_id + 1U;
+      is_collecting = true;
       break; /* the rest waits behind it: it is being collected for */
     }
+    is_collecting |= status == SH_EMPTY && d->collector == class_id + 1U; /* only its worker is away for a moment */
   }
   if (served && sh_load32_relaxed(waits))
     sh_store32_seqcst(waits, 0);
-  if (n == 0)
-    (void)hold_seats(d, seats_for(d->seat_pool_milli)); /* nobody waits: give collected seats back */
   if (sh_load32_relaxed(&sh_seats_of(&d->seg)->x_wanted) != wanted)
     sh_store32_seqcst(&sh_seats_of(&d->seg)->x_wanted, wanted);
+  if (!is_collecting)
+    stop_collecting(d);
   ask_for_workers(d, now_ns);
   if (now_ns - d->last_tick_ns >= SH_TICK_NS)
     take_turns(d);

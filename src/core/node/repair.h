@@ -116,6 +116,7 @@ struct sh_repair {
   uint32_t n_ticks;
   sh_ledger ledger;         /* of the node */
   uint32_t seat_pool_milli; /* CPU milli handed out from seats that the daemon holds */
+  uint32_t collector;       /* class + 1 for which it holds seats beyond those; 0 = nobody */
   sh_progress *progress;    /* by client */
   sh_backlog *backlog;      /* by class: the sums of one tick */
   uint64_t *ring_heads;     /* by class with work at the last tick: sum of its ring heads then, + 1 */
