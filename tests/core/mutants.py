@@ -15,7 +15,7 @@ node/claim.c node/commit.c node/object.c node/idle.c node/refs.c node/counts.c n
 node/stream.c node/call_log.c node/fail.c node/children.c node/board.c
 """
 ORDERINGS_ALONE = """
-queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node/spill.c node/survey.c
+queue/ring.h queue/park.h node/seat.c node/self.c node/sweep.c node/lease.c node/turns.c node/spill.c node/survey.c
 node/children.h node/waits.c node/group.c bind/trace.h
 """
 # Private to one process, but what they guard is promised to all.

@@ -260,6 +260,7 @@ static const sites_exempt exempt[] = {
     {"node/registry.c", "sh_repair_end_root", DAEMON ": as the end of a class, for each of its classes"},
     {"node/counts.c", "sh_counts_read", "how far logs were read is private to the daemon"},
     {"node/lease.c", NULL, DAEMON},
+    {"node/turns.c", NULL, DAEMON},
     {"node/tick.c", NULL, DAEMON ": each step of a tick is one that a client or a sweep makes too"},
     {"node/heal.c", NULL, DAEMON ", when a peer has done damage, or beside anybody: what another has freed already"},
     {"store/pool.c", "sh_pool_rehint", DAEMON ": hints"},

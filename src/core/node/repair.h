@@ -218,6 +218,10 @@ void sh_sweep_orphans(sh_repair *d);
 /* A class that is not there yet, or one of the same shape. */
 sh_status sh_define(sh_repair *d, const sh_shape *shape, sh_class_kind kind, uint32_t *class_id);
 void sh_lease_run(sh_repair *d, uint64_t now_ns);
+/* Hints in the rings of an open class. */
+uint64_t sh_work_of(sh_repair *d, uint32_t class_id);
+/* The next crew's turn, if several have ready one-CPU work. Who cannot move is left out. */
+void sh_turns_take(sh_repair *d);
 /* CPUs of the node, all or none: seats may be collected towards them although the answer is no. And back. */
 bool sh_lease_take_cpu(sh_repair *d, uint32_t milli);
 void sh_lease_give_cpu(sh_repair *d, uint32_t milli);

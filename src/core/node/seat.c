@@ -44,7 +44,7 @@ static bool owns_idle(const sh_self *self, uint64_t *word) {
   return sh_seat_client(*word) == self->index && sh_seat_state_of(*word) == SH_SEAT_IDLE;
 }
 
-/* Crews that compete for seats take turns (lease.c); outside its turn a worker takes none. */
+/* Crews that compete for seats take turns (turns.c); outside its turn a worker takes none. */
 static bool out_of_turn(const sh_self *self) {
   uint32_t turn = sh_load32_relaxed(&sh_seats_of(&self->seg)->x_turn);
   return turn != 0 && turn != self->crew;
