@@ -115,3 +115,17 @@ def test_cpus_that_were_collected_for_an_actor_that_was_killed_are_for_tasks(nod
         shoal.kill(both)
         assert shoal.get([echo.remote(n) for n in range(100)], timeout=WAIT_S) == list(range(100))
         assert shoal.wait([never.answer.remote()], timeout=0)[0] == []
+
+
+def test_who_needs_no_cpu_passes_an_actor_that_waits_for_them(node: ModuleType, tmp_path: Path) -> None:
+    door = start("door")
+    with one_cpu_in_use(tmp_path):
+        both = Actor.options(num_cpus=2).remote()
+        late = Actor.options(resources={"door": 1}).remote()
+        assert shoal.wait([both.answer.remote(), late.answer.remote()], timeout=0.2)[0] == []
+        shoal.kill(door)
+        assert shoal.get(late.answer.remote(), timeout=WAIT_S) == "here"
+        shoal.kill(late)
+        assert shoal.get(twice.options(resources={"door": 1}).remote(4), timeout=WAIT_S) == 8
+        assert shoal.wait([both.answer.remote()], timeout=0)[0] == []
+    assert shoal.get(both.answer.remote(), timeout=WAIT_S) == "here"

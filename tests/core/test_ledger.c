@@ -113,6 +113,13 @@ static void test_what_a_class_demands_is_bounded(void) {
   EXPECT_EQ(sh_demand_of(&c).n, SH_MAX_DEMANDS);
 }
 
+static void test_kinds_of_a_demand(void) {
+  sh_demand none = {.cpu_milli = 1000}, both = {.n = 2, .kinds = {NET, DISK}, .milli = {1000, 1}}, gpu = gpus_of(500);
+  EXPECT_EQ(sh_demand_kinds(&none), 0);
+  EXPECT_EQ(sh_demand_kinds(&both), 1U << NET | 1U << DISK);
+  EXPECT_EQ(sh_demand_kinds(&gpu), 1);
+}
+
 int main(void) {
   RUN(test_what_is_booked_is_not_there_for_others);
   RUN(test_what_nobody_has_does_not_fit);
@@ -120,5 +127,6 @@ int main(void) {
   RUN(test_whole_gpus_are_whole);
   RUN(test_a_demand_names_each_kind_once);
   RUN(test_what_a_class_demands_is_bounded);
+  RUN(test_kinds_of_a_demand);
   return 0;
 }

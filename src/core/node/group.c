@@ -73,6 +73,14 @@ bool sh_group_others_fit(sh_repair *d, uint32_t class_id) {
   return true;
 }
 
+uint64_t sh_group_kinds(const sh_repair *d, uint32_t class_id) {
+  const sh_group *g = group_at(d, class_id);
+  uint64_t kinds = 0;
+  for (uint32_t i = 0; g && i < g->n_bundles; i++)
+    kinds |= sh_demand_kinds(&g->bundles[i].demand);
+  return kinds;
+}
+
 bool sh_group_grant(sh_repair *d, uint32_t class_id) {
   sh_group *g = group_at(d, class_id);
   if (!g || g->is_removed)

@@ -47,6 +47,8 @@ void sh_group_unbook(sh_repair *d, sh_claims *claims);
 /* Grant a group what it waits for, or nothing. Would all but its CPUs be there? */
 bool sh_group_grant(sh_repair *d, uint32_t class_id);
 bool sh_group_others_fit(sh_repair *d, uint32_t class_id);
+/* The kinds of resources in its bundles: as in ledger.h. */
+uint64_t sh_group_kinds(const sh_repair *d, uint32_t class_id);
 /* Forget all of them: the daemon ends. */
 void sh_group_close_all(sh_repair *d);
 

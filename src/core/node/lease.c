@@ -4,7 +4,8 @@
  * thread.
  *
  * CPUs of a lease are seats that client 0 holds on its behalf; fractions share a seat. The class that has waited longest is
- * served first: seats are collected for it (x_wanted) while one-CPU tasks flow, so it is not starved by them. */
+ * served first: seats are collected for it (x_wanted) while one-CPU tasks flow, so it is not starved by them. Who may be served
+ * meanwhile: docs/design/038. */
 #include "base/os.h"
 #include "node/group.h"
 #include "node/idle.h"
@@ -49,6 +50,8 @@ static uint32_t hold_seats(sh_repair *d, uint32_t want) {
 }
 
 bool sh_lease_take_cpu(sh_repair *d, uint32_t milli) {
+  if (milli == 0)
+    return true; /* without a touch of what is collected for others */
   uint32_t want = seats_for((uint64_t)d->seat_pool_milli + milli);
   if (want > d->seg.fixed.n_seats)
     return false; /* never, or not before others end, whose CPUs cannot be collected: nor are the rest of them */
@@ -59,6 +62,8 @@ bool sh_lease_take_cpu(sh_repair *d, uint32_t milli) {
 }
 
 void sh_lease_give_cpu(sh_repair *d, uint32_t milli) {
+  if (milli == 0)
+    return;
   d->seat_pool_milli -= milli;
   (void)hold_seats(d, seats_for(d->seat_pool_milli));
   sh_wake_worker(&d->seg);
@@ -358,6 +363,24 @@ static void ask_for_workers(sh_repair *d, uint64_t now_ns) {
     }
 }
 
+/* The kinds of the node's resources, but for CPUs, that a class books. */
+static uint64_t kinds_of(const sh_repair *d, uint32_t class_id) {
+  const sh_class *c = sh_known_class(d, class_id);
+  if (c->kind == SH_CLASS_GROUP)
+    return sh_group_kinds(d, class_id);
+  sh_demand demand = sh_demand_of(c);
+  return c->room ? 0 : sh_demand_kinds(&demand);
+}
+
+/* Seats are being collected for `first`, which may take as long as tasks run. Others may be served meanwhile if they take
+ * nothing that it needs in the end: no CPU of the node, nothing of `kinds`, which are its own, and no worker of its crew. */
+static bool may_pass(const sh_repair *d, uint32_t class_id, uint32_t first, uint64_t kinds) {
+  const sh_class *c = sh_known_class(d, class_id), *before = sh_known_class(d, first);
+  if (c->kind == SH_CLASS_LEASE && before->kind == SH_CLASS_LEASE && c->crew == before->crew)
+    return false;
+  return (c->cpu_milli == 0 || c->room) && !(kinds_of(d, class_id) & kinds);
+}
+
 /* Classes with work for leases, actors and groups that were refused: all of them, however many. A part would be taken up by those
  * that cannot be served. */
 static void line_up(sh_repair *d) {
@@ -386,7 +409,8 @@ static void stop_collecting(sh_repair *d) {
 void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   collect_returned(d);
   line_up(d);
-  uint32_t n = d->lineup->n, wanted = 0, asked = 0;
+  uint32_t n = d->lineup->n, wanted = 0, asked = 0, first = SH_MAX_CLASSES; /* first: that is collected for */
+  uint64_t kinds = 0;
   bool is_collecting = false;
   sh_a32 *waits = &sh_seats_of(&d->seg)->x_lease_waits;
   if (n != 0 && !sh_load32_relaxed(waits))
@@ -397,6 +421,8 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
   /* The longest-waiting class first; one that cannot be served keeps its claim on seats, others may still use the rest. */
   for (uint32_t i = 0; i < n; i++) {
     uint32_t class_id = d->lineup->waiting[i].class_id;
+    if (first != SH_MAX_CLASSES && !may_pass(d, class_id, first, kinds))
+      continue;
     sh_class *c = sh_known_class(d, class_id);
     uint64_t work = sh_work_of(d, class_id);
     sh_status status = serve(d, class_id, now_ns, &asked);
@@ -405,12 +431,13 @@ void sh_lease_run(sh_repair *d, uint64_t now_ns) {
     served = served && status == SH_OK;
     d->short_of_leases |= status == SH_FULL;
     uint32_t need = seats_for((uint64_t)d->seat_pool_milli + sh_load32_relaxed(&c->cpu_milli));
-    if (status == SH_FULL && others_fit(d, class_id) && need <= d->seg.fixed.n_seats) {
+    if (first == SH_MAX_CLASSES && status == SH_FULL && others_fit(d, class_id) && need <= d->seg.fixed.n_seats) {
       uint32_t held = seats_held(d);
       wanted = need > held ? need - held : 0;
+      first = class_id;
+      kinds = kinds_of(d, class_id);
       d->collector = class_id + 1U;
       is_collecting = true;
-      break; /* the rest waits behind it: it is being collected for */
     }
     is_collecting |= status == SH_EMPTY && d->collector == class_id + 1U; /* only its worker is away for a moment */
   }

@@ -29,6 +29,14 @@ bool sh_demand_is_sound(const sh_demand *demand) {
   return true;
 }
 
+uint64_t sh_demand_kinds(const sh_demand *demand) {
+  _Static_assert(SH_MAX_KINDS <= 64U, "one bit for each kind");
+  uint64_t kinds = demand->gpu_milli != 0;
+  for (uint32_t i = 0; i < demand->n; i++)
+    kinds |= 1ULL << demand->kinds[i];
+  return kinds;
+}
+
 /* A part of one device, or whole devices; 0: there are none free. */
 static uint32_t pick_gpus(const sh_ledger *l, uint32_t milli) {
   uint32_t mask = 0, whole = milli / SH_WHOLE_MILLI;

@@ -26,6 +26,8 @@ typedef struct sh_ledger {
 sh_demand sh_demand_of(const sh_class *c);
 /* Can it be booked at all: not too many kinds, none that is out of range, and none twice? */
 bool sh_demand_is_sound(const sh_demand *demand);
+/* The kinds of resources in it, one bit each; bit 0: GPUs. */
+uint64_t sh_demand_kinds(const sh_demand *demand);
 /* Is everything but the CPUs there? */
 bool sh_ledger_fits(const sh_ledger *l, const sh_demand *demand);
 /* Book it; it must fit. -> the GPUs, one bit each. */
