@@ -77,6 +77,7 @@ class Spiller:
         self._ahead_bytes = 0
         self._wanted = asyncio.Event()
         self._room = asyncio.Event()
+        self._written = asyncio.Event()
         self._failure: Failure | None = None
         self._pause_ends_s = 0.0  # until then nothing is written
         self._warned_s = -RETRY_S
@@ -185,13 +186,16 @@ class Spiller:
         if self._files is None:
             self._files = self._open_files()
         writes = [self._in_thread(self._write, batch, is_swap) for batch in _batches(victims)]
-        for done in asyncio.as_completed(writes):
-            try:
-                n_gone += await done
-            except OSError as error:
-                self._note_failure(error, is_swap)
-            else:
-                self._core.wake()
+        try:
+            for done in asyncio.as_completed(writes):
+                try:
+                    n_gone += await done
+                except OSError as error:
+                    self._note_failure(error, is_swap)
+                else:
+                    self._core.wake()
+        finally:
+            self._written.set()
         return n_gone
 
     def _write(self, refs: list[Ref], is_swap: bool) -> int:
@@ -321,8 +325,11 @@ class Spiller:
 
     async def _forget_the_gone(self) -> None:
         while True:
-            await asyncio.sleep(GONE_PERIOD_S)
-            await self._free_the_gone(GONE_LOOKS)
+            await self._written.wait()  # a node that spills nothing is not woken for it
+            self._written.clear()
+            while self._copies:
+                await asyncio.sleep(GONE_PERIOD_S)
+                await self._free_the_gone(GONE_LOOKS)
 
     async def _free_the_gone(self, looks: int) -> bool:
         """Give the places of objects that are gone back. True if there were any."""
