@@ -12,6 +12,8 @@ from __future__ import annotations
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any
 
+from shoal._core._node import has_array_kept_inside
+
 if TYPE_CHECKING:
     import numpy
 
@@ -20,7 +22,7 @@ PROTOCOL = 5
 
 def reduce(array: numpy.ndarray[Any, Any]) -> tuple[Any, ...] | str:
     """What a pickler with a buffer callback writes for an array: its bytes out of band wherever that is possible."""
-    if array.dtype.hasobject or not array.dtype.itemsize or _is_handed_out(array):
+    if array.dtype.hasobject or not array.dtype.itemsize or not has_array_kept_inside(array):
         return array.__reduce_ex__(PROTOCOL)
     axes = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))  # as they lie in memory
     laid_out: Any = array.transpose(axes)  # numpy's types say that it has a buffer from Python 3.12 on only
@@ -41,13 +43,3 @@ def restore(buffer: Any, dtype: numpy.dtype[Any], shape: tuple[int, ...], axes: 
 def is_class_of_arrays(cls: type) -> bool:
     """Whether instances of exactly `cls` are for `reduce`. Does not import numpy, which takes 100 ms."""
     return cls.__name__ == "ndarray" and cls.__module__ == "numpy"
-
-
-def _is_handed_out(array: Any) -> bool:
-    if not array.flags.forc:
-        return False
-    try:
-        memoryview(array).release()
-    except (ValueError, BufferError):  # of a type that the buffer protocol has no word for
-        return False
-    return True
