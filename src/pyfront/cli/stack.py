@@ -43,8 +43,8 @@ def stack(
 
 def stacks_of(source: Source, pid: int = 0, *, native: bool = False) -> list[dict[str, Any]]:
     """One row for each process of the node, or for one of them, with its stack or why there is none."""
+    from shoal.node.processes import process_state
     from shoal.protocol.tables import CollectStacks
-    from shoal.util.state.source import process_state
     from shoal.util.state.workers import worker_rows
 
     rows = [row for row in worker_rows(source.snapshot("tasks")) if row.pid and row.worker_type != "DAEMON"]

@@ -41,14 +41,6 @@ class DaemonProcess:
         size = os.fstat(self._output_fd).st_size
         return os.pread(self._output_fd, OUTPUT_TAIL_BYTES, max(0, size - OUTPUT_TAIL_BYTES)).decode("utf-8", "replace")
 
-    def is_stopped(self) -> bool:
-        """Whether a signal or a debugger holds it. One that only waits for a CPU goes on by itself."""
-        try:
-            with open(f"/proc/{self.pid}/stat", "rb") as file:
-                return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-        except OSError:  # it has gone
-            return False
-
     def kill(self) -> None:
         """End the process now; its zygote then ends everything below it."""
         with suppress(ProcessLookupError):

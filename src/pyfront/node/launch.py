@@ -16,6 +16,7 @@ from shoal.errors import NodeNotFoundError, NodeStartError, ShoalError
 from shoal.link import Link
 from shoal.node.daemon_process import END_TIMEOUT_S, DaemonProcess
 from shoal.node.peers import start_time
+from shoal.node.processes import is_stopped
 from shoal.node.sessions import SOCKET_NAME, connect, live_sessions
 from shoal.protocol.messages import Hello, Shutdown, Welcome
 
@@ -77,7 +78,7 @@ class Connection:
         try:
             self.link.request(Shutdown(), ANSWER_TIMEOUT_S)
         except TimeoutError:
-            if daemon.is_stopped():  # else it has no CPU now, and ends when it has; `wait_gone` has a limit for that
+            if is_stopped(daemon.pid):  # else it has no CPU now, and ends when it has; `wait_gone` has a limit for that
                 daemon.kill()
         except ShoalError:
             return  # it is gone already

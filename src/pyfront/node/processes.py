@@ -123,6 +123,21 @@ def has_ended(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
+STOPPED = frozenset("Tt")  # states of a process, as /proc has them: by a signal, or by a debugger
+
+
+def process_state(pid: int) -> str:
+    """The letter that /proc has for a process's state (R runs, S sleeps, T is stopped); empty if it is gone."""
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0].decode()
+    return ""
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal or a debugger holds it. One that only waits for a CPU goes on by itself."""
+    return process_state(pid) in STOPPED
+
+
 def describe_status(status: int) -> tuple[int | None, int | None]:
     """(exit code, signal number) of a wait status; one of them is None."""
     code = os.waitstatus_to_exitcode(status)

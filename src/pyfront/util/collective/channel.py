@@ -25,6 +25,7 @@ from shoal.errors import (
     CollectiveTimeoutError,
     ShoalError,
 )
+from shoal.node.processes import is_stopped
 from shoal.runtime import Runtime
 from shoal.util.collective.layout import (
     IDENTITY,
@@ -41,7 +42,6 @@ from shoal.util.collective.layout import (
 )
 from shoal.util.collective.tensors import Array
 
-STOPPED = "Tt"  # states of a process, as /proc has them
 LENGTH_BYTES = 4
 ACTOR, TASK, DRIVER = "actor", "task", "driver"
 
@@ -180,12 +180,7 @@ class Channel:
         who = self._identity(rank)
         if who is None:
             return ", which has not joined,"
-        try:
-            with open(f"/proc/{who.pid}/stat") as file:
-                is_stopped = file.read().rpartition(")")[2].split()[0] in STOPPED
-        except (OSError, IndexError):
-            return ""
-        return ", which is stopped by a signal," if is_stopped else ""
+        return ", which is stopped by a signal," if is_stopped(who.pid) else ""
 
     def _identity(self, rank: int) -> Identity | None:
         try:

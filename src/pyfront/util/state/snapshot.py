@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from shoal._core import _node as core
+from shoal.node.processes import STOPPED
 from shoal.protocol.placement import GroupRow
 from shoal.protocol.tables import ActorRow, JobRow, NodeTables, WorkerRow
 from shoal.task.names import TaskNames
@@ -20,8 +21,6 @@ from shoal.task.records import ClientRecord as ClientRecord
 from shoal.task.records import ObjectRecord as ObjectRecord
 from shoal.task.records import TaskRecord as TaskRecord
 from shoal.task.records import WaiterRecord as WaiterRecord
-
-STOPPED = frozenset("Tt")  # of a process's state, as /proc says it: by a signal, or by a debugger
 
 
 @dataclass(frozen=True)

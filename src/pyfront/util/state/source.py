@@ -22,6 +22,7 @@ from shoal.errors import IncompleteStateWarning, NodeDiedError, NodeNotFoundErro
 from shoal.link import Link, RequestRefused
 from shoal.node.launch import connect_node
 from shoal.node.peers import peer_of
+from shoal.node.processes import process_state
 from shoal.protocol.messages import R, Request
 from shoal.protocol.tables import DescribeNode, Observe
 from shoal.util.state.snapshot import (
@@ -151,13 +152,6 @@ def _pins(survey: Survey, objects: Sequence[ObjectRecord], clients: Sequence[int
         if found.where > LOC_INLINE
     }
     return {number: pinned for number, pinned in pins.items() if pinned}
-
-
-def process_state(pid: int) -> str:
-    """The letter that /proc has for a process's state (R runs, S sleeps, T is stopped); empty if it is gone."""
-    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[0].decode()
-    return ""
 
 
 @contextmanager
